@@ -1,0 +1,72 @@
+#include "binding/callable.h"
+
+#include <algorithm>
+#include <map>
+
+#include "binding/tensor.h"
+
+namespace py = pybind11;
+
+namespace pymdm::binding {
+namespace {
+
+constexpr const char* kOp = "sample";
+
+// Sequences of one length, and the rows that were asked of them.
+struct Group {
+  std::vector<int64_t> tokens, rows, where;  // where: index of each row in the batch's rows
+  std::vector<double> times;
+};
+
+}  // namespace
+
+CallableNetwork::~CallableNetwork() {
+  py::gil_scoped_acquire gil;
+  score_ = py::object();
+  logits_ = torch::Tensor();
+}
+
+sample::Logits CallableNetwork::logits(const model::Batch& batch) {
+  std::map<int64_t, Group> groups;
+  const int64_t sequences = batch.offsets.size - 1;
+  std::vector<Group*> group_of(sequences);
+  std::vector<int64_t> first_in_group(sequences);
+  for (int64_t b = 0; b < sequences; ++b) {
+    Group& group = groups[batch.offsets[b + 1] - batch.offsets[b]];
+    group_of[b] = &group;
+    first_in_group[b] = static_cast<int64_t>(group.tokens.size());
+    group.tokens.insert(group.tokens.end(), batch.tokens.data + batch.offsets[b],
+                        batch.tokens.data + batch.offsets[b + 1]);
+    group.times.push_back(batch.times[b]);
+  }
+  for (int64_t r = 0; r < batch.rows.size; ++r) {
+    const int64_t* owner = std::upper_bound(batch.offsets.begin(), batch.offsets.end(), batch.rows[r]) - 1;
+    const int64_t b = owner - batch.offsets.begin();
+    group_of[b]->rows.push_back(first_in_group[b] + batch.rows[r] - *owner);
+    group_of[b]->where.push_back(r);
+  }
+
+  py::gil_scoped_acquire gil;
+  logits_ = torch::Tensor();
+  for (const auto& [length, group] : groups) {
+    const int64_t count = static_cast<int64_t>(group.times.size());
+    const torch::Tensor rows = tensor_of(group.rows, torch::kInt64);
+    py::object result = score_(tensor_of(group.tokens, torch::kInt64).view({count, length}),
+                               tensor_of(group.times, torch::kFloat64), rows);
+    torch::Tensor scored = result.cast<torch::Tensor>().detach();
+    check(scored.dim() == 2 && scored.size(0) == rows.numel() && scored.device().is_cpu(), kOp,
+          "expected logits [", rows.numel(), ", V] on cpu from the network, got ", shape_of(scored));
+    logits_dtype(kOp, scored);
+    if (groups.size() == 1) {
+      logits_ = scored.contiguous();
+      break;
+    }
+    if (!logits_.defined()) logits_ = torch::empty({batch.rows.size, scored.size(1)}, scored.options());
+    check(scored.size(1) == logits_.size(1) && scored.scalar_type() == logits_.scalar_type(), kOp,
+          "the network gave ", shape_of(scored), " after ", shape_of(logits_));
+    logits_.index_copy_(0, tensor_of(group.where, torch::kInt64), scored);
+  }
+  return {logits_.data_ptr(), logits_dtype(kOp, logits_), logits_.size(1), logits_.size(1)};
+}
+
+}  // namespace pymdm::binding

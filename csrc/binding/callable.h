@@ -1,0 +1,25 @@
+// A Python callable as a network of the samplers' loop.
+#pragma once
+
+#include <torch/extension.h>
+
+#include "sample/network.h"
+
+namespace pymdm::binding {
+
+// Calls score(tokens [b, L] int64, times [b] float64, rows [m] int64 into b * L) -> logits [m, V], once per length that is
+// in the batch. The Python side (pymdm/network.py) turns any user's callable into this form and checks what it returns.
+class CallableNetwork : public sample::Network {
+ public:
+  explicit CallableNetwork(pybind11::object score) : score_(std::move(score)) {}
+  ~CallableNetwork() override;
+
+  sample::Logits logits(const model::Batch& batch) override;
+
+ private:
+
+  pybind11::object score_;
+  torch::Tensor logits_;  // [M, V] kept until the next call
+};
+
+}  // namespace pymdm::binding

@@ -1,0 +1,18 @@
+// What the rest of the package knows of a network of ours: packed tokens in, logits of the chosen rows out.
+#pragma once
+
+#include <cstdint>
+
+#include "core/types.h"
+
+namespace pymdm::model {
+
+// A packed ragged batch: sequence b has tokens[offsets[b] .. offsets[b + 1]).
+struct Batch {
+  Span<const int64_t> tokens;   // [T]
+  Span<const int64_t> offsets;  // [B + 1]
+  Span<const int64_t> rows;     // [M] indices into tokens, any order
+  Span<const double> times;     // [B] the time a time-conditioned network sees
+};
+
+}  // namespace pymdm::model

@@ -1,0 +1,41 @@
+// choose: one token per row of logits by Gumbel-max, exactly.
+// Law: P(token = v) = exp(x_v / T) / sum_w exp(x_w / T) over the tokens that are not banned, up to float64 evaluation of
+// argmax_v (x_v / T + g_v), g_v Gumbel noise resolved to 2^-64 (Zheng et al., ICLR 2025, section 5). Ties go to the lowest index.
+#pragma once
+
+#include <cstdint>
+
+#include "core/types.h"
+#include "random/address.h"
+
+namespace pymdm::ops {
+
+struct ChooseArgs {
+  const void* logits = nullptr;  // [M, V], rows `row_stride` elements apart
+  DType dtype = DType::kFloat32;
+  int64_t rows = 0, vocab = 0, row_stride = 0;
+  uint64_t seed = 0;
+  Purpose purpose = Purpose::kToken;
+  const uint64_t* sequence = nullptr;  // [M]
+  const uint32_t* event = nullptr;     // [M]
+  const uint64_t* base = nullptr;      // [M] index of column 0, a multiple of 4; null means 0
+  double temperature = 1.0;            // 0 takes the arg-max without noise
+  const uint8_t* banned = nullptr;     // [V], nonzero is never chosen; null bans nothing
+  int64_t top_k = 0;                   // 0 off; a change of law
+  double top_p = 1.0;                  // 1 off; a change of law
+  int64_t* token = nullptr;            // [M] out
+};
+
+// Throws Error, naming the row, where a row has NaN, +inf, or nothing above -inf that is not banned.
+void choose(const ChooseArgs& args);
+
+// The same on the device; pointers are device pointers and `stream` is a cudaStream_t. `scratch` holds
+// choose_cuda_scratch(rows, vocab) bytes. Bad rows get token -1.
+void choose_cuda(const ChooseArgs& args, void* scratch, void* stream);
+int64_t choose_cuda_scratch(int64_t rows, int64_t vocab);
+
+// Whether CUDA kernels are in this build, and how many devices they can use.
+bool cuda_built();
+int cuda_devices();
+
+}  // namespace pymdm::ops

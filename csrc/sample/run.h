@@ -1,0 +1,23 @@
+// The only loop: plan, network, write, until no sequence has a masked position. Knows no sampler and no network by name.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+
+#include "sample/sampler.h"
+
+namespace pymdm::sample {
+
+struct RunOptions {
+  int64_t batch_size = 0;  // sequences in one network call; 0 means all. Samples do not depend on it.
+  int64_t max_calls = 0;   // stop after this many network calls; 0 means run to the end
+  Options draw;
+};
+
+// Called after each step, on the calling thread; may throw to stop the run. The state is whole at that moment.
+using Watch = std::function<void(const State&)>;
+
+// Continues `state` (after sampler.init). Finished sequences leave the batch and waiting ones take their place.
+void run(State& state, const Sampler& sampler, Network& network, const RunOptions& options, const Watch& watch);
+
+}  // namespace pymdm::sample

@@ -1,0 +1,46 @@
+// Everything a sampling run remembers between two steps. Plain data: copy it, save it, continue it elsewhere.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+namespace pymdm::sample {
+
+constexpr double kNever = std::numeric_limits<double>::quiet_NaN();
+
+// A network output kept from an earlier call, for samplers that use two of them.
+struct Kept {
+  double time = kNever;            // the time the network was evaluated at
+  std::vector<int64_t> positions;  // [K] positions within the sequence
+  std::vector<double> scores;      // [K, V] log-probabilities
+};
+
+struct State {
+  // Fixed by the caller.
+  int64_t mask_id = 0;
+  uint64_t seed = 0;
+  std::vector<int64_t> offsets;    // [B + 1] into tokens
+  std::vector<uint64_t> sequence;  // [B] sequence ids
+
+  // Per position, T = offsets[B] of them.
+  std::vector<int64_t> tokens;  // [T] mask_id where still masked
+  std::vector<double> times;    // [T] when the position was unmasked; NaN where it was given or is masked
+  std::vector<int64_t> order;   // [T] rank of its unmasking within its sequence; -1 where given or masked
+
+  // Per sequence.
+  std::vector<int64_t> remaining;  // [B] masked positions left
+  std::vector<int64_t> unmasked;   // [B] positions unmasked since the start
+  std::vector<int64_t> event;      // [B] number of the next event
+  std::vector<double> masked;      // [B] m = 1 - alpha at the last event
+  std::vector<int64_t> nfe;        // [B] network evaluations this sequence took part in
+  std::vector<Kept> kept;          // [B]
+
+  // Of the whole run.
+  int64_t calls = 0;  // network calls
+  int64_t draws = 0;  // categorical draws
+
+  int64_t size() const { return static_cast<int64_t>(sequence.size()); }
+};
+
+}  // namespace pymdm::sample
