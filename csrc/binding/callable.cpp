@@ -23,7 +23,7 @@ struct Group {
 CallableNetwork::~CallableNetwork() {
   py::gil_scoped_acquire gil;
   score_ = py::object();
-  logits_ = torch::Tensor();
+  logits_ = at::Tensor();
 }
 
 sample::Logits CallableNetwork::logits(const model::Batch& batch) {
@@ -47,24 +47,24 @@ sample::Logits CallableNetwork::logits(const model::Batch& batch) {
   }
 
   py::gil_scoped_acquire gil;
-  logits_ = torch::Tensor();
+  logits_ = at::Tensor();
   for (const auto& [length, group] : groups) {
     const int64_t count = static_cast<int64_t>(group.times.size());
-    const torch::Tensor rows = tensor_of(group.rows, torch::kInt64);
-    py::object result = score_(tensor_of(group.tokens, torch::kInt64).view({count, length}),
-                               tensor_of(group.times, torch::kFloat64), rows);
-    torch::Tensor scored = result.cast<torch::Tensor>().detach();
-    check(scored.dim() == 2 && scored.size(0) == rows.numel() && scored.device().is_cpu(), kOp,
-          "expected logits [", rows.numel(), ", V] on cpu from the network, got ", shape_of(scored));
+    const at::Tensor rows = tensor_of(group.rows, at::kInt64);
+    py::object result =
+        score_(tensor_of(group.tokens, at::kInt64).view({count, length}), tensor_of(group.times, at::kFloat64), rows);
+    at::Tensor scored = result.cast<at::Tensor>().detach();
+    check(scored.dim() == 2 && scored.size(0) == rows.numel() && scored.device().is_cpu(), kOp, "expected logits [",
+          rows.numel(), ", V] on cpu from the network, got ", shape_of(scored));
     logits_dtype(kOp, scored);
     if (groups.size() == 1) {
       logits_ = scored.contiguous();
       break;
     }
-    if (!logits_.defined()) logits_ = torch::empty({batch.rows.size, scored.size(1)}, scored.options());
-    check(scored.size(1) == logits_.size(1) && scored.scalar_type() == logits_.scalar_type(), kOp,
-          "the network gave ", shape_of(scored), " after ", shape_of(logits_));
-    logits_.index_copy_(0, tensor_of(group.where, torch::kInt64), scored);
+    if (!logits_.defined()) logits_ = at::empty({batch.rows.size, scored.size(1)}, scored.options());
+    check(scored.size(1) == logits_.size(1) && scored.scalar_type() == logits_.scalar_type(), kOp, "the network gave ",
+          shape_of(scored), " after ", shape_of(logits_));
+    logits_.index_copy_(0, tensor_of(group.where, at::kInt64), scored);
   }
   return {logits_.data_ptr(), logits_dtype(kOp, logits_), logits_.size(1), logits_.size(1)};
 }

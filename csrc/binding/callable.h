@@ -1,14 +1,16 @@
 // A Python callable as a network of the samplers' loop.
 #pragma once
 
-#include <torch/extension.h>
+#include <ATen/ATen.h>
+#include <torch/csrc/utils/pybind.h>
 
 #include "sample/network.h"
 
 namespace pymdm::binding {
 
-// Calls score(tokens [b, L] int64, times [b] float64, rows [m] int64 into b * L) -> logits [m, V], once per length that is
-// in the batch. The Python side (pymdm/network.py) turns any user's callable into this form and checks what it returns.
+// Calls score(tokens [b, L] int64, times [b] float64, rows [m] int64 into b * L) -> logits [m, V], once per length that
+// is in the batch. The Python side (pymdm/network.py) turns any user's callable into this form and checks what it
+// returns.
 class CallableNetwork : public sample::Network {
  public:
   explicit CallableNetwork(pybind11::object score) : score_(std::move(score)) {}
@@ -17,9 +19,8 @@ class CallableNetwork : public sample::Network {
   sample::Logits logits(const model::Batch& batch) override;
 
  private:
-
   pybind11::object score_;
-  torch::Tensor logits_;  // [M, V] kept until the next call
+  at::Tensor logits_;  // [M, V] kept until the next call
 };
 
 }  // namespace pymdm::binding

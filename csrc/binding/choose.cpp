@@ -12,9 +12,9 @@ namespace {
 
 constexpr const char* kOp = "choose";
 
-torch::Tensor choose(const torch::Tensor& logits_in, uint64_t seed, const torch::Tensor& sequence_in,
-                     const torch::Tensor& event_in, std::optional<torch::Tensor> base_in, int64_t purpose,
-                     double temperature, std::optional<torch::Tensor> banned_in, int64_t top_k, double top_p) {
+at::Tensor choose(const at::Tensor& logits_in, uint64_t seed, const at::Tensor& sequence_in, const at::Tensor& event_in,
+                  std::optional<at::Tensor> base_in, int64_t purpose, double temperature,
+                  std::optional<at::Tensor> banned_in, int64_t top_k, double top_p) {
   check(logits_in.dim() == 2 && logits_in.size(1) > 0, kOp, "logits must be [M, V] with V at least 1, got ",
         shape_of(logits_in));
   check(logits_in.device().is_cpu() || logits_in.device().is_cuda(), kOp, "logits must be on cpu or cuda, got ",
@@ -24,15 +24,15 @@ torch::Tensor choose(const torch::Tensor& logits_in, uint64_t seed, const torch:
   check(top_k >= 0, kOp, "top_k must be at least 0, got ", top_k);
   check(top_p > 0 && top_p <= 1, kOp, "top_p must be in (0, 1], got ", top_p);
   check(purpose >= 1 && purpose < 128, kOp, "purpose must be in 1..127, got ", purpose);
-  const torch::Tensor logits = logits_in.stride(1) == 1 ? logits_in : logits_in.contiguous();
+  const at::Tensor logits = logits_in.stride(1) == 1 ? logits_in : logits_in.contiguous();
   const int64_t rows = logits.size(0), vocab = logits.size(1);
-  const torch::Tensor sequence = cpu_tensor(kOp, "sequence ids", sequence_in, torch::kInt64, 1);
-  const torch::Tensor event = cpu_tensor(kOp, "events", event_in, torch::kInt64, 1);
+  const at::Tensor sequence = cpu_tensor(kOp, "sequence ids", sequence_in, at::kInt64, 1);
+  const at::Tensor event = cpu_tensor(kOp, "events", event_in, at::kInt64, 1);
   check(sequence.numel() == rows && event.numel() == rows, kOp, "expected ", rows, " sequence ids and events, got ",
         sequence.numel(), " and ", event.numel());
-  torch::Tensor base = base_in ? cpu_tensor(kOp, "base", *base_in, torch::kInt64, 1) : torch::Tensor();
+  at::Tensor base = base_in ? cpu_tensor(kOp, "base", *base_in, at::kInt64, 1) : at::Tensor();
   check(!base_in || base.numel() == rows, kOp, "expected ", rows, " bases, got ", base_in ? base.numel() : 0);
-  torch::Tensor events = torch::empty({rows}, torch::kInt32);
+  at::Tensor events = at::empty({rows}, at::kInt32);
   for (int64_t i = 0; i < rows; ++i) {
     const int64_t s = sequence.data_ptr<int64_t>()[i], e = event.data_ptr<int64_t>()[i];
     const int64_t first = base_in ? base.data_ptr<int64_t>()[i] : 0;
@@ -42,9 +42,9 @@ torch::Tensor choose(const torch::Tensor& logits_in, uint64_t seed, const torch:
           "base must be a multiple of 4 with base + V at most 2^34, got ", first);
     events.data_ptr<int32_t>()[i] = static_cast<int32_t>(static_cast<uint32_t>(e));
   }
-  torch::Tensor banned;
+  at::Tensor banned;
   if (banned_in) {
-    banned = cpu_tensor(kOp, "banned", *banned_in, torch::kBool, 1);
+    banned = cpu_tensor(kOp, "banned", *banned_in, at::kBool, 1);
     check(banned.numel() == vocab, kOp, "banned must have V = ", vocab, " entries, got ", banned.numel());
   }
   ops::ChooseArgs args;
@@ -58,12 +58,12 @@ torch::Tensor choose(const torch::Tensor& logits_in, uint64_t seed, const torch:
   args.top_k = top_k;
   args.top_p = top_p;
 
-  const torch::Device device = logits.device();
-  torch::Tensor token = torch::empty({rows}, torch::dtype(torch::kInt64).device(device));
+  const at::Device device = logits.device();
+  at::Tensor token = at::empty({rows}, at::dtype(at::kInt64).device(device));
   // On the device the small inputs follow the logits; they are kept alive to the end of this function, and the caching
   // allocator reuses their memory only for later work of the same stream.
-  const torch::Tensor d_sequence = sequence.to(device), d_events = events.to(device);
-  const torch::Tensor d_base = base_in ? base.to(device) : base, d_banned = banned_in ? banned.to(device) : banned;
+  const at::Tensor d_sequence = sequence.to(device), d_events = events.to(device);
+  const at::Tensor d_base = base_in ? base.to(device) : base, d_banned = banned_in ? banned.to(device) : banned;
   args.logits = logits.data_ptr();
   args.sequence = reinterpret_cast<const uint64_t*>(d_sequence.data_ptr<int64_t>());
   args.event = reinterpret_cast<const uint32_t*>(d_events.data_ptr<int32_t>());
@@ -76,11 +76,10 @@ torch::Tensor choose(const torch::Tensor& logits_in, uint64_t seed, const torch:
     return token;
   }
   check(top_k == 0 && top_p == 1, kOp, "top_k and top_p are not available on cuda");
-  const torch::Tensor scratch =
-      torch::empty({ops::choose_cuda_scratch(rows, vocab)}, torch::dtype(torch::kUInt8).device(device));
+  const at::Tensor scratch = at::empty({ops::choose_cuda_scratch(rows, vocab)}, at::dtype(at::kUInt8).device(device));
   void* stream = c10::impl::getDeviceGuardImpl(device.type())->getStream(device).native_handle();
   ops::choose_cuda(args, scratch.data_ptr(), stream);
-  const torch::Tensor bad = token.lt(0);
+  const at::Tensor bad = token.lt(0);
   if (bad.any().item<bool>()) {
     const int64_t row = bad.nonzero()[0].item<int64_t>();
     fail(kOp, "row ", row, " has NaN, +inf or no token above -inf that is not banned");

@@ -26,7 +26,8 @@ void bind_info(py::module_& m) {
         return out;
       },
       "CPU features in use: present and not switched off by PYMDM_CPU_DISABLE.");
-  m.def("set_num_threads", &set_num_threads, py::arg("n"), "Threads of pymdm's own loops; below 1 means one a processor.");
+  m.def("set_num_threads", &set_num_threads, py::arg("n"),
+        "Threads of pymdm's own loops; below 1 means one a processor.");
   m.def("num_threads", &num_threads);
 }
 

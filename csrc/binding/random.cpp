@@ -1,8 +1,7 @@
 // The random stream as tensors: for tests, audits and samplers written in Python.
-#include "random/gumbel.h"
-
 #include "binding/bind.h"
 #include "binding/tensor.h"
+#include "random/gumbel.h"
 #include "schedule/hitting.h"
 #include "schedule/position.h"
 
@@ -21,10 +20,10 @@ void check_address(const char* op, int64_t sequence, int64_t event, int64_t purp
 }
 
 template <class F>
-torch::Tensor map_draws(const char* op, uint64_t seed, int64_t sequence, int64_t event, int64_t purpose, int64_t first,
-                        int64_t n, torch::ScalarType dtype, F&& f) {
+at::Tensor map_draws(const char* op, uint64_t seed, int64_t sequence, int64_t event, int64_t purpose, int64_t first,
+                     int64_t n, at::ScalarType dtype, F&& f) {
   check_address(op, sequence, event, purpose, first, n);
-  torch::Tensor out = torch::empty({n}, dtype);
+  at::Tensor out = at::empty({n}, dtype);
   for (int64_t i = 0; i < n; ++i)
     f(out, i, random_bits(seed, sequence, static_cast<uint32_t>(event), static_cast<Purpose>(purpose), first + i));
   return out;
@@ -43,26 +42,25 @@ void bind_random(py::module_& m) {
   m.def(
       "random_bits",
       [](uint64_t seed, int64_t sequence, int64_t event, int64_t purpose, int64_t first, int64_t n) {
-        return map_draws("random_bits", seed, sequence, event, purpose, first, n, torch::kInt64,
-                         [](torch::Tensor& t, int64_t i, uint64_t r) {
-                           t.data_ptr<int64_t>()[i] = static_cast<int64_t>(r);
-                         });
+        return map_draws(
+            "random_bits", seed, sequence, event, purpose, first, n, at::kInt64,
+            [](at::Tensor& t, int64_t i, uint64_t r) { t.data_ptr<int64_t>()[i] = static_cast<int64_t>(r); });
       },
       py::arg("seed"), py::arg("sequence"), py::arg("event"), py::arg("purpose"), py::arg("first"), py::arg("n"),
       "[n] int64: the bits of 64-bit draws first .. first + n - 1 of an address.");
   m.def(
       "gumbel",
       [](uint64_t seed, int64_t sequence, int64_t event, int64_t purpose, int64_t first, int64_t n) {
-        return map_draws("gumbel", seed, sequence, event, purpose, first, n, torch::kFloat64,
-                         [](torch::Tensor& t, int64_t i, uint64_t r) { t.data_ptr<double>()[i] = gumbel(r); });
+        return map_draws("gumbel", seed, sequence, event, purpose, first, n, at::kFloat64,
+                         [](at::Tensor& t, int64_t i, uint64_t r) { t.data_ptr<double>()[i] = gumbel(r); });
       },
       py::arg("seed"), py::arg("sequence"), py::arg("event"), py::arg("purpose"), py::arg("first"), py::arg("n"),
       "[n] float64: standard Gumbel noise of an address.");
   m.def(
       "gumbel_of_bits",
-      [](const torch::Tensor& bits) {
-        const torch::Tensor in = cpu_tensor("gumbel_of_bits", "bits", bits, torch::kInt64, 1);
-        torch::Tensor out = torch::empty({in.numel()}, torch::kFloat64);
+      [](const at::Tensor& bits) {
+        const at::Tensor in = cpu_tensor("gumbel_of_bits", "bits", bits, at::kInt64, 1);
+        at::Tensor out = at::empty({in.numel()}, at::kFloat64);
         for (int64_t i = 0; i < in.numel(); ++i)
           out.data_ptr<double>()[i] = gumbel(static_cast<uint64_t>(in.data_ptr<int64_t>()[i]));
         return out;

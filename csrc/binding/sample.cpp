@@ -1,5 +1,6 @@
 // Schedules, samplers, the state and the loop, for Python.
-#include <torch/extension.h>
+#include <ATen/ATen.h>
+#include <torch/csrc/utils/pybind.h>
 
 #include <chrono>
 
@@ -21,12 +22,12 @@ using sample::State;
 using ScheduleRef = std::shared_ptr<Schedule>;
 using SamplerRef = std::shared_ptr<Sampler>;
 
-State make_state(const torch::Tensor& tokens, const torch::Tensor& offsets, const torch::Tensor& sequence,
-                 int64_t mask_id, uint64_t seed) {
+State make_state(const at::Tensor& tokens, const at::Tensor& offsets, const at::Tensor& sequence, int64_t mask_id,
+                 uint64_t seed) {
   State state;
-  state.tokens = vector_of<int64_t>(cpu_tensor(kOp, "tokens", tokens, torch::kInt64, 1));
-  state.offsets = vector_of<int64_t>(cpu_tensor(kOp, "offsets", offsets, torch::kInt64, 1));
-  state.sequence = vector_of<uint64_t>(cpu_tensor(kOp, "sequence ids", sequence, torch::kInt64, 1));
+  state.tokens = vector_of<int64_t>(cpu_tensor(kOp, "tokens", tokens, at::kInt64, 1));
+  state.offsets = vector_of<int64_t>(cpu_tensor(kOp, "offsets", offsets, at::kInt64, 1));
+  state.sequence = vector_of<uint64_t>(cpu_tensor(kOp, "sequence ids", sequence, at::kInt64, 1));
   state.mask_id = mask_id;
   state.seed = seed;
   check(state.offsets.size() == state.sequence.size() + 1, kOp, "expected one offset more than sequence ids, got ",
@@ -62,7 +63,9 @@ class PythonWatch {
 
  private:
   using Clock = std::chrono::steady_clock;
-  static double seconds(Clock::time_point a, Clock::time_point b) { return std::chrono::duration<double>(a - b).count(); }
+  static double seconds(Clock::time_point a, Clock::time_point b) {
+    return std::chrono::duration<double>(a - b).count();
+  }
 
   py::object callback_;
   double interval_;
@@ -70,7 +73,7 @@ class PythonWatch {
 };
 
 void run(State& state, const SamplerRef& sampler, const py::object& network, int64_t batch_size, int64_t max_calls,
-         double temperature, std::optional<torch::Tensor> banned, int64_t top_k, double top_p, const py::object& watch,
+         double temperature, std::optional<at::Tensor> banned, int64_t top_k, double top_p, const py::object& watch,
          double watch_interval) {
   sample::RunOptions options;
   options.batch_size = batch_size;
@@ -78,7 +81,7 @@ void run(State& state, const SamplerRef& sampler, const py::object& network, int
   options.draw.temperature = temperature;
   options.draw.top_k = top_k;
   options.draw.top_p = top_p;
-  if (banned) options.draw.banned = vector_of<uint8_t>(cpu_tensor(kOp, "banned", *banned, torch::kUInt8, 1));
+  if (banned) options.draw.banned = vector_of<uint8_t>(cpu_tensor(kOp, "banned", *banned, at::kUInt8, 1));
   PythonWatch python_watch(watch, watch_interval);
   std::shared_ptr<sample::Network> net;
   if (py::isinstance<Engine>(network))
@@ -90,7 +93,7 @@ void run(State& state, const SamplerRef& sampler, const py::object& network, int
 }
 
 template <class T>
-auto list_property(std::vector<T> State::*field, torch::ScalarType dtype) {
+auto list_property(std::vector<T> State::* field, at::ScalarType dtype) {
   return [field, dtype](const State& s) { return tensor_of(s.*field, dtype); };
 }
 
@@ -110,13 +113,13 @@ void bind_state(py::module_& m) {
   py::class_<State>(m, "State", "What a sampling run remembers between two steps: plain data.")
       .def(py::init(&make_state), py::arg("tokens"), py::arg("offsets"), py::arg("sequence"), py::arg("mask_id"),
            py::arg("seed"))
-      .def_property_readonly("tokens", list_property(&State::tokens, torch::kInt64))
-      .def_property_readonly("offsets", list_property(&State::offsets, torch::kInt64))
-      .def_property_readonly("times", list_property(&State::times, torch::kFloat64))
-      .def_property_readonly("order", list_property(&State::order, torch::kInt64))
-      .def_property_readonly("remaining", list_property(&State::remaining, torch::kInt64))
-      .def_property_readonly("nfe", list_property(&State::nfe, torch::kInt64))
-      .def_property_readonly("sequence", list_property(&State::sequence, torch::kInt64))
+      .def_property_readonly("tokens", list_property(&State::tokens, at::kInt64))
+      .def_property_readonly("offsets", list_property(&State::offsets, at::kInt64))
+      .def_property_readonly("times", list_property(&State::times, at::kFloat64))
+      .def_property_readonly("order", list_property(&State::order, at::kInt64))
+      .def_property_readonly("remaining", list_property(&State::remaining, at::kInt64))
+      .def_property_readonly("nfe", list_property(&State::nfe, at::kInt64))
+      .def_property_readonly("sequence", list_property(&State::sequence, at::kInt64))
       .def_readonly("mask_id", &State::mask_id)
       .def_readonly("seed", &State::seed)
       .def_readonly("calls", &State::calls)

@@ -1,7 +1,8 @@
 // Tensors to pointers, with every shape, dtype and device check and its words. Messages start with the op's name.
 #pragma once
 
-#include <torch/extension.h>
+#include <ATen/ATen.h>
+#include <torch/csrc/utils/pybind.h>
 
 #include <string>
 
@@ -10,29 +11,29 @@
 
 namespace pymdm::binding {
 
-inline std::string shape_of(const torch::Tensor& t) {
+inline std::string shape_of(const at::Tensor& t) {
   std::ostringstream out;
   out << t.scalar_type() << t.sizes() << " on " << t.device();
   return out.str();
 }
 
 // A CPU tensor of `dtype`, `dims` dimensions, contiguous (copied if it is not).
-inline torch::Tensor cpu_tensor(const char* op, const char* name, const torch::Tensor& t, torch::ScalarType dtype,
-                                int64_t dims) {
-  if (t.device().type() != torch::kCPU || t.scalar_type() != dtype || t.dim() != dims)
+inline at::Tensor cpu_tensor(const char* op, const char* name, const at::Tensor& t, at::ScalarType dtype,
+                             int64_t dims) {
+  if (t.device().type() != at::kCPU || t.scalar_type() != dtype || t.dim() != dims)
     fail(op, name, " must be ", dims, "-dimensional ", dtype, " on cpu, got ", shape_of(t));
   return t.contiguous();
 }
 
-inline DType logits_dtype(const char* op, const torch::Tensor& t) {
+inline DType logits_dtype(const char* op, const at::Tensor& t) {
   switch (t.scalar_type()) {
-    case torch::kFloat32:
+    case at::kFloat32:
       return DType::kFloat32;
-    case torch::kBFloat16:
+    case at::kBFloat16:
       return DType::kBFloat16;
-    case torch::kFloat16:
+    case at::kFloat16:
       return DType::kFloat16;
-    case torch::kFloat64:
+    case at::kFloat64:
       return DType::kFloat64;
     default:
       fail(op, "logits must be float32, float64, bfloat16 or float16, got ", shape_of(t));
@@ -41,14 +42,14 @@ inline DType logits_dtype(const char* op, const torch::Tensor& t) {
 
 // Makes a tensor of a vector's elements (a copy).
 template <class T>
-torch::Tensor tensor_of(const std::vector<T>& v, torch::ScalarType dtype) {
-  torch::Tensor out = torch::empty({static_cast<int64_t>(v.size())}, dtype);
+at::Tensor tensor_of(const std::vector<T>& v, at::ScalarType dtype) {
+  at::Tensor out = at::empty({static_cast<int64_t>(v.size())}, dtype);
   if (!v.empty()) std::memcpy(out.data_ptr(), v.data(), v.size() * sizeof(T));
   return out;
 }
 
 template <class T>
-std::vector<T> vector_of(const torch::Tensor& t) {
+std::vector<T> vector_of(const at::Tensor& t) {
   const T* data = static_cast<const T*>(t.data_ptr());
   return std::vector<T>(data, data + t.numel());
 }

@@ -11,8 +11,9 @@ namespace pymdm {
 void set_num_threads(int n);
 int num_threads();
 
-// Calls body(begin, end) over [0, n) in ranges of `grain` elements (the last may be shorter). Nested calls, and calls made
-// while another thread holds the pool, run serially. The first exception of a body is thrown here after all have ended.
+// Calls body(begin, end) over [0, n) in ranges of `grain` elements (the last may be shorter). Nested calls, and calls
+// made while another thread holds the pool, run serially. The first exception of a body is thrown here after all have
+// ended.
 void parallel_for(int64_t n, int64_t grain, const std::function<void(int64_t, int64_t)>& body);
 
 }  // namespace pymdm

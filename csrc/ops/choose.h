@@ -1,6 +1,7 @@
 // choose: one token per row of logits by Gumbel-max, exactly.
-// Law: P(token = v) = exp(x_v / T) / sum_w exp(x_w / T) over the tokens that are not banned, up to float64 evaluation of
-// argmax_v (x_v / T + g_v), g_v Gumbel noise resolved to 2^-64 (Zheng et al., ICLR 2025, section 5). Ties go to the lowest index.
+// Law: P(token = v) = exp(x_v / T) / sum_w exp(x_w / T) over the tokens that are not banned, up to float64 evaluation
+// of argmax_v (x_v / T + g_v), g_v Gumbel noise resolved to 2^-64 (Zheng et al., ICLR 2025, section 5). Ties go to the
+// lowest index.
 #pragma once
 
 #include <cstdint>

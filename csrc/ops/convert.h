@@ -18,7 +18,8 @@ PYMDM_HD float float_from_bits(uint32_t bits) {
 PYMDM_HD float bfloat16_to_float(uint16_t bits) { return float_from_bits(static_cast<uint32_t>(bits) << 16); }
 
 PYMDM_HD float float16_to_float(uint16_t bits) {
-  const uint32_t sign = static_cast<uint32_t>(bits & 0x8000u) << 16, exponent = bits >> 10 & 31u, fraction = bits & 0x3FFu;
+  const uint32_t sign = static_cast<uint32_t>(bits & 0x8000u) << 16, exponent = bits >> 10 & 31u,
+                 fraction = bits & 0x3FFu;
   if (exponent == 31) return float_from_bits(sign | 0x7F800000u | fraction << 13);  // inf, NaN
   if (exponent != 0) return float_from_bits(sign | (exponent + 112) << 23 | fraction << 13);
   const float magnitude = static_cast<float>(fraction) * 0x1p-24f;  // zero and subnormal numbers

@@ -1,4 +1,5 @@
-// A random draw is a pure function of its address (seed, sequence id, event, purpose, index); see docs/design.md, decision 2.
+// A random draw is a pure function of its address (seed, sequence id, event, purpose, index); see docs/design.md,
+// decision 2.
 #pragma once
 
 #include <cstdint>
@@ -24,9 +25,7 @@ enum class Purpose : uint32_t {
 constexpr uint64_t kMaxSequence = (uint64_t{1} << 56) - 1;  // sequence ids have 56 bits
 constexpr uint64_t kMaxIndex = (uint64_t{1} << 34) - 1;     // 32 bits of counter, 2 of output word
 
-PYMDM_HD Key2 key_of(uint64_t seed) {
-  return Key2{static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)};
-}
+PYMDM_HD Key2 key_of(uint64_t seed) { return Key2{static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)}; }
 
 // Counter of the block that holds draws 4*block .. 4*block + 3 of one address.
 PYMDM_HD Words4 counter_of(uint64_t sequence, uint32_t event, uint32_t word_purpose, uint64_t block) {

@@ -1,7 +1,7 @@
 // First-hitting sampler (Zheng et al., ICLR 2025, Proposition 4.1).
 // Law: positions leave the mask in uniformly random order; token l ~ mu(x)[l] given the tokens x before it; tau_{n-1} =
-// alpha^{-1}(1 - u^{1/n} (1 - alpha(tau_n))).  Exact with one token a call. Approximate (first order) with more: tokens of
-// one call do not see each other. Times, order and noise addresses do not depend on the number of tokens a call.
+// alpha^{-1}(1 - u^{1/n} (1 - alpha(tau_n))).  Exact with one token a call. Approximate (first order) with more: tokens
+// of one call do not see each other. Times, order and noise addresses do not depend on the number of tokens a call.
 #pragma once
 
 #include <memory>

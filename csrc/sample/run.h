@@ -1,4 +1,5 @@
-// The only loop: plan, network, write, until no sequence has a masked position. Knows no sampler and no network by name.
+// The only loop: plan, network, write, until no sequence has a masked position. Knows no sampler and no network by
+// name.
 #pragma once
 
 #include <cstdint>

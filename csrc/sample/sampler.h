@@ -1,6 +1,6 @@
 // A sampler is `init` and a pure step, cut in two where the network stands:
-//   plan:  schedule and positions, never logits  ->  which rows of which sequences the network must score, and at what time
-//   write: logits and noise                      ->  tokens into the state
+//   plan:  schedule and positions, never logits  ->  which rows of which sequences the network must score, and at what
+//   time write: logits and noise                      ->  tokens into the state
 #pragma once
 
 #include <cstdint>
@@ -21,13 +21,13 @@ struct Options {
 
 // What one network call is to decide. Sequence i of the plan wants the rows row_begin[i] .. row_begin[i + 1].
 struct Plan {
-  std::vector<int64_t> sequences;  // [A] batch slots in the state
-  std::vector<double> times;       // [A] the time the network sees
-  std::vector<int64_t> row_begin;  // [A + 1]
-  std::vector<int64_t> positions;  // [M] within the sequence
-  std::vector<uint32_t> events;    // [M] event of the row's draw
-  std::vector<double> row_times;   // [M] when the row is unmasked, if it is
-  std::vector<double> masked;      // [A] m after this step
+  std::vector<int64_t> sequences;   // [A] batch slots in the state
+  std::vector<double> times;        // [A] the time the network sees
+  std::vector<int64_t> row_begin;   // [A + 1]
+  std::vector<int64_t> positions;   // [M] within the sequence
+  std::vector<uint32_t> events;     // [M] event of the row's draw
+  std::vector<double> row_times;    // [M] when the row is unmasked, if it is
+  std::vector<double> masked;       // [A] m after this step
   std::vector<int64_t> next_event;  // [A]
 
   void clear() {

@@ -12,7 +12,8 @@ namespace pymdm {
 inline uint64_t uniform_integer(uint64_t n, uint64_t seed, uint64_t sequence, uint32_t event, Purpose purpose) {
   const uint64_t threshold = (0 - n) % n;
   for (uint64_t j = 0;; ++j) {
-    const unsigned __int128 product = static_cast<unsigned __int128>(random_bits(seed, sequence, event, purpose, j)) * n;
+    const unsigned __int128 product =
+        static_cast<unsigned __int128>(random_bits(seed, sequence, event, purpose, j)) * n;
     if (static_cast<uint64_t>(product) >= threshold) return static_cast<uint64_t>(product >> 64);
   }
 }

@@ -10,13 +10,14 @@ namespace pymdm {
 class Schedule {
  public:
   virtual ~Schedule() = default;
-  virtual double masked(double time) const = 0;           // m(t): [0, 1] -> [0, 1], increasing
+  virtual double masked(double time) const = 0;            // m(t): [0, 1] -> [0, 1], increasing
   virtual double time_of_masked(double masked) const = 0;  // its inverse
 };
 
-std::unique_ptr<Schedule> linear_schedule();                                // m = t
-std::unique_ptr<Schedule> cosine_schedule();                                // m = 1 - cos(pi t / 2)
+std::unique_ptr<Schedule> linear_schedule();  // m = t
+std::unique_ptr<Schedule> cosine_schedule();  // m = 1 - cos(pi t / 2)
 std::unique_ptr<Schedule> geometric_schedule(double sigma_min, double sigma_max);
-std::unique_ptr<Schedule> user_schedule(std::function<double(double)> masked, std::function<double(double)> time_of_masked);
+std::unique_ptr<Schedule> user_schedule(std::function<double(double)> masked,
+                                        std::function<double(double)> time_of_masked);
 
 }  // namespace pymdm

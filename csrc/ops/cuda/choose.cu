@@ -1,8 +1,7 @@
-#include "ops/choose.h"
-
 #include <cuda_runtime.h>
 
 #include "core/error.h"
+#include "ops/choose.h"
 #include "ops/convert.h"
 #include "random/gumbel.h"
 
@@ -27,8 +26,10 @@ __device__ Best better(Best a, Best b) {
 __global__ void choose_kernel(ChooseArgs a) {
   __shared__ Best shared[kThreads];
   const int64_t row = blockIdx.x;
-  const char* logits = static_cast<const char*>(a.logits) +
-                       row * a.row_stride * (a.dtype == DType::kFloat32 ? 4 : a.dtype == DType::kFloat64 ? 8 : 2);
+  const char* logits = static_cast<const char*>(a.logits) + row * a.row_stride *
+                                                                (a.dtype == DType::kFloat32   ? 4
+                                                                 : a.dtype == DType::kFloat64 ? 8
+                                                                                              : 2);
   const double inverse_temperature = a.temperature > 0 ? 1.0 / a.temperature : 1.0;
   const uint64_t base = a.base ? a.base[row] : 0;
   Best best{0, -1};

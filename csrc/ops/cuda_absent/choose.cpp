@@ -1,6 +1,7 @@
 // Linked in place of ops/cuda where the build found no CUDA compiler.
-#include "core/error.h"
 #include "ops/choose.h"
+
+#include "core/error.h"
 
 namespace pymdm::ops {
 
