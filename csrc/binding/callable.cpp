@@ -50,9 +50,9 @@ sample::Logits CallableNetwork::logits(const model::Batch& batch) {
   logits_ = at::Tensor();
   for (const auto& [length, group] : groups) {
     const int64_t count = static_cast<int64_t>(group.times.size());
-    const at::Tensor rows = tensor_of(group.rows, at::kInt64);
+    const at::Tensor rows = tensor_of(group.rows, at::kLong);
     py::object result =
-        score_(tensor_of(group.tokens, at::kInt64).view({count, length}), tensor_of(group.times, at::kFloat64), rows);
+        score_(tensor_of(group.tokens, at::kLong).view({count, length}), tensor_of(group.times, at::kDouble), rows);
     at::Tensor scored = result.cast<at::Tensor>().detach();
     check(scored.dim() == 2 && scored.size(0) == rows.numel() && scored.device().is_cpu(), kOp, "expected logits [",
           rows.numel(), ", V] on cpu from the network, got ", shape_of(scored));
@@ -64,7 +64,7 @@ sample::Logits CallableNetwork::logits(const model::Batch& batch) {
     if (!logits_.defined()) logits_ = at::empty({batch.rows.size, scored.size(1)}, scored.options());
     check(scored.size(1) == logits_.size(1) && scored.scalar_type() == logits_.scalar_type(), kOp, "the network gave ",
           shape_of(scored), " after ", shape_of(logits_));
-    logits_.index_copy_(0, tensor_of(group.where, at::kInt64), scored);
+    logits_.index_copy_(0, tensor_of(group.where, at::kLong), scored);
   }
   return {logits_.data_ptr(), logits_dtype(kOp, logits_), logits_.size(1), logits_.size(1)};
 }

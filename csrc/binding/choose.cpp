@@ -26,13 +26,13 @@ at::Tensor choose(const at::Tensor& logits_in, uint64_t seed, const at::Tensor& 
   check(purpose >= 1 && purpose < 128, kOp, "purpose must be in 1..127, got ", purpose);
   const at::Tensor logits = logits_in.stride(1) == 1 ? logits_in : logits_in.contiguous();
   const int64_t rows = logits.size(0), vocab = logits.size(1);
-  const at::Tensor sequence = cpu_tensor(kOp, "sequence ids", sequence_in, at::kInt64, 1);
-  const at::Tensor event = cpu_tensor(kOp, "events", event_in, at::kInt64, 1);
+  const at::Tensor sequence = cpu_tensor(kOp, "sequence ids", sequence_in, at::kLong, 1);
+  const at::Tensor event = cpu_tensor(kOp, "events", event_in, at::kLong, 1);
   check(sequence.numel() == rows && event.numel() == rows, kOp, "expected ", rows, " sequence ids and events, got ",
         sequence.numel(), " and ", event.numel());
-  at::Tensor base = base_in ? cpu_tensor(kOp, "base", *base_in, at::kInt64, 1) : at::Tensor();
+  at::Tensor base = base_in ? cpu_tensor(kOp, "base", *base_in, at::kLong, 1) : at::Tensor();
   check(!base_in || base.numel() == rows, kOp, "expected ", rows, " bases, got ", base_in ? base.numel() : 0);
-  at::Tensor events = at::empty({rows}, at::kInt32);
+  at::Tensor events = at::empty({rows}, at::kInt);
   for (int64_t i = 0; i < rows; ++i) {
     const int64_t s = sequence.data_ptr<int64_t>()[i], e = event.data_ptr<int64_t>()[i];
     const int64_t first = base_in ? base.data_ptr<int64_t>()[i] : 0;
@@ -59,7 +59,7 @@ at::Tensor choose(const at::Tensor& logits_in, uint64_t seed, const at::Tensor& 
   args.top_p = top_p;
 
   const at::Device device = logits.device();
-  at::Tensor token = at::empty({rows}, at::dtype(at::kInt64).device(device));
+  at::Tensor token = at::empty({rows}, at::dtype(at::kLong).device(device));
   // On the device the small inputs follow the logits; they are kept alive to the end of this function, and the caching
   // allocator reuses their memory only for later work of the same stream.
   const at::Tensor d_sequence = sequence.to(device), d_events = events.to(device);
@@ -76,7 +76,7 @@ at::Tensor choose(const at::Tensor& logits_in, uint64_t seed, const at::Tensor& 
     return token;
   }
   check(top_k == 0 && top_p == 1, kOp, "top_k and top_p are not available on cuda");
-  const at::Tensor scratch = at::empty({ops::choose_cuda_scratch(rows, vocab)}, at::dtype(at::kUInt8).device(device));
+  const at::Tensor scratch = at::empty({ops::choose_cuda_scratch(rows, vocab)}, at::dtype(at::kByte).device(device));
   void* stream = c10::impl::getDeviceGuardImpl(device.type())->getStream(device).native_handle();
   ops::choose_cuda(args, scratch.data_ptr(), stream);
   const at::Tensor bad = token.lt(0);

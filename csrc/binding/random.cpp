@@ -43,7 +43,7 @@ void bind_random(py::module_& m) {
       "random_bits",
       [](uint64_t seed, int64_t sequence, int64_t event, int64_t purpose, int64_t first, int64_t n) {
         return map_draws(
-            "random_bits", seed, sequence, event, purpose, first, n, at::kInt64,
+            "random_bits", seed, sequence, event, purpose, first, n, at::kLong,
             [](at::Tensor& t, int64_t i, uint64_t r) { t.data_ptr<int64_t>()[i] = static_cast<int64_t>(r); });
       },
       py::arg("seed"), py::arg("sequence"), py::arg("event"), py::arg("purpose"), py::arg("first"), py::arg("n"),
@@ -51,7 +51,7 @@ void bind_random(py::module_& m) {
   m.def(
       "gumbel",
       [](uint64_t seed, int64_t sequence, int64_t event, int64_t purpose, int64_t first, int64_t n) {
-        return map_draws("gumbel", seed, sequence, event, purpose, first, n, at::kFloat64,
+        return map_draws("gumbel", seed, sequence, event, purpose, first, n, at::kDouble,
                          [](at::Tensor& t, int64_t i, uint64_t r) { t.data_ptr<double>()[i] = gumbel(r); });
       },
       py::arg("seed"), py::arg("sequence"), py::arg("event"), py::arg("purpose"), py::arg("first"), py::arg("n"),
@@ -59,8 +59,8 @@ void bind_random(py::module_& m) {
   m.def(
       "gumbel_of_bits",
       [](const at::Tensor& bits) {
-        const at::Tensor in = cpu_tensor("gumbel_of_bits", "bits", bits, at::kInt64, 1);
-        at::Tensor out = at::empty({in.numel()}, at::kFloat64);
+        const at::Tensor in = cpu_tensor("gumbel_of_bits", "bits", bits, at::kLong, 1);
+        at::Tensor out = at::empty({in.numel()}, at::kDouble);
         for (int64_t i = 0; i < in.numel(); ++i)
           out.data_ptr<double>()[i] = gumbel(static_cast<uint64_t>(in.data_ptr<int64_t>()[i]));
         return out;

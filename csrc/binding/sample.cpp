@@ -25,9 +25,9 @@ using SamplerRef = std::shared_ptr<Sampler>;
 State make_state(const at::Tensor& tokens, const at::Tensor& offsets, const at::Tensor& sequence, int64_t mask_id,
                  uint64_t seed) {
   State state;
-  state.tokens = vector_of<int64_t>(cpu_tensor(kOp, "tokens", tokens, at::kInt64, 1));
-  state.offsets = vector_of<int64_t>(cpu_tensor(kOp, "offsets", offsets, at::kInt64, 1));
-  state.sequence = vector_of<uint64_t>(cpu_tensor(kOp, "sequence ids", sequence, at::kInt64, 1));
+  state.tokens = vector_of<int64_t>(cpu_tensor(kOp, "tokens", tokens, at::kLong, 1));
+  state.offsets = vector_of<int64_t>(cpu_tensor(kOp, "offsets", offsets, at::kLong, 1));
+  state.sequence = vector_of<uint64_t>(cpu_tensor(kOp, "sequence ids", sequence, at::kLong, 1));
   state.mask_id = mask_id;
   state.seed = seed;
   check(state.offsets.size() == state.sequence.size() + 1, kOp, "expected one offset more than sequence ids, got ",
@@ -81,7 +81,7 @@ void run(State& state, const SamplerRef& sampler, const py::object& network, int
   options.draw.temperature = temperature;
   options.draw.top_k = top_k;
   options.draw.top_p = top_p;
-  if (banned) options.draw.banned = vector_of<uint8_t>(cpu_tensor(kOp, "banned", *banned, at::kUInt8, 1));
+  if (banned) options.draw.banned = vector_of<uint8_t>(cpu_tensor(kOp, "banned", *banned, at::kByte, 1));
   PythonWatch python_watch(watch, watch_interval);
   std::shared_ptr<sample::Network> net;
   if (py::isinstance<Engine>(network))
@@ -113,13 +113,13 @@ void bind_state(py::module_& m) {
   py::class_<State>(m, "State", "What a sampling run remembers between two steps: plain data.")
       .def(py::init(&make_state), py::arg("tokens"), py::arg("offsets"), py::arg("sequence"), py::arg("mask_id"),
            py::arg("seed"))
-      .def_property_readonly("tokens", list_property(&State::tokens, at::kInt64))
-      .def_property_readonly("offsets", list_property(&State::offsets, at::kInt64))
-      .def_property_readonly("times", list_property(&State::times, at::kFloat64))
-      .def_property_readonly("order", list_property(&State::order, at::kInt64))
-      .def_property_readonly("remaining", list_property(&State::remaining, at::kInt64))
-      .def_property_readonly("nfe", list_property(&State::nfe, at::kInt64))
-      .def_property_readonly("sequence", list_property(&State::sequence, at::kInt64))
+      .def_property_readonly("tokens", list_property(&State::tokens, at::kLong))
+      .def_property_readonly("offsets", list_property(&State::offsets, at::kLong))
+      .def_property_readonly("times", list_property(&State::times, at::kDouble))
+      .def_property_readonly("order", list_property(&State::order, at::kLong))
+      .def_property_readonly("remaining", list_property(&State::remaining, at::kLong))
+      .def_property_readonly("nfe", list_property(&State::nfe, at::kLong))
+      .def_property_readonly("sequence", list_property(&State::sequence, at::kLong))
       .def_readonly("mask_id", &State::mask_id)
       .def_readonly("seed", &State::seed)
       .def_readonly("calls", &State::calls)

@@ -27,13 +27,13 @@ inline at::Tensor cpu_tensor(const char* op, const char* name, const at::Tensor&
 
 inline DType logits_dtype(const char* op, const at::Tensor& t) {
   switch (t.scalar_type()) {
-    case at::kFloat32:
+    case at::kFloat:
       return DType::kFloat32;
     case at::kBFloat16:
       return DType::kBFloat16;
-    case at::kFloat16:
+    case at::kHalf:
       return DType::kFloat16;
-    case at::kFloat64:
+    case at::kDouble:
       return DType::kFloat64;
     default:
       fail(op, "logits must be float32, float64, bfloat16 or float16, got ", shape_of(t));
