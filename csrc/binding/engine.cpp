@@ -5,7 +5,148 @@
 namespace py = pybind11;
 
 namespace pymdm::binding {
+namespace {
 
-void bind_engine(py::module_& m) { py::class_<Engine, std::shared_ptr<Engine>>(m, "Engine"); }
+constexpr const char* kOp = "engine";
+
+template <class T>
+Span<const T> span_of(const at::Tensor& t) {
+  return {static_cast<const T*>(t.data_ptr()), t.numel()};
+}
+
+model::Parameters parameters_of(const std::vector<std::pair<std::string, at::Tensor>>& weights) {
+  model::Parameters out;
+  for (const auto& [name, t] : weights) {
+    check(t.device().is_cpu() && t.is_contiguous() && (t.dim() == 1 || t.dim() == 2), kOp, "parameter ", name,
+          " must be a contiguous vector or matrix on cpu, got ", shape_of(t));
+    out[name] = {t.data_ptr(), logits_dtype(kOp, t), t.size(0), t.dim() == 2 ? t.size(1) : 1};
+  }
+  return out;
+}
+
+bool one_of(const py::dict& values, const char* key, const char* no, const char* yes) {
+  const auto value = values[key].cast<std::string>();
+  check(value == no || value == yes, kOp, key, " must be ", no, " or ", yes, ", got ", value);
+  return value == yes;
+}
+
+model::Config config_of(const py::dict& d) {
+  model::Config c;
+  const auto number = [&](const char* key, int64_t& to) { to = d[key].cast<int64_t>(); };
+  const auto flag = [&](const char* key, bool& to) { to = d[key].cast<bool>(); };
+  number("vocab_size", c.vocab_size), number("mask_id", c.mask_id), number("length", c.length);
+  number("width", c.width), number("layers", c.layers), number("heads", c.heads), number("kv_heads", c.kv_heads);
+  number("mlp_width", c.mlp_width), number("cond_dim", c.cond_dim);
+  flag("tied_head", c.tied_head), flag("logit_shift", c.logit_shift), flag("causal", c.causal);
+  flag("norm_bias", c.norm_bias), flag("qkv_bias", c.qkv_bias), flag("out_bias", c.out_bias);
+  flag("mlp_bias", c.mlp_bias), flag("head_bias", c.head_bias);
+  c.norm_eps = d["norm_eps"].cast<double>();
+  c.rope_base = d["rope_base"].cast<double>();
+  c.layernorm = one_of(d, "norm", "rmsnorm", "layernorm");
+  c.swiglu = one_of(d, "mlp", "gelu", "swiglu");
+  const auto conditioning = d["conditioning"].cast<std::string>();
+  check(conditioning == "none" || conditioning == "constant" || conditioning == "time", kOp,
+        "conditioning must be none, constant or time, got ", conditioning);
+  c.conditioning = conditioning == "none"       ? model::Conditioning::kNone
+                   : conditioning == "constant" ? model::Conditioning::kConstant
+                                                : model::Conditioning::kTime;
+  for (const int64_t n : {c.vocab_size, c.length, c.width, c.layers, c.heads, c.kv_heads, c.mlp_width, c.cond_dim})
+    check(n >= 1, kOp, "sizes must be at least 1, got ", n);
+  check(c.mask_id >= 0, kOp, "mask_id must be at least 0, got ", c.mask_id);
+  check(c.width % (2 * c.heads) == 0, kOp, "width / heads must be a whole even number, got ", c.width, " / ", c.heads);
+  check(c.heads % c.kv_heads == 0, kOp, "kv_heads must divide heads (", c.heads, "), got ", c.kv_heads);
+  return c;
+}
+
+std::shared_ptr<Engine> make_engine(const py::dict& config, const py::dict& weights, const std::string& dtype) {
+  check(dtype == "float32" || dtype == "bfloat16", kOp, "dtype must be float32 or bfloat16, got ", dtype);
+  std::vector<std::pair<std::string, at::Tensor>> tensors;
+  for (const auto& [name, tensor] : weights) {
+    const auto key = name.cast<std::string>();
+    try {
+      tensors.emplace_back(key, tensor.cast<at::Tensor>().detach());
+    } catch (const py::cast_error&) {
+      throw py::type_error("engine: parameter " + key + " must be a tensor");
+    }
+  }
+  const model::Config c = config_of(config);
+  py::gil_scoped_release release;
+  return std::make_shared<Engine>(c, std::move(tensors), dtype == "float32" ? DType::kFloat32 : DType::kBFloat16);
+}
+
+at::Tensor logits(Engine& engine, const at::Tensor& tokens, const at::Tensor& offsets, const at::Tensor& rows,
+                  const at::Tensor& times) {
+  const at::Tensor t = cpu_tensor(kOp, "tokens", tokens, at::kLong, 1);
+  const at::Tensor o = cpu_tensor(kOp, "offsets", offsets, at::kLong, 1);
+  const at::Tensor r = cpu_tensor(kOp, "rows", rows, at::kLong, 1);
+  const at::Tensor s = cpu_tensor(kOp, "times", times, at::kDouble, 1);
+  py::gil_scoped_release release;
+  return engine.score({span_of<int64_t>(t), span_of<int64_t>(o), span_of<int64_t>(r), span_of<double>(s)});
+}
+
+}  // namespace
+
+Engine::Engine(const model::Config& config, std::vector<std::pair<std::string, at::Tensor>> weights, DType dtype) {
+  network_ = std::make_unique<model::Transformer>(config, parameters_of(weights), dtype);
+  for (const auto& [name, tensor] : weights)
+    if (name == "embed.weight") embed_ = tensor;
+}
+
+void Engine::check_batch(const model::Batch& batch) const {
+  const model::Config& c = network_->config();
+  const int64_t T = batch.tokens.size, B = batch.offsets.size - 1;
+  check(B >= 0 && batch.offsets[0] == 0 && batch.offsets[B] == T, kOp, "offsets must run from 0 to the ", T, " tokens");
+  check(batch.times.size == B, kOp, "expected one time for each of ", B, " sequences, got ", batch.times.size);
+  for (int64_t b = 0; b < B; ++b) {
+    const int64_t length = batch.offsets[b + 1] - batch.offsets[b];
+    check(length >= 1 && length <= c.length, kOp, "a sequence must have 1 to ", c.length, " tokens, sequence ", b,
+          " has ", length);
+    check(c.conditioning != model::Conditioning::kTime || std::isfinite(batch.times[b]), kOp,
+          "this network is conditioned on time: sequence ", b, " has time ", batch.times[b]);
+  }
+  for (const int64_t token : batch.tokens)
+    check(token >= 0 && token < c.embed_rows(), kOp, "token ids must be in [0, ", c.embed_rows(), "), got ", token);
+  for (const int64_t row : batch.rows) check(row >= 0 && row < T, kOp, "rows must be in [0, ", T, "), got ", row);
+}
+
+at::Tensor Engine::score(const model::Batch& batch) {
+  check_batch(batch);
+  at::Tensor out = at::empty({batch.rows.size, network_->config().vocab_size}, at::kFloat);
+  std::lock_guard<std::mutex> lock(mutex_);
+  network_->forward(batch, static_cast<float*>(out.data_ptr()), out.size(1));
+  return out;
+}
+
+sample::Logits Engine::logits(const model::Batch& batch) {
+  check_batch(batch);
+  const int64_t vocab = network_->config().vocab_size, stride = (vocab + 15) / 16 * 16;
+  std::lock_guard<std::mutex> lock(mutex_);
+  auto* out = reinterpret_cast<float*>(outputs_[std::this_thread::get_id()].reserve(batch.rows.size * stride * 4));
+  network_->forward(batch, out, stride);
+  return {out, DType::kFloat32, vocab, stride};
+}
+
+int64_t Engine::workspace_bytes() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  int64_t total = network_->workspace().bytes();
+  for (const auto& [thread, buffer] : outputs_) total += buffer.bytes();
+  return total;
+}
+
+void Engine::poison() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  network_->workspace().poison();
+}
+
+void bind_engine(py::module_& m) {
+  py::class_<Engine, std::shared_ptr<Engine>>(m, "Engine", "The masked transformer on packed weights, on the CPU.")
+      .def(py::init(&make_engine), py::arg("config"), py::arg("weights"), py::arg("dtype"))
+      .def(
+          "logits", &logits, py::arg("tokens"), py::arg("offsets"), py::arg("rows"), py::arg("times"),
+          "Logits float32 [M, V] of rows [M] (indices into tokens [T]) of sequences tokens[offsets[b]:offsets[b + 1]].")
+      .def_property_readonly("workspace_bytes", &Engine::workspace_bytes)
+      .def_property_readonly("weight_bytes", [](Engine& e) { return e.network().weight_bytes(); })
+      .def("poison_workspace", &Engine::poison, "Fills the workspace with NaN; for tests.");
+}
 
 }  // namespace pymdm::binding

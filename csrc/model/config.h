@@ -1,0 +1,27 @@
+// The shape of a network; the same names as pymdm.config.ModelConfig.
+#pragma once
+
+#include <cstdint>
+
+namespace pymdm::model {
+
+enum class Conditioning { kNone, kConstant, kTime };
+
+struct Config {
+  int64_t vocab_size = 0, mask_id = 0, length = 0, width = 0, layers = 0, heads = 0, kv_heads = 0, mlp_width = 0;
+  bool layernorm = true;  // false: RMSNorm
+  double norm_eps = 1e-5;
+  bool swiglu = false;  // false: GELU
+  bool tied_head = false;
+  double rope_base = 10000.0;
+  bool logit_shift = false;
+  Conditioning conditioning = Conditioning::kNone;
+  int64_t cond_dim = 0;
+  bool causal = false;
+  bool norm_bias = false, qkv_bias = false, out_bias = false, mlp_bias = true, head_bias = true;
+
+  int64_t head_dim() const { return width / heads; }
+  int64_t embed_rows() const { return vocab_size > mask_id ? vocab_size : mask_id + 1; }
+};
+
+}  // namespace pymdm::model

@@ -1,0 +1,85 @@
+#include "model/transformer.h"
+
+#include "model/conditioning.h"
+#include "ops/gather.h"
+
+namespace pymdm::model {
+namespace {
+
+template <class T>
+Span<const T> view(const std::vector<T>& v) {
+  return {v.data(), static_cast<int64_t>(v.size())};
+}
+
+}  // namespace
+
+// The rows that act as queries: all tokens, or in the last block the chosen ones.
+struct Transformer::Rows {
+  int64_t count;
+  ops::Matrix x, h;
+  const int32_t *sequence, *position;
+  Span<const ops::QuerySpan> spans;
+};
+
+// x += gate1 * out(attention(mod1(norm1 x))),  x += gate2 * mlp(mod2(norm2 x))
+// Keys and values are of every token; everything else only of the rows that are wanted afterwards.
+void Transformer::block(const Block& block, const Rows& r) {
+  Workspace& w = workspace_;
+  const int64_t T = static_cast<int64_t>(layout_.sequence.size()), D = config_.width;
+  const bool timed = config_.conditioning == Conditioning::kTime;
+  const float* mods = static_cast<const float*>(w.mods.data);
+  const auto modulation = [&](int64_t chunk, const int32_t* sequence) {
+    return timed ? ops::Modulation{mods + chunk * D, mods + (chunk + 1) * D, w.mods.stride, sequence}
+                 : ops::Modulation{};
+  };
+  const auto gates = [&](int64_t chunk) {
+    return timed ? ops::Gates{mods + chunk * D, w.mods.stride, r.sequence} : ops::Gates{};
+  };
+  if (timed) ops::linear(block.ada, w.condition, layout_.all.size(), w.mods);
+
+  ops::norm(block.norm1, modulation(0, layout_.sequence.data()), w.x, T, w.h);
+  ops::keys_values(block.kv, w.h, T, rotary_, {layout_.position.data(), layout_.slot.data()}, w.kv);
+  if (r.x.data != w.x.data) {
+    ops::gather(w.x, view(layout_.rows), D, r.x);
+    ops::gather(w.h, view(layout_.rows), D, r.h);
+  }
+  ops::queries(block.q, r.h, r.count, w.kv.shape, rotary_, {r.position, nullptr}, w.q);
+  ops::attention(w.q, w.kv, r.spans, config_.causal, r.position, w.o);
+  ops::linear_residual(block.out, w.o, r.count, gates(2), r.x);
+  ops::norm(block.norm2, modulation(3, r.sequence), r.x, r.count, r.h);
+  ops::mlp_residual(block.mlp, r.h, r.count, gates(5), w.hidden, r.x);
+}
+
+void Transformer::forward(const Batch& batch, float* logits, int64_t stride) {
+  if (batch.rows.size == 0) return;
+  Workspace& w = workspace_;
+  const int64_t T = batch.tokens.size, M = batch.rows.size, B = batch.offsets.size - 1, D = config_.width;
+  layout_.fit(batch, config_.logit_shift);
+  w.fit(config_, dtype_, weights_.blocks[0].mlp.hidden(), T, M, B, layout_.slots);
+  ops::clear_padding(w.kv, view(layout_.slot_end));
+  const bool timed = config_.conditioning == Conditioning::kTime;
+  if (timed) condition(weights_.time_in, weights_.time_out, batch.times, w.condition_hidden, w.condition);
+
+  const Rows all{T, w.x, w.h, layout_.sequence.data(), layout_.position.data(), view(layout_.all)};
+  const Rows chosen{
+      M, w.chosen, w.chosen_h, layout_.chosen_sequence.data(), layout_.chosen_position.data(), view(layout_.chosen)};
+  ops::embed(weights_.embed, batch.tokens, w.x);
+  for (size_t i = 0; i < weights_.blocks.size(); ++i)
+    block(weights_.blocks[i], i + 1 < weights_.blocks.size() ? all : chosen);
+
+  ops::Modulation last;
+  if (timed) {
+    ops::linear(weights_.ada_final, w.condition, B, w.mods);
+    const float* mods = static_cast<const float*>(w.mods.data);
+    last = {mods, mods + D, w.mods.stride, chosen.sequence};
+  }
+  ops::norm(weights_.norm_final, last, chosen.x, M, chosen.h);
+  ops::Matrix hidden = chosen.h;
+  if (!layout_.in_order) {
+    ops::gather(chosen.h, view(layout_.place), D, w.h);
+    hidden = w.h;
+  }
+  ops::linear(weights_.head, hidden, M, {logits, stride, DType::kFloat32});
+}
+
+}  // namespace pymdm::model

@@ -1,0 +1,43 @@
+// The denoiser: a pre-norm transformer over a packed ragged batch, logits of the chosen rows only. Deterministic: a
+// row's logits are the same bits whatever batch, row choice, chunk or number of threads computes them.
+#pragma once
+
+#include <cstdint>
+
+#include "model/config.h"
+#include "model/denoiser.h"
+#include "model/layout.h"
+#include "model/weights.h"
+#include "model/workspace.h"
+
+namespace pymdm::model {
+
+class Transformer {
+ public:
+  Transformer(const Config& config, const Parameters& parameters, DType dtype)
+      : config_(config),
+        dtype_(dtype),
+        weights_(make_weights(config, parameters, dtype)),
+        rotary_(ops::rotary(config.length, config.head_dim(), config.rope_base)) {}
+
+  // logits [M, V] float32, rows `stride` elements apart. One call at a time.
+  void forward(const Batch& batch, float* logits, int64_t stride);
+
+  const Config& config() const { return config_; }
+  DType dtype() const { return dtype_; }
+  int64_t weight_bytes() const { return weights_.bytes(); }
+  Workspace& workspace() { return workspace_; }
+
+ private:
+  struct Rows;
+  void block(const Block& block, const Rows& queries);
+
+  Config config_;
+  DType dtype_;
+  Weights weights_;
+  ops::Rotary rotary_;
+  Layout layout_;
+  Workspace workspace_;
+};
+
+}  // namespace pymdm::model

@@ -1,0 +1,188 @@
+#include "model/weights.h"
+
+#include <cmath>
+#include <set>
+
+#include "core/error.h"
+#include "model/conditioning.h"
+#include "ops/convert.h"
+
+namespace pymdm::model {
+namespace {
+
+constexpr const char* kOp = "engine";
+using ops::Packed;
+using ops::Parameter;
+
+// Finds parameters by name, checks their shapes, and knows which nobody asked for.
+class Reader {
+ public:
+  explicit Reader(const Parameters& all) : all_(all) {}
+
+  const Parameter& need(const std::string& name, int64_t rows, int64_t columns = 1) {
+    const auto found = all_.find(name);
+    check(found != all_.end(), kOp, "parameter ", name, " is missing");
+    used_.insert(name);
+    const Parameter& p = found->second;
+    check(p.rows == rows && p.columns == columns, kOp, "parameter ", name, " must be [", rows,
+          columns > 1 ? ", " + std::to_string(columns) : std::string(), "], got [", p.rows,
+          p.columns > 1 ? ", " + std::to_string(p.columns) : std::string(), "]");
+    return p;
+  }
+  // Null where the layer has none.
+  const Parameter* bias(const std::string& layer, int64_t rows, bool wanted) {
+    return wanted ? &need(layer + ".bias", rows) : nullptr;
+  }
+  void finish() const {
+    for (const auto& [name, p] : all_)
+      check(used_.count(name) != 0, kOp, "parameter ", name, " is not part of this network");
+  }
+
+ private:
+  const Parameters& all_;
+  std::set<std::string> used_;
+};
+
+std::vector<float> floats(const std::string& name, const Parameter& p) {
+  std::vector<float> out(p.rows * p.columns);
+  for (size_t i = 0; i < out.size(); ++i) {
+    out[i] = static_cast<float>(ops::load_element(p.data, p.dtype, static_cast<int64_t>(i)));
+    check(std::isfinite(out[i]), kOp, "parameter ", name, " has a value that is not finite, at ", i);
+  }
+  return out;
+}
+
+struct Maker {
+  const Config& c;
+  Reader read;
+  DType dtype;
+  std::vector<float> cond;  // the condition where it is constant, [cond]
+
+  ops::Norm norm(const std::string& name) {
+    ops::Norm out{c.layernorm, static_cast<float>(c.norm_eps), floats(name, read.need(name + ".weight", c.width)), {}};
+    if (const Parameter* bias = read.bias(name, c.width, c.norm_bias)) out.bias = floats(name + ".bias", *bias);
+    return out;
+  }
+
+  Packed plain(const std::string& name, int64_t out, int64_t in, bool bias, DType type,
+               const float* row_scale = nullptr) {
+    ops::PackPlan plan;
+    plan.out = out;
+    plan.row_scale = row_scale;
+    const Parameter& weight = read.need(name + ".weight", out, in);
+    return ops::pack(name.c_str(), weight, read.bias(name, out, bias), type, plan);
+  }
+
+  // `count` heads of the fused projection from head `first` on; panels hold whole heads.
+  Packed heads(const std::string& name, int64_t first, int64_t count) {
+    const int64_t hd = c.head_dim(), rows = (c.heads + 2 * c.kv_heads) * hd;
+    const Parameter& weight = read.need(name + ".weight", rows, c.width);
+    const int64_t per_panel = std::min(count, std::max<int64_t>(1, ops::kPanel / hd));
+    const int64_t panel = (per_panel * hd + 15) / 16 * 16, panels = (count + per_panel - 1) / per_panel;
+    ops::PackPlan plan;
+    plan.panel = panel;
+    plan.out = panels * panel;
+    plan.source = [=](int64_t n) {
+      const int64_t head = n / panel * per_panel + n % panel / hd;
+      return n % panel >= per_panel * hd || head >= count ? -1 : (first + head) * hd + n % panel % hd;
+    };
+    return ops::pack(name.c_str(), weight, read.bias(name, rows, c.qkv_bias), dtype, plan);
+  }
+
+  // W c + b for a constant condition.
+  std::vector<float> constant(const std::string& name, int64_t out) {
+    const std::vector<float> w = floats(name, read.need(name + ".weight", out, c.cond_dim));
+    std::vector<float> y = floats(name + ".bias", read.need(name + ".bias", out));
+    for (int64_t n = 0; n < out; ++n) {
+      double sum = y[n];
+      for (int64_t k = 0; k < c.cond_dim; ++k) sum += double{w[n * c.cond_dim + k]} * cond[k];
+      y[n] = static_cast<float>(sum);
+    }
+    return y;
+  }
+
+  // norm(x) * (1 + scale) + shift is a norm with other weights.
+  static void fold(ops::Norm& norm, const float* shift, const float* scale) {
+    const size_t D = norm.weight.size();
+    if (norm.bias.empty()) norm.bias.assign(D, 0.0f);
+    for (size_t i = 0; i < D; ++i) {
+      norm.weight[i] *= 1.0f + scale[i];
+      norm.bias[i] = norm.bias[i] * (1.0f + scale[i]) + shift[i];
+    }
+  }
+
+  Block block(int64_t i) {
+    const std::string name = "blocks." + std::to_string(i) + ".";
+    const int64_t D = c.width, F = c.mlp_width, rows = c.heads * c.head_dim();
+    Block b;
+    b.norm1 = norm(name + "norm1");
+    b.norm2 = norm(name + "norm2");
+    std::vector<float> mods;
+    if (c.conditioning == Conditioning::kTime) b.ada = plain(name + "ada", 6 * D, c.cond_dim, true, DType::kFloat32);
+    if (c.conditioning == Conditioning::kConstant) {
+      mods = constant(name + "ada", 6 * D);
+      fold(b.norm1, mods.data(), mods.data() + D);
+      fold(b.norm2, mods.data() + 3 * D, mods.data() + 4 * D);
+    }
+    b.q = heads(name + "qkv", 0, c.heads);
+    b.kv = heads(name + "qkv", c.heads, 2 * c.kv_heads);
+    b.out = plain(name + "out", D, rows, c.out_bias, dtype, mods.empty() ? nullptr : mods.data() + 2 * D);
+    const int64_t in_rows = c.swiglu ? 2 * F : F;
+    const Parameter &in = read.need(name + "mlp_in.weight", in_rows, D),
+                    &out = read.need(name + "mlp_out.weight", D, F);
+    b.mlp =
+        ops::pack_mlp(name.c_str(), c.swiglu, in, read.bias(name + "mlp_in", in_rows, c.mlp_bias), out,
+                      read.bias(name + "mlp_out", D, c.mlp_bias), dtype, mods.empty() ? nullptr : mods.data() + 5 * D);
+    return b;
+  }
+
+  void conditioning(Weights& w) {
+    w.time_in = plain("time_mlp.0", c.cond_dim, kTimeFeatures, true, DType::kFloat32);
+    w.time_out = plain("time_mlp.2", c.cond_dim, c.cond_dim, true, DType::kFloat32);
+    if (c.conditioning == Conditioning::kTime) {
+      w.ada_final = plain("ada_final", 2 * c.width, c.cond_dim, true, DType::kFloat32);
+      return;
+    }
+    const int64_t rows = 1 + ops::kRowPadding, stride = kTimeFeatures + c.cond_dim;
+    std::vector<float> hidden(rows * stride, 0.0f), out(rows * c.cond_dim, 0.0f);
+    const double zero = 0.0;
+    condition(w.time_in, w.time_out, {&zero, 1}, {hidden.data(), stride, DType::kFloat32},
+              {out.data(), c.cond_dim, DType::kFloat32});
+    cond.assign(out.begin(), out.begin() + c.cond_dim);
+    w.time_in = Packed{};
+    w.time_out = Packed{};
+  }
+};
+
+int64_t norm_bytes(const ops::Norm& n) { return static_cast<int64_t>(n.weight.size() + n.bias.size()) * 4; }
+
+}  // namespace
+
+int64_t Weights::bytes() const {
+  int64_t total = embed.rows * embed.columns * static_cast<int64_t>(element_size(embed.dtype));
+  for (const Block& b : blocks)
+    total += b.q.bytes() + b.kv.bytes() + b.out.bytes() + b.mlp.in.bytes() + b.mlp.out.bytes() + b.ada.bytes() +
+             norm_bytes(b.norm1) + norm_bytes(b.norm2);
+  return total + norm_bytes(norm_final) + head.bytes() + time_in.bytes() + time_out.bytes() + ada_final.bytes();
+}
+
+Weights make_weights(const Config& config, const Parameters& parameters, DType dtype) {
+  Maker make{config, Reader(parameters), dtype, {}};
+  Weights w;
+  w.embed = make.read.need("embed.weight", config.embed_rows(), config.width);
+  if (config.conditioning != Conditioning::kNone) make.conditioning(w);
+  for (int64_t i = 0; i < config.layers; ++i) w.blocks.push_back(make.block(i));
+  w.norm_final = make.norm("norm_final");
+  if (config.conditioning == Conditioning::kConstant) {
+    const std::vector<float> mods = make.constant("ada_final", 2 * config.width);
+    Maker::fold(w.norm_final, mods.data(), mods.data() + config.width);
+  }
+  ops::PackPlan plan;
+  plan.out = config.vocab_size;
+  const Parameter& head = config.tied_head ? w.embed : make.read.need("head.weight", config.vocab_size, config.width);
+  w.head = ops::pack("head", head, make.read.bias("head", config.vocab_size, config.head_bias), dtype, plan);
+  make.read.finish();
+  return w;
+}
+
+}  // namespace pymdm::model

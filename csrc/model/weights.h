@@ -1,0 +1,38 @@
+// A network's parameters, checked by name and shape and packed once.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "model/config.h"
+#include "ops/attention.h"
+#include "ops/linear.h"
+#include "ops/mlp.h"
+#include "ops/norm.h"
+
+namespace pymdm::model {
+
+using Parameters = std::map<std::string, ops::Parameter>;
+
+struct Block {
+  ops::Norm norm1, norm2;
+  ops::Packed q, kv, out;
+  ops::Mlp mlp;
+  ops::Packed ada;  // [6 D]: shift1, scale1, gate1, shift2, scale2, gate2; only where the network sees the time
+};
+
+// Constant conditioning is folded here: scale and shift into the norms, gates into the layers before the residual.
+struct Weights {
+  ops::Parameter embed;  // the caller's memory
+  std::vector<Block> blocks;
+  ops::Norm norm_final;
+  ops::Packed head;
+  ops::Packed time_in, time_out, ada_final;  // time conditioning: 256 -> cond -> cond, cond -> [2 D] (shift, scale)
+  int64_t bytes() const;
+};
+
+// Throws Error ("engine: ...") for a parameter that is missing, unknown, misshapen or not finite.
+Weights make_weights(const Config& config, const Parameters& parameters, DType dtype);
+
+}  // namespace pymdm::model

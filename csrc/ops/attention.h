@@ -1,0 +1,67 @@
+// attention: softmax(q k^T / sqrt(hd)) v over each sequence of a packed ragged batch, on tiles, without a [L, L] matrix
+// in memory. Rotary positions are applied behind the tiles of the q, k and v layers, which write straight into the
+// layouts that the products of attention read.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "ops/linear.h"
+
+namespace pymdm::ops {
+
+constexpr int64_t kKeyPanel = 64;  // keys of a panel; each sequence starts a new one
+
+struct HeadShape {
+  int64_t heads = 0, kv_heads = 0, head_dim = 0;
+};
+
+// Cosines and sines of the rotary angles position * base^(-2i / hd), [length, hd / 2] each.
+struct Rotary {
+  int64_t half = 0;
+  std::vector<float> cos, sin;
+};
+Rotary rotary(int64_t length, int64_t head_dim, double base);
+
+// Keys and values of a batch, both of the engine's type. Slot = where a token is kept; a sequence's slots are
+// consecutive and start at a multiple of kKeyPanel.
+//   keys:   [kv_heads][slots / kKeyPanel][hd][kKeyPanel], in bfloat16 [hd / 2][kKeyPanel][2]
+//   values: [kv_heads][slots][value_width],               in bfloat16 [slots / 2][value_width][2]
+struct KeyValues {
+  DType dtype = DType::kFloat32;
+  HeadShape shape;
+  int64_t slots = 0, value_width = 0;  // value_width: head_dim rounded up to 16
+  char* keys = nullptr;
+  char* values = nullptr;
+
+  static int64_t value_columns(int64_t head_dim) { return (head_dim + 15) / 16 * 16; }
+};
+
+// Where each row of a product belongs.
+struct Places {
+  const int32_t* position = nullptr;  // [m] within its sequence
+  const int64_t* slot = nullptr;      // [m]; keys and values only
+};
+
+// out [m, heads * hd] = rotate(x Wq^T + bq) * log2(e) / sqrt(hd): the softmax of attention is in powers of two
+void queries(const Packed& q, const Matrix& x, int64_t m, const HeadShape& shape, const Rotary& rotary,
+             const Places& places, const Matrix& out);
+
+// Fills `kv` with rotate(x Wk^T + bk) and x Wv^T + bv; Packed holds k's rows, then v's.
+void keys_values(const Packed& kv, const Matrix& x, int64_t m, const Rotary& rotary, const Places& places,
+                 const KeyValues& out);
+
+// Zeros the values behind each sequence's end, up to the end of its last panel. The products read them with weight 0.
+void clear_padding(const KeyValues& kv, Span<const int64_t> slot_end);
+
+// Queries of one sequence, consecutive rows of q.
+struct QuerySpan {
+  int64_t query_begin = 0, query_end = 0;
+  int64_t slot = 0, keys = 0;  // the sequence's first slot and length
+};
+
+// out [Mq, heads * hd] for q [Mq, heads * hd]. `position` (of each query) is read where causal is set.
+void attention(const Matrix& q, const KeyValues& kv, Span<const QuerySpan> spans, bool causal, const int32_t* position,
+               const Matrix& out);
+
+}  // namespace pymdm::ops

@@ -1,0 +1,101 @@
+#include "ops/attention.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "core/parallel.h"
+#include "ops/cpu/tiles.h"
+
+namespace pymdm::ops {
+namespace {
+
+constexpr int64_t kQueries = 64;    // rows of a tile of scores
+constexpr int64_t kKeyBlock = 512;  // keys of a tile of scores
+constexpr float kLowest = std::numeric_limits<float>::lowest();
+
+int64_t round_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
+
+// A tile of queries of one sequence.
+struct Tile {
+  int64_t span = 0, first = 0, rows = 0;
+};
+
+// One thread's tiles: scores, their exponentials in the engine's type, and the running sums of the rows.
+struct Scratch {
+  float *scores, *out, *top, *total;
+  char* weights;
+
+  explicit Scratch(int64_t value_width) {
+    scores = scratch(2 * kQueries * kKeyBlock + kQueries * (value_width + 2));
+    weights = reinterpret_cast<char*>(scores + kQueries * kKeyBlock);
+    out = scores + 2 * kQueries * kKeyBlock;
+    top = out + kQueries * value_width;
+    total = top + kQueries;
+  }
+};
+
+// What one tile of queries computes over the blocks of keys, in their order:
+//   top' = max(top, max s),  p = 2^(s - top'),  total' = total 2^(top - top') + sum p,  out' = out 2^(top - top') + p v
+struct Head {
+  const Product& product;
+  const Kernels& k;
+  const KeyValues& kv;
+  Scratch& s;
+  const int32_t* position;  // of the tile's queries where attention is causal, else null
+
+  void block(const Matrix& q, int64_t row, int64_t column, int64_t kv_head, int64_t rows, const QuerySpan& span,
+             int64_t first_key) const {
+    const int64_t hd = kv.shape.head_dim, size = static_cast<int64_t>(element_size(kv.dtype));
+    const int64_t keys = std::min(kKeyBlock, span.keys - first_key), padded = round_up(keys, 32);
+    const int64_t slot = kv_head * kv.slots + span.slot + first_key;
+    for (int64_t p = 0; p < keys; p += kKeyPanel)
+      product(round_rows(rows), kKeyPanel, hd, q.row(row, column), q.stride, kv.keys + (slot + p) * hd * size,
+              s.scores + p, kKeyBlock, false);
+    for (int64_t i = 0; i < rows; ++i) {
+      float* scores = s.scores + i * kKeyBlock;
+      const int64_t seen = position ? std::clamp<int64_t>(position[i] + 1 - first_key, 0, keys) : keys;
+      const float top = k.maximum(scores, seen, s.top[i]);
+      const float fade = first_key == 0 ? 0.0f : std::exp2(s.top[i] - top);
+      s.total[i] = s.total[i] * fade + k.softmax(scores, seen, padded, top, s.weights + i * kKeyBlock * size, kv.dtype);
+      s.top[i] = top;
+      if (first_key > 0 && fade != 1.0f)
+        k.scale(s.out + i * kv.value_width, fade, hd, s.out + i * kv.value_width, DType::kFloat32);
+    }
+    product(round_rows(rows), kv.value_width, padded, s.weights, kKeyBlock, kv.values + slot * kv.value_width * size,
+            s.out, kv.value_width, first_key > 0);
+  }
+};
+
+}  // namespace
+
+void attention(const Matrix& q, const KeyValues& kv, Span<const QuerySpan> spans, bool causal, const int32_t* position,
+               const Matrix& out) {
+  const Kernels& k = kernels();
+  const Product product(kv.dtype);
+  std::vector<Tile> tiles;
+  for (int64_t b = 0; b < spans.size; ++b)
+    for (int64_t i = spans[b].query_begin; i < spans[b].query_end; i += kQueries)
+      tiles.push_back({b, i, std::min(kQueries, spans[b].query_end - i)});
+  const int64_t count = static_cast<int64_t>(tiles.size()), hd = kv.shape.head_dim;
+  const int64_t share = kv.shape.heads / kv.shape.kv_heads;
+  // Head by head, so that neighbouring tiles read the same keys.
+  parallel_for(count * kv.shape.heads, 1, [&](int64_t begin, int64_t end) {
+    Scratch s(kv.value_width);
+    for (int64_t t = begin; t < end; ++t) {
+      const Tile& tile = tiles[t % count];
+      const QuerySpan& span = spans[tile.span];
+      const int64_t head = t / count;
+      const Head work{product, k, kv, s, causal ? position + tile.first : nullptr};
+      std::fill_n(s.top, tile.rows, kLowest);
+      std::fill_n(s.total, tile.rows, 0.0f);
+      for (int64_t key = 0; key < span.keys; key += kKeyBlock)
+        work.block(q, tile.first, head * hd, head / share, tile.rows, span, key);
+      for (int64_t i = 0; i < tile.rows; ++i)
+        k.scale(s.out + i * kv.value_width, 1.0f / s.total[i], hd, out.row(tile.first + i, head * hd), out.dtype);
+    }
+    product.release();
+  });
+}
+
+}  // namespace pymdm::ops

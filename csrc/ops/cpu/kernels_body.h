@@ -1,0 +1,152 @@
+// Bodies of the row kernels; see kernels.h. Included once by each kernels_<set>.cpp. No standard library here: see
+// simd.h.
+#include "ops/cpu/kernels.h"
+#include "ops/cpu/kernels_product.h"
+#include "ops/cpu/simd.h"
+
+namespace pymdm::ops {
+namespace {
+
+template <class T>
+void norm_row(const NormRow& norm, const float* x, const float* shift, const float* scale, T* out) {
+  const int64_t D = norm.width;
+  float mean = 0;
+  if (norm.centred) {
+    vf total{};
+    for_row(D, PYMDM_BODY(i, lanes) { total += load(x + i, lanes); });
+    mean = sum(total) / static_cast<float>(D);
+  }
+  vf squares{};
+  for_row(
+      D, PYMDM_BODY(i, lanes) {
+        const vf centred = first(load(x + i, lanes) - mean, lanes);
+        squares += centred * centred;
+      });
+  const float rate = 1.0f / __builtin_sqrtf(sum(squares) / static_cast<float>(D) + norm.eps);
+  for_row(
+      D, PYMDM_BODY(i, lanes) {
+        vf y = (load(x + i, lanes) - mean) * rate * load(norm.weight + i, lanes);
+        if (norm.bias) y += load(norm.bias + i, lanes);
+        if (scale) y = y * (1.0f + load(scale + i, lanes)) + load(shift + i, lanes);
+        store(out + i, y, lanes);
+      });
+}
+
+template <class T>
+void store_row(const float* c, const float* bias, int64_t n, T* out) {
+  for_row(n, PYMDM_BODY(i, lanes) { store(out + i, load(c + i, lanes) + load(bias + i, lanes), lanes); });
+}
+
+void add_row(const float* c, const float* bias, const float* gate, int64_t n, float* x) {
+  for_row(
+      n, PYMDM_BODY(i, lanes) {
+        vf y = load(c + i, lanes) + load(bias + i, lanes);
+        if (gate) y *= load(gate + i, lanes);
+        store(x + i, load(x + i, lanes) + y, lanes);
+      });
+}
+
+// x/2 (1 + tanh u) = x / (1 + e^-2u), u = sqrt(2/pi) (x + 0.044715 x^3)
+template <class T>
+void gelu_row(const float* c, const float* bias, int64_t n, T* out) {
+  for_row(
+      n, PYMDM_BODY(i, lanes) {
+        const vf x = load(c + i, lanes) + load(bias + i, lanes);
+        store(out + i, times_sigmoid(x, 1.59576912f * (x + 0.044715f * x * x * x)), lanes);
+      });
+}
+
+template <class T>
+void swiglu_row(const float* g, const float* gb, const float* u, const float* ub, int64_t n, T* out) {
+  for_row(
+      n, PYMDM_BODY(i, lanes) {
+        const vf gate = load(g + i, lanes) + load(gb + i, lanes);
+        store(out + i, times_sigmoid(gate, gate) * (load(u + i, lanes) + load(ub + i, lanes)), lanes);
+      });
+}
+
+template <class T>
+void rotate_row(const float* c, const float* bias, const float* cos, const float* sin, float scale, int64_t half,
+                T* out) {
+  for_row(
+      half, PYMDM_BODY(i, lanes) {
+        const vf a = load(c + i, lanes) + load(bias + i, lanes);
+        const vf b = load(c + half + i, lanes) + load(bias + half + i, lanes);
+        const vf cs = load(cos + i, lanes), sn = load(sin + i, lanes);
+        store(out + i, (a * cs - b * sn) * scale, lanes);
+        store(out + half + i, (b * cs + a * sn) * scale, lanes);
+      });
+}
+
+float maximum_row(const float* s, int64_t n, float start) {
+  vf top = splat(start);
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) top = max(top, load(s + i, Whole{}));
+  float best = start;
+  for (int64_t j = 0; j < kLanes; ++j) best = best < top[j] ? top[j] : best;
+  for (; i < n; ++i) best = best < s[i] ? s[i] : best;
+  return best;
+}
+
+template <class T>
+float softmax_row(const float* s, int64_t n, int64_t padded, float top, T* p) {
+  vf total{};
+  for_row(
+      n, PYMDM_BODY(i, lanes) {
+        const vf e = first(exp2_of(load(s + i, lanes) - top), lanes);
+        total += e;
+        store(p + i, e, lanes);
+      });
+  for (int64_t i = n; i < padded; ++i) p[i] = T{0};
+  return sum(total);
+}
+
+template <class T>
+void scale_row(const float* o, float factor, int64_t n, T* out) {
+  for_row(n, PYMDM_BODY(i, lanes) { store(out + i, load(o + i, lanes) * factor, lanes); });
+}
+
+// Entries of the table: the element type of the output decides the instance.
+#define PYMDM_BOTH(call)          \
+  if (dtype == DType::kFloat32) { \
+    using T = float;              \
+    call;                         \
+  } else {                        \
+    using T = uint16_t;           \
+    call;                         \
+  }
+
+void norm_any(const NormRow& norm, const float* x, const float* shift, const float* scale, void* out, DType dtype) {
+  PYMDM_BOTH(norm_row(norm, x, shift, scale, static_cast<T*>(out)))
+}
+void store_any(const float* c, const float* bias, int64_t n, void* out, DType dtype) {
+  PYMDM_BOTH(store_row(c, bias, n, static_cast<T*>(out)))
+}
+void gelu_any(const float* c, const float* bias, int64_t n, void* out, DType dtype) {
+  PYMDM_BOTH(gelu_row(c, bias, n, static_cast<T*>(out)))
+}
+void swiglu_any(const float* g, const float* gb, const float* u, const float* ub, int64_t n, void* out, DType dtype) {
+  PYMDM_BOTH(swiglu_row(g, gb, u, ub, n, static_cast<T*>(out)))
+}
+void rotate_any(const float* c, const float* bias, const float* cos, const float* sin, float scale, int64_t half,
+                void* out, DType dtype) {
+  PYMDM_BOTH(rotate_row(c, bias, cos, sin, scale, half, static_cast<T*>(out)))
+}
+float softmax_any(const float* s, int64_t n, int64_t padded, float top, void* p, DType dtype) {
+  PYMDM_BOTH(return softmax_row(s, n, padded, top, static_cast<T*>(p)))
+}
+void scale_any(const float* o, float factor, int64_t n, void* out, DType dtype) {
+  PYMDM_BOTH(scale_row(o, factor, n, static_cast<T*>(out)))
+}
+void product_any(DType dtype, int64_t m, int64_t n, int64_t k, const void* a, int64_t lda, const void* b, float* c,
+                 int64_t ldc, bool accumulate) {
+  PYMDM_BOTH(product_rows(m, n, k, static_cast<const T*>(a), lda, static_cast<const T*>(b), c, ldc, accumulate))
+}
+
+}  // namespace
+
+extern const Kernels PYMDM_KERNELS;
+const Kernels PYMDM_KERNELS = {PYMDM_KERNELS_NAME, norm_any,    store_any,   add_row,   gelu_any,   swiglu_any,
+                               rotate_any,         maximum_row, softmax_any, scale_any, product_any};
+
+}  // namespace pymdm::ops
