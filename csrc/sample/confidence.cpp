@@ -49,7 +49,7 @@ void Confidence::write(State& state, const Plan& plan, const Logits& logits, con
   std::vector<double> sure(proposed.size());
   Options untempered = options;
   untempered.temperature = 1.0;
-  parallel_for(plan.rows(), 1, [&](int64_t begin, int64_t end) {
+  parallel_for(plan.rows(), rows_at_once(logits.vocab), [&](int64_t begin, int64_t end) {
     std::vector<double> log_p(logits.vocab);
     for (int64_t r = begin; r < end; ++r) {
       if (options_.rule == Rule::kRandom) continue;

@@ -15,17 +15,15 @@ namespace {
 // The residual of a rejected token is drawn at indices from here; index 0 is the acceptance.
 constexpr uint64_t kResidualBase = 4;
 
-// Moves `token`, drawn from p, to a draw from q = (p + p') / 2 by maximal coupling.
-int64_t move(State& state, int64_t b, uint32_t event, int64_t token, const double* log_p, const double* log_new,
-             int64_t vocab) {
-  const double p = std::exp(log_p[token]), q = (p + std::exp(log_new[token])) / 2;
+// Whether a token drawn from p stays when it moves to q = (p + p') / 2 by maximal coupling.
+bool keeps(const State& state, int64_t b, uint32_t event, double p, double p_new) {
   const uint64_t r = random_bits(state.seed, state.sequence[b], event, Purpose::kCorrector, 0);
-  if (uniform_lower(r) * p <= q) return token;
-  std::vector<double> residual(vocab);
-  for (int64_t v = 0; v < vocab; ++v)
-    residual[v] = std::log(std::max(0.0, (std::exp(log_new[v]) - std::exp(log_p[v])) / 2));
-  const Addresses at{{state.sequence[b]}, {event}, {kResidualBase}};
-  return draw(state, at, {residual.data(), DType::kFloat64, vocab, vocab}, Options{}, Purpose::kCorrector)[0];
+  return uniform_lower(r) * p <= (p + p_new) / 2;
+}
+
+// log (q - p)_+ up to a constant.
+void residual(const double* log_p, const double* log_new, int64_t vocab, double* out) {
+  for (int64_t v = 0; v < vocab; ++v) out[v] = std::log(std::max(0.0, std::exp(log_new[v]) - std::exp(log_p[v])));
 }
 
 }  // namespace
@@ -43,29 +41,50 @@ void Corrected::write(State& state, const Plan& plan, const Logits& logits, cons
         "the corrector needs a temperature above 0 and neither top_k nor top_p");
   const int64_t vocab = logits.vocab;
   std::vector<double> scores(plan.rows() * vocab);
-  parallel_for(plan.rows(), 1, [&](int64_t begin, int64_t end) {
+  parallel_for(plan.rows(), rows_at_once(vocab), [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) log_probabilities(logits, r, options, &scores[r * vocab]);
   });
+  // Row r of sequence i is predicted if r < split[i], else it is a row of the call before, to be corrected.
+  Addresses predicted, moved;
+  std::vector<double> predicted_scores, moved_scores;
+  std::vector<int64_t> split(plan.size());
+  std::vector<int64_t*> moved_tokens;
+  const Addresses all = addresses(state, plan, false, 0);
+  for (int64_t i = 0; i < plan.size(); ++i) {
+    const int64_t b = plan.sequences[i], end = plan.row_begin[i + 1];
+    const Kept& kept = state.kept[b];
+    split[i] = end - static_cast<int64_t>(kept.positions.size());
+    for (int64_t r = plan.row_begin[i]; r < split[i]; ++r) {
+      predicted.sequence.push_back(all.sequence[r]), predicted.event.push_back(all.event[r]);
+      predicted_scores.insert(predicted_scores.end(), scores.begin() + r * vocab, scores.begin() + (r + 1) * vocab);
+    }
+    for (int64_t r = split[i]; r < end; ++r) {
+      int64_t& token = state.tokens[state.offsets[b] + plan.positions[r]];
+      const double *log_p = &kept.scores[(r - split[i]) * vocab], *log_new = &scores[r * vocab];
+      if (keeps(state, b, plan.events[r], std::exp(log_p[token]), std::exp(log_new[token]))) continue;
+      moved.sequence.push_back(all.sequence[r]), moved.event.push_back(all.event[r]);
+      moved.base.push_back(kResidualBase);
+      moved_tokens.push_back(&token);
+      moved_scores.resize(moved_scores.size() + vocab);
+      residual(log_p, log_new, vocab, &moved_scores[moved_scores.size() - vocab]);
+    }
+  }
   Options plain = options;
   plain.temperature = 1.0;
+  const std::vector<int64_t> tokens =
+      draw(state, predicted, {predicted_scores.data(), DType::kFloat64, vocab, vocab}, plain, Purpose::kToken);
+  const std::vector<int64_t> corrected =
+      draw(state, moved, {moved_scores.data(), DType::kFloat64, vocab, vocab}, plain, Purpose::kCorrector);
+  for (size_t k = 0; k < corrected.size(); ++k) *moved_tokens[k] = corrected[k];
+  size_t next = 0;
   for (int64_t i = 0; i < plan.size(); ++i) {
-    const int64_t b = plan.sequences[i], first = plan.row_begin[i], end = plan.row_begin[i + 1];
+    const int64_t b = plan.sequences[i], first = plan.row_begin[i];
+    for (int64_t r = first; r < split[i]; ++r) unmask(state, b, plan.positions[r], tokens[next++], plan.row_times[r]);
     Kept& kept = state.kept[b];
-    const int64_t split = end - static_cast<int64_t>(kept.positions.size());  // predicted rows, then rows to correct
-    Addresses at;
-    at.sequence.assign(split - first, state.sequence[b]);
-    at.event.assign(plan.events.begin() + first, plan.events.begin() + split);
-    const std::vector<int64_t> tokens =
-        draw(state, at, {&scores[first * vocab], DType::kFloat64, vocab, vocab}, plain, Purpose::kToken);
-    for (int64_t r = split; r < end; ++r) {
-      int64_t& token = state.tokens[state.offsets[b] + plan.positions[r]];
-      token = move(state, b, plan.events[r], token, &kept.scores[(r - split) * vocab], &scores[r * vocab], vocab);
-    }
-    for (int64_t r = first; r < split; ++r) unmask(state, b, plan.positions[r], tokens[r - first], plan.row_times[r]);
     kept.time = plan.times[i];
-    kept.positions.assign(plan.positions.begin() + first, plan.positions.begin() + split);
-    kept.events.assign(plan.events.begin() + first, plan.events.begin() + split);
-    kept.scores.assign(scores.begin() + first * vocab, scores.begin() + split * vocab);
+    kept.positions.assign(plan.positions.begin() + first, plan.positions.begin() + split[i]);
+    kept.events.assign(plan.events.begin() + first, plan.events.begin() + split[i]);
+    kept.scores.assign(scores.begin() + first * vocab, scores.begin() + split[i] * vocab);
   }
 }
 

@@ -23,6 +23,9 @@ Addresses addresses(const State& state, const Plan& plan, bool several_positions
 // Sequence b's token draws of one event begin at position * stride, a multiple of 4 so that blocks of four stay whole.
 inline uint64_t stride_of(int64_t classes) { return static_cast<uint64_t>(classes + 3) / 4 * 4; }
 
+// Rows of `vocab` elements worth a thread's while.
+inline int64_t rows_at_once(int64_t vocab) { return vocab < 8192 ? 8192 / vocab : 1; }
+
 // Row r of the network's answer as log-probabilities.
 void log_probabilities(const Logits& logits, int64_t row, const Options& options, double* out);
 

@@ -37,7 +37,7 @@ void Extrapolated::plan(const State& state, int64_t b, Plan& plan) const {
 void Extrapolated::write(State& state, const Plan& plan, const Logits& logits, const Options& options) const {
   const int64_t vocab = logits.vocab;
   std::vector<double> scores(plan.rows() * vocab);
-  parallel_for(plan.rows(), 1, [&](int64_t begin, int64_t end) {
+  parallel_for(plan.rows(), rows_at_once(vocab), [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) log_probabilities(logits, r, options, &scores[r * vocab]);
   });
   for (int64_t i = 0; i < plan.size(); ++i) {

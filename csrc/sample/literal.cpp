@@ -10,8 +10,8 @@
 namespace pymdm::sample {
 namespace {
 
-// Rows whose weights [rows, V + 1] are in memory at once.
-constexpr int64_t kChunk = 64;
+// Elements of the weights [rows, V + 1] in memory at once.
+constexpr int64_t kElements = int64_t{1} << 22;
 
 }  // namespace
 
@@ -24,28 +24,32 @@ void Literal::plan(const State& state, int64_t b, Plan& plan) const {
   plan.add_sequence(b, ask, times_[step], grid_[step + 1], step + 1);
 }
 
-// One class per kept position: a token, or the mask as class V.
-std::vector<int64_t> Literal::draw_sequence(State& state, int64_t b, int64_t step) const {
-  const Kept& kept = state.kept[b];
-  const int64_t rows = static_cast<int64_t>(kept.positions.size());
-  const int64_t vocab = static_cast<int64_t>(kept.scores.size()) / rows;
-  const double leave = (grid_[step] - grid_[step + 1]) / grid_[step];
-  const double log_leave = std::log(leave), log_stay = std::log1p(-leave);
-  std::vector<int64_t> classes(rows);
-  std::vector<double> weights(std::min(rows, kChunk) * (vocab + 1));
-  for (int64_t begin = 0; begin < rows; begin += kChunk) {
-    const int64_t n = std::min(kChunk, rows - begin);
-    parallel_for(n, 1, [&](int64_t from, int64_t to) {
+// One class for each row of the kept outputs: a token, or the mask as class V. All sequences draw together, a chunk of
+// rows at a time.
+std::vector<int64_t> Literal::draw_classes(State& state, const std::vector<Row>& rows, int64_t vocab) const {
+  std::vector<int64_t> classes(rows.size());
+  const int64_t total = static_cast<int64_t>(rows.size()), chunk = std::max<int64_t>(1, kElements / (vocab + 1));
+  std::vector<double> weights;
+  for (int64_t begin = 0; begin < total; begin += chunk) {
+    const int64_t n = std::min(chunk, total - begin);
+    weights.resize(n * (vocab + 1));
+    std::vector<uint64_t> sequence(n), base(n);
+    std::vector<uint32_t> event(n);
+    parallel_for(n, rows_at_once(vocab), [&](int64_t from, int64_t to) {
       for (int64_t r = from; r < to; ++r) {
-        const double* score = &kept.scores[(begin + r) * vocab];
+        const Row& row = rows[begin + r];
+        const Kept& kept = state.kept[row.sequence];
+        const int64_t step = state.event[row.sequence];
+        const double leave = (grid_[step] - grid_[step + 1]) / grid_[step], log_leave = std::log(leave);
+        const double* score = &kept.scores[row.kept * vocab];
         double* weight = &weights[r * (vocab + 1)];
         for (int64_t v = 0; v < vocab; ++v) weight[v] = score[v] + log_leave;
-        weight[vocab] = log_stay;
+        weight[vocab] = std::log1p(-leave);
+        sequence[r] = state.sequence[row.sequence];
+        event[r] = static_cast<uint32_t>(step);
+        base[r] = kept.positions[row.kept] * stride_of(vocab + 1);
       }
     });
-    std::vector<uint64_t> sequence(n, state.sequence[b]), base(n);
-    for (int64_t r = 0; r < n; ++r) base[r] = kept.positions[begin + r] * stride_of(vocab + 1);
-    const std::vector<uint32_t> event(n, static_cast<uint32_t>(step));
     ops::ChooseArgs args;
     args.logits = weights.data();
     args.dtype = DType::kFloat64;
@@ -66,23 +70,31 @@ std::vector<int64_t> Literal::draw_sequence(State& state, int64_t b, int64_t ste
 void Literal::write(State& state, const Plan& plan, const Logits& logits, const Options& options) const {
   check(options.temperature > 0 && options.top_k == 0 && options.top_p == 1, "sample",
         "the literal form needs a temperature above 0 and neither top_k nor top_p");
+  std::vector<Row> rows;
   for (int64_t i = 0; i < plan.size(); ++i) {
-    const int64_t b = plan.sequences[i], first = plan.row_begin[i], rows = plan.row_begin[i + 1] - first;
-    const int64_t step = state.event[b];
+    const int64_t b = plan.sequences[i], first = plan.row_begin[i], asked = plan.row_begin[i + 1] - first;
     Kept& kept = state.kept[b];
     if (plan.ask[i]) {
       kept.time = plan.times[i];
-      kept.positions.assign(plan.positions.begin() + first, plan.positions.begin() + first + rows);
-      kept.scores.resize(rows * logits.vocab);
-      parallel_for(rows, 1, [&](int64_t from, int64_t to) {
-        for (int64_t r = from; r < to; ++r)
-          log_probabilities(logits, first + r, options, &kept.scores[r * logits.vocab]);
-      });
+      kept.positions.assign(plan.positions.begin() + first, plan.positions.begin() + first + asked);
+      kept.scores.resize(asked * logits.vocab);
+      for (int64_t r = 0; r < asked; ++r) rows.push_back({b, r, first + r});
+    } else {
+      for (size_t r = 0; r < kept.positions.size(); ++r) rows.push_back({b, static_cast<int64_t>(r), -1});
     }
-    const int64_t mask_class = static_cast<int64_t>(kept.scores.size() / kept.positions.size());
-    const std::vector<int64_t> classes = draw_sequence(state, b, step);
-    for (size_t r = 0; r < classes.size(); ++r)
-      if (classes[r] != mask_class) unmask(state, b, kept.positions[r], classes[r], times_[step + 1]);
+  }
+  const int64_t vocab =
+      static_cast<int64_t>(state.kept[rows[0].sequence].scores.size() / state.kept[rows[0].sequence].positions.size());
+  parallel_for(static_cast<int64_t>(rows.size()), rows_at_once(vocab), [&](int64_t from, int64_t to) {
+    for (int64_t r = from; r < to; ++r)
+      if (rows[r].asked >= 0)
+        log_probabilities(logits, rows[r].asked, options, &state.kept[rows[r].sequence].scores[rows[r].kept * vocab]);
+  });
+  const std::vector<int64_t> classes = draw_classes(state, rows, vocab);
+  for (size_t r = 0; r < rows.size(); ++r) {
+    const int64_t b = rows[r].sequence;
+    if (classes[r] != vocab)
+      unmask(state, b, state.kept[b].positions[rows[r].kept], classes[r], times_[state.event[b] + 1]);
   }
 }
 

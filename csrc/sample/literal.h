@@ -24,7 +24,12 @@ class Literal : public Sampler {
   void write(State& state, const Plan& plan, const Logits& logits, const Options& options) const override;
 
  private:
-  std::vector<int64_t> draw_sequence(State& state, int64_t b, int64_t step) const;
+  struct Row {
+    int64_t sequence;  // of the state
+    int64_t kept;      // row of its kept output
+    int64_t asked;     // row of the network's answer, -1 if it is in the kept output already
+  };
+  std::vector<int64_t> draw_classes(State& state, const std::vector<Row>& rows, int64_t vocab) const;
 
   std::vector<double> times_, grid_;
   bool cache_;

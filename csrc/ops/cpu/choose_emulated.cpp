@@ -54,7 +54,7 @@ void choose_emulated(const ChooseArgs& args, Noise kind) {
   if (kind == Noise::kExact) return choose(args);
   check(args.temperature > 0 && args.top_k == 0 && args.top_p == 1, "choose",
         "emulated noise needs a temperature above 0 and neither top_k nor top_p");
-  parallel_for(args.rows, 1, [&](int64_t begin, int64_t end) {
+  parallel_for(args.rows, args.vocab < 8192 ? 8192 / args.vocab : 1, [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) args.token[row] = choose_row(args, kind, row);
   });
 }
