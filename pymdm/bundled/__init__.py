@@ -11,5 +11,5 @@ def bundled_path() -> Path:
     """
     folder = Path(__file__).resolve().parent
     if not (folder / "model.safetensors").is_file():
-        raise ValueError("bundled_path: this installation has no bundled model; train one with: pymdm train --out runs/model")
+        raise ValueError("bundled_path: this installation has no model; train one with pymdm train")
     return folder

@@ -91,10 +91,11 @@ def _run(recipe: Recipe, out: Path, resume: bool, command: str) -> dict[str, Any
         TextColumn("left {task.fields[left]}"),
     )
     bar = Progress(*columns, console=Console(stderr=True))
-    with bar:
-        task = bar.add_task("train", total=1.0, step=0, bits="-", held="-", left="-")
+    task = bar.add_task("train", total=1.0, step=0, bits="-", held="-", left="-")
+    try:
 
         def show(report: Report) -> None:
+            bar.start()  # with the first step: bad input has been reported by then
             held = report.held_out_bits_per_char
             bar.update(
                 task,
@@ -110,6 +111,8 @@ def _run(recipe: Recipe, out: Path, resume: bool, command: str) -> dict[str, Any
                 )
 
         return run_training(recipe, out, on_progress=show, resume=resume, command=command).training
+    finally:
+        bar.stop()
 
 
 def _clock(seconds: float) -> str:

@@ -160,7 +160,7 @@ def _mean_losses(
 
 
 def token_losses(model: Denoiser, tokens: Tensor, masks: Tensor, mask_id: int, autocast: bool = False) -> Tensor:
-    """-log mu at the masked positions, in nats, float32 [M], row after row; logits at those positions only if possible."""
+    """-log mu at the masked positions, in nats, float32 [M], row after row; logits only there if possible."""
     noisy = tokens.masked_fill(masks, mask_id)
     places = masks.flatten().nonzero().squeeze(1)
     with torch.autocast("cpu", torch.bfloat16, enabled=autocast):

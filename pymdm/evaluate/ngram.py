@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 def ngram_bits(train: str, held_out: str, orders: tuple[int, ...] = (2, 3, 5)) -> dict[int, float]:
     """Bits per character of `held_out` under n-grams counted on `train`.
 
-    An order-k model sees k - 1 characters of context. p_k(c|h) = (N(hc) + T(h) p_{k-1}(c|h')) / (N(h) + T(h)) with N the
-    count, T(h) the number of different characters seen after h, and h' the context without its first character; a
+    An order-k model sees k - 1 characters of context. p_k(c|h) = (N(hc) + T(h) p_{k-1}(c|h')) / (N(h) + T(h)) with N
+    the count, T(h) the number of different characters seen after h, and h' the context without its first character; a
     context never seen passes p_{k-1} on; p_0 is uniform over the characters of both texts. (Witten and Bell 1991.)
 
     Args:

@@ -75,9 +75,9 @@ def hash_fraction(text: str) -> float:
 
 
 def embedded_corpus() -> Corpus:
-    """The prose of the running Python: its language reference (`pydoc_data.topics`) and the standard library's docstrings.
+    """The prose of the running Python: its reference (`pydoc_data.topics`) and the standard library's docstrings.
 
-    Paragraphs that look like code or tables are left out, wrapped lines are joined, and a paragraph that occurred before
+    Paragraphs that look like code or tables are left out, wrapped lines are joined, and a paragraph seen before
     (up to case, digits and spacing) is dropped, so nothing held out has been trained on word for word.
     """
     sides: tuple[list[str], list[str]] = ([], [])
@@ -186,7 +186,7 @@ def _read_text(path: Path) -> str:
 
 
 def cut_documents(text: str, size: int) -> list[str]:
-    """Pieces of at least `size` characters whose join is the text; cut at a blank line, else a line end, else anywhere."""
+    """Pieces of at least `size` characters whose join is the text; cut at blank lines or line ends if possible."""
     pieces, start = [], 0
     while len(text) - start > 2 * size:
         window = text[start + size : start + 2 * size]

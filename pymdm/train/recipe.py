@@ -21,11 +21,11 @@ class Recipe:
         source: text file or folder; none means the embedded default.
         vocab: "char", "byte" or "bpe"; vocab_size: V for "bpe".
         length, width, layers, heads, dropout, tied_head, rope_base: the network (see `ModelConfig`).
-        neighbours: how sharply each head looks at one near position before training (see `look_at_neighbours`); 0 leaves
-            the usual start.
+        neighbours: how sharply each head looks at one near position before training (see `look_at_neighbours`); 0: the
+            usual start.
         batch_size: B sequences a step.
-        steps, minutes: the budget; exactly one of them. With steps, a run is a pure function of the recipe, the text and
-            the number of threads; with minutes the learning rate follows the clock.
+        steps, minutes: the budget; exactly one of them. With steps, a run is a pure function of the recipe, the text
+            and the number of threads; with minutes the learning rate follows the clock.
         lr: peak learning rate; warmup: share of the budget in which it rises; lr_end: its last value, as a share of lr.
         optimizer: "adamw", or "muon" (orthogonalised momentum for the blocks' matrices, AdamW for all else).
         muon_lr: peak learning rate of those matrices with "muon".
@@ -132,7 +132,22 @@ class Recipe:
 
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "demo": {"vocab_size": 1024, "length": 128, "width": 192, "layers": 4, "minutes": 2.0},
+    "demo": {"vocab_size": 4096, "length": 128, "width": 192, "layers": 3, "minutes": 2.0},
+    "bundled": {
+        "vocab_size": 8192,
+        "length": 256,
+        "width": 256,
+        "layers": 4,
+        "batch_size": 12,
+        "lr": 3e-3,
+        "muon_lr": 0.03,
+        "weight_power": 0.5,
+        "dropout": 0.05,
+        "ema": 0.99,
+        "eval_every": 250,
+        "save_every": 250,
+        "minutes": 75.0,
+    },
 }
 
 
