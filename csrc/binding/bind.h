@@ -10,6 +10,7 @@ void bind_info(pybind11::module_& m);
 void bind_random(pybind11::module_& m);
 void bind_choose(pybind11::module_& m);
 void bind_engine(pybind11::module_& m);
+void bind_state(pybind11::module_& m);
 void bind_sample(pybind11::module_& m);
 
 }  // namespace pymdm::binding

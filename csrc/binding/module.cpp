@@ -7,5 +7,6 @@ PYBIND11_MODULE(_C, m) {
   pymdm::binding::bind_random(m);
   pymdm::binding::bind_choose(m);
   pymdm::binding::bind_engine(m);
+  pymdm::binding::bind_state(m);
   pymdm::binding::bind_sample(m);
 }

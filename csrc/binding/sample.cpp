@@ -7,8 +7,12 @@
 #include "binding/bind.h"
 #include "binding/callable.h"
 #include "binding/engine.h"
-#include "random/address.h"
+#include "sample/ancestral.h"
+#include "sample/confidence.h"
+#include "sample/corrected.h"
+#include "sample/extrapolated.h"
 #include "sample/first_hitting.h"
+#include "sample/literal.h"
 #include "sample/run.h"
 
 namespace py = pybind11;
@@ -21,27 +25,6 @@ using sample::Sampler;
 using sample::State;
 using ScheduleRef = std::shared_ptr<Schedule>;
 using SamplerRef = std::shared_ptr<Sampler>;
-
-State make_state(const at::Tensor& tokens, const at::Tensor& offsets, const at::Tensor& sequence, int64_t mask_id,
-                 uint64_t seed) {
-  State state;
-  state.tokens = vector_of<int64_t>(cpu_tensor(kOp, "tokens", tokens, at::kLong, 1));
-  state.offsets = vector_of<int64_t>(cpu_tensor(kOp, "offsets", offsets, at::kLong, 1));
-  state.sequence = vector_of<uint64_t>(cpu_tensor(kOp, "sequence ids", sequence, at::kLong, 1));
-  state.mask_id = mask_id;
-  state.seed = seed;
-  check(state.offsets.size() == state.sequence.size() + 1, kOp, "expected one offset more than sequence ids, got ",
-        state.offsets.size(), " and ", state.sequence.size());
-  check(state.offsets.front() == 0 && state.offsets.back() == static_cast<int64_t>(state.tokens.size()), kOp,
-        "offsets must run from 0 to the ", state.tokens.size(), " tokens");
-  for (size_t b = 0; b < state.sequence.size(); ++b) {
-    check(state.offsets[b] < state.offsets[b + 1], kOp, "sequence ", b, " is empty");
-    check(state.sequence[b] <= kMaxSequence, kOp, "sequence id must be in [0, 2^56), got ",
-          static_cast<int64_t>(state.sequence[b]));
-  }
-  for (const int64_t token : state.tokens) check(token >= 0, kOp, "token ids must be at least 0, got ", token);
-  return state;
-}
 
 // Calls back into Python between steps: signals at most every 50 ms, the user's function at its own interval.
 class PythonWatch {
@@ -73,7 +56,7 @@ class PythonWatch {
 };
 
 void run(State& state, const SamplerRef& sampler, const py::object& network, int64_t batch_size, int64_t max_calls,
-         double temperature, std::optional<at::Tensor> banned, int64_t top_k, double top_p, const py::object& watch,
+         double temperature, std::vector<int64_t> banned, int64_t top_k, double top_p, const py::object& watch,
          double watch_interval) {
   sample::RunOptions options;
   options.batch_size = batch_size;
@@ -81,7 +64,7 @@ void run(State& state, const SamplerRef& sampler, const py::object& network, int
   options.draw.temperature = temperature;
   options.draw.top_k = top_k;
   options.draw.top_p = top_p;
-  if (banned) options.draw.banned = vector_of<uint8_t>(cpu_tensor(kOp, "banned", *banned, at::kByte, 1));
+  options.banned = std::move(banned);
   PythonWatch python_watch(watch, watch_interval);
   std::shared_ptr<sample::Network> net;
   if (py::isinstance<Engine>(network))
@@ -90,11 +73,6 @@ void run(State& state, const SamplerRef& sampler, const py::object& network, int
     net = std::make_shared<CallableNetwork>(network);
   py::gil_scoped_release release;
   sample::run(state, *sampler, *net, options, std::ref(python_watch));
-}
-
-template <class T>
-auto list_property(std::vector<T> State::* field, at::ScalarType dtype) {
-  return [field, dtype](const State& s) { return tensor_of(s.*field, dtype); };
 }
 
 // A user's schedule: two Python functions, called with the GIL.
@@ -109,21 +87,65 @@ std::function<double(double)> python_function(py::object f) {
   };
 }
 
-void bind_state(py::module_& m) {
-  py::class_<State>(m, "State", "What a sampling run remembers between two steps: plain data.")
-      .def(py::init(&make_state), py::arg("tokens"), py::arg("offsets"), py::arg("sequence"), py::arg("mask_id"),
-           py::arg("seed"))
-      .def_property_readonly("tokens", list_property(&State::tokens, at::kLong))
-      .def_property_readonly("offsets", list_property(&State::offsets, at::kLong))
-      .def_property_readonly("times", list_property(&State::times, at::kDouble))
-      .def_property_readonly("order", list_property(&State::order, at::kLong))
-      .def_property_readonly("remaining", list_property(&State::remaining, at::kLong))
-      .def_property_readonly("nfe", list_property(&State::nfe, at::kLong))
-      .def_property_readonly("sequence", list_property(&State::sequence, at::kLong))
-      .def_readonly("mask_id", &State::mask_id)
-      .def_readonly("seed", &State::seed)
-      .def_readonly("calls", &State::calls)
-      .def_readonly("draws", &State::draws);
+// Time grids of the ancestral forms: t_0 = 1 > ... > t_N = 0, and m at each.
+void grid_of(const std::vector<double>& times, const Schedule& schedule, std::vector<double>& masked) {
+  check(times.size() >= 2 && times.front() == 1.0 && times.back() == 0.0, kOp,
+        "a time grid must run from 1 to 0 in at least one step");
+  for (const double t : times) masked.push_back(schedule.masked(t));
+  masked.front() = 1.0, masked.back() = 0.0;
+  for (size_t i = 0; i + 1 < times.size(); ++i)
+    check(times[i] > times[i + 1] && masked[i] > masked[i + 1], kOp, "a time grid must decrease, got ", times[i],
+          " then ", times[i + 1]);
+}
+
+std::vector<int64_t> checked_counts(std::vector<int64_t> tokens_per_call) {
+  check(!tokens_per_call.empty(), kOp, "tokens_per_call must not be empty");
+  for (const int64_t k : tokens_per_call) check(k >= 1, kOp, "tokens_per_call must be at least 1, got ", k);
+  return tokens_per_call;
+}
+
+template <class Kind>
+void bind_first_hitting(py::module_& m, const char* name) {
+  m.def(
+      name,
+      [](ScheduleRef schedule, std::vector<int64_t> tokens_per_call) {
+        return SamplerRef(std::make_shared<Kind>(std::move(schedule), checked_counts(std::move(tokens_per_call))));
+      },
+      py::arg("schedule"), py::arg("tokens_per_call"));
+}
+
+void bind_samplers(py::module_& m) {
+  bind_first_hitting<sample::FirstHitting>(m, "first_hitting");
+  bind_first_hitting<sample::Extrapolated>(m, "extrapolated");
+  bind_first_hitting<sample::Corrected>(m, "corrected");
+  m.def(
+      "ancestral",
+      [](std::vector<double> times, ScheduleRef schedule, bool cache) {
+        std::vector<double> masked;
+        grid_of(times, *schedule, masked);
+        return SamplerRef(std::make_shared<sample::Ancestral>(std::move(times), std::move(masked), cache));
+      },
+      py::arg("times"), py::arg("schedule"), py::arg("cache") = true);
+  m.def(
+      "literal",
+      [](std::vector<double> times, ScheduleRef schedule, bool cache, int64_t noise) {
+        check(noise >= 0 && noise <= 3, kOp, "noise must be 0..3, got ", noise);
+        std::vector<double> masked;
+        grid_of(times, *schedule, masked);
+        return SamplerRef(std::make_shared<sample::Literal>(std::move(times), std::move(masked), cache,
+                                                            static_cast<ops::Noise>(noise)));
+      },
+      py::arg("times"), py::arg("schedule"), py::arg("cache"), py::arg("noise"));
+  m.def(
+      "confidence",
+      [](int64_t rule, int64_t tokens_per_call, double threshold, int64_t block) {
+        check(rule >= 0 && rule <= 3, kOp, "rule must be 0..3, got ", rule);
+        check(tokens_per_call >= 1, kOp, "tokens_per_call must be at least 1, got ", tokens_per_call);
+        check(block >= 0, kOp, "block must be at least 0, got ", block);
+        return SamplerRef(std::make_shared<sample::Confidence>(
+            sample::ConfidenceOptions{static_cast<sample::Rule>(rule), tokens_per_call, threshold, block}));
+      },
+      py::arg("rule"), py::arg("tokens_per_call"), py::arg("threshold"), py::arg("block"));
 }
 
 }  // namespace
@@ -145,18 +167,11 @@ void bind_sample(py::module_& m) {
       },
       py::arg("masked"), py::arg("time_of_masked"));
 
-  bind_state(m);
   py::class_<Sampler, SamplerRef>(m, "Sampler").def("init", &Sampler::init, py::arg("state"));
-  m.def(
-      "first_hitting",
-      [](ScheduleRef schedule, int64_t tokens_per_call) {
-        check(tokens_per_call >= 1, kOp, "tokens_per_call must be at least 1, got ", tokens_per_call);
-        return SamplerRef(std::make_shared<sample::FirstHitting>(std::move(schedule), tokens_per_call));
-      },
-      py::arg("schedule"), py::arg("tokens_per_call") = 1);
+  bind_samplers(m);
   m.def("run", &run, py::arg("state"), py::arg("sampler"), py::arg("network"), py::arg("batch_size") = 0,
-        py::arg("max_calls") = 0, py::arg("temperature") = 1.0, py::arg("banned") = std::nullopt, py::arg("top_k") = 0,
-        py::arg("top_p") = 1.0, py::arg("watch") = py::none(), py::arg("watch_interval") = 0.0,
+        py::arg("max_calls") = 0, py::arg("temperature") = 1.0, py::arg("banned") = std::vector<int64_t>{},
+        py::arg("top_k") = 0, py::arg("top_p") = 1.0, py::arg("watch") = py::none(), py::arg("watch_interval") = 0.0,
         "Continues a state to its end, or for max_calls network calls.");
 }
 

@@ -1,26 +1,25 @@
 #include "sample/draw.h"
 
 #include "ops/choose.h"
+#include "ops/log_softmax.h"
 
 namespace pymdm::sample {
 
-std::vector<int64_t> draw_rows(const State& state, const Plan& plan, const Logits& logits, const Options& options,
-                               Purpose purpose) {
-  const int64_t rows = static_cast<int64_t>(plan.positions.size());
-  std::vector<uint64_t> sequence(rows);
-  for (size_t i = 0; i < plan.sequences.size(); ++i)
-    for (int64_t r = plan.row_begin[i]; r < plan.row_begin[i + 1]; ++r) sequence[r] = state.sequence[plan.sequences[i]];
-  std::vector<int64_t> tokens(rows);
+std::vector<int64_t> draw(State& state, const Addresses& at, const Logits& logits, const Options& options,
+                          Purpose purpose) {
+  std::vector<int64_t> tokens(at.sequence.size());
+  state.draws += static_cast<int64_t>(tokens.size());
   ops::ChooseArgs args;
   args.logits = logits.data;
   args.dtype = logits.dtype;
-  args.rows = rows;
+  args.rows = static_cast<int64_t>(tokens.size());
   args.vocab = logits.vocab;
   args.row_stride = logits.stride;
   args.seed = state.seed;
   args.purpose = purpose;
-  args.sequence = sequence.data();
-  args.event = plan.events.data();
+  args.sequence = at.sequence.data();
+  args.event = at.event.data();
+  args.base = at.base.empty() ? nullptr : at.base.data();
   args.temperature = options.temperature;
   args.banned = options.banned.empty() ? nullptr : options.banned.data();
   args.top_k = options.top_k;
@@ -28,6 +27,23 @@ std::vector<int64_t> draw_rows(const State& state, const Plan& plan, const Logit
   args.token = tokens.data();
   ops::choose(args);
   return tokens;
+}
+
+Addresses addresses(const State& state, const Plan& plan, bool several_positions, int64_t classes) {
+  Addresses at;
+  at.event = plan.events;
+  at.sequence.reserve(plan.positions.size());
+  for (int64_t i = 0; i < plan.size(); ++i)
+    at.sequence.insert(at.sequence.end(), plan.row_begin[i + 1] - plan.row_begin[i], state.sequence[plan.sequences[i]]);
+  if (several_positions)
+    for (const int64_t position : plan.positions) at.base.push_back(position * stride_of(classes));
+  return at;
+}
+
+void log_probabilities(const Logits& logits, int64_t row, const Options& options, double* out) {
+  const char* data = static_cast<const char*>(logits.data) + row * logits.stride * element_size(logits.dtype);
+  ops::log_softmax(data, logits.dtype, logits.vocab, options.temperature,
+                   options.banned.empty() ? nullptr : options.banned.data(), row, out);
 }
 
 void unmask(State& state, int64_t b, int64_t position, int64_t token, double time) {
@@ -46,7 +62,7 @@ std::vector<int64_t> masked_positions(const State& state, int64_t b) {
   return out;
 }
 
-void start(State& state) {
+void Sampler::init(State& state) const {
   const size_t batch = state.sequence.size(), total = state.tokens.size();
   state.times.assign(total, kNever);
   state.order.assign(total, -1);

@@ -8,17 +8,31 @@
 
 namespace pymdm::sample {
 
-// One token per planned row, at the address (seed, sequence id, events[row], purpose, v).
-std::vector<int64_t> draw_rows(const State& state, const Plan& plan, const Logits& logits, const Options& options,
-                               Purpose purpose);
+// Tokens of the rows in `logits`, row r at the address (seed, sequence[r], event[r], purpose, base[r] + v).
+struct Addresses {
+  std::vector<uint64_t> sequence;  // [M]
+  std::vector<uint32_t> event;     // [M]
+  std::vector<uint64_t> base;      // [M], or empty for 0
+};
+std::vector<int64_t> draw(State& state, const Addresses& at, const Logits& logits, const Options& options,
+                          Purpose purpose);
+
+// Addresses of all rows of a plan. An event that decides several positions gives each its own stretch of indices.
+Addresses addresses(const State& state, const Plan& plan, bool several_positions, int64_t classes);
+
+// Sequence b's token draws of one event begin at position * stride, a multiple of 4 so that blocks of four stay whole.
+inline uint64_t stride_of(int64_t classes) { return static_cast<uint64_t>(classes + 3) / 4 * 4; }
+
+// Rows of `vocab` elements worth a thread's while.
+inline int64_t rows_at_once(int64_t vocab) { return vocab < 8192 ? 8192 / vocab : 1; }
+
+// Row r of the network's answer as log-probabilities.
+void log_probabilities(const Logits& logits, int64_t row, const Options& options, double* out);
 
 // Writes token, time and rank of unmasking of one planned row.
 void unmask(State& state, int64_t b, int64_t position, int64_t token, double time);
 
 // Positions of sequence b that are masked, from the left.
 std::vector<int64_t> masked_positions(const State& state, int64_t b);
-
-// Resets what every sampler starts from: m = 1, event 0, no times, counts of masked positions.
-void start(State& state);
 
 }  // namespace pymdm::sample

@@ -5,6 +5,8 @@
 #pragma once
 
 #include <memory>
+#include <utility>
+#include <vector>
 
 #include "sample/sampler.h"
 #include "schedule/schedule.h"
@@ -13,16 +15,15 @@ namespace pymdm::sample {
 
 class FirstHitting : public Sampler {
  public:
-  FirstHitting(std::shared_ptr<const Schedule> schedule, int64_t tokens_per_call)
-      : schedule_(std::move(schedule)), tokens_per_call_(tokens_per_call) {}
+  FirstHitting(std::shared_ptr<const Schedule> schedule, std::vector<int64_t> tokens_per_call)
+      : schedule_(std::move(schedule)), tokens_per_call_(std::move(tokens_per_call)) {}
 
-  void init(State& state) const override;
   void plan(const State& state, int64_t b, Plan& plan) const override;
   void write(State& state, const Plan& plan, const Logits& logits, const Options& options) const override;
 
  private:
   std::shared_ptr<const Schedule> schedule_;
-  int64_t tokens_per_call_;
+  std::vector<int64_t> tokens_per_call_;
 };
 
 }  // namespace pymdm::sample

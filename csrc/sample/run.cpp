@@ -1,6 +1,7 @@
 #include "sample/run.h"
 
 #include <algorithm>
+#include <limits>
 #include <vector>
 
 #include "core/error.h"
@@ -11,12 +12,16 @@ namespace {
 // Planned sequences packed for the network, without padding.
 struct Packed {
   std::vector<int64_t> tokens, offsets, rows;
+  std::vector<double> times;
 
   void fill(const State& state, const Plan& plan) {
     tokens.clear(), rows.clear();
     offsets.assign(1, 0);
-    for (size_t i = 0; i < plan.sequences.size(); ++i) {
+    times.clear();
+    for (int64_t i = 0; i < plan.size(); ++i) {
+      if (!plan.ask[i]) continue;
       const int64_t b = plan.sequences[i], first = offsets.back();
+      times.push_back(plan.times[i]);
       tokens.insert(tokens.end(), state.tokens.begin() + state.offsets[b], state.tokens.begin() + state.offsets[b + 1]);
       offsets.push_back(static_cast<int64_t>(tokens.size()));
       for (int64_t r = plan.row_begin[i]; r < plan.row_begin[i + 1]; ++r) rows.push_back(first + plan.positions[r]);
@@ -29,15 +34,28 @@ Span<const T> view(const std::vector<T>& v) {
   return {v.data(), static_cast<int64_t>(v.size())};
 }
 
+// The network's width is known once it has answered: V entries, set for the mask's column and what the caller bans.
+void set_banned(Options& draw, const std::vector<int64_t>& banned, int64_t mask_id, int64_t vocab) {
+  draw.banned.assign(vocab, 0);
+  if (mask_id < vocab) draw.banned[mask_id] = 1;
+  for (const int64_t token : banned) {
+    check(token >= 0 && token < vocab, "sample", "banned tokens must be in [0, ", vocab, "), got ", token);
+    draw.banned[token] = 1;
+  }
+}
+
 }  // namespace
 
 void run(State& state, const Sampler& sampler, Network& network, const RunOptions& options, const Watch& watch) {
   const int64_t slots = options.batch_size > 0 ? options.batch_size : std::max<int64_t>(1, state.size());
   Plan plan;
   Packed packed;
+  Options draw = options.draw;
   std::vector<int64_t> active;
   int64_t waiting = 0;  // sequences before this one are active or finished
-  for (int64_t calls = 0; options.max_calls == 0 || calls < options.max_calls; ++calls) {
+  const int64_t last_call =
+      options.max_calls > 0 ? state.calls + options.max_calls : std::numeric_limits<int64_t>::max();
+  while (state.calls < last_call) {
     active.erase(std::remove_if(active.begin(), active.end(), [&](int64_t b) { return state.remaining[b] == 0; }),
                  active.end());
     for (; waiting < state.size() && static_cast<int64_t>(active.size()) < slots; ++waiting)
@@ -47,17 +65,21 @@ void run(State& state, const Sampler& sampler, Network& network, const RunOption
     plan.clear();
     for (const int64_t b : active) sampler.plan(state, b, plan);
     packed.fill(state, plan);
-    const Logits logits =
-        network.logits({view(packed.tokens), view(packed.offsets), view(packed.rows), view(plan.times)});
-    sampler.write(state, plan, logits, options.draw);
-    for (size_t i = 0; i < plan.sequences.size(); ++i) {
+    Logits logits;
+    if (!packed.times.empty()) {
+      logits = network.logits({view(packed.tokens), view(packed.offsets), view(packed.rows), view(packed.times)});
+      if (draw.banned.empty()) set_banned(draw, options.banned, state.mask_id, logits.vocab);
+      check(logits.vocab == static_cast<int64_t>(draw.banned.size()), "sample", "the network gave ", logits.vocab,
+            " logits a row after ", draw.banned.size());
+      ++state.calls;
+    }
+    sampler.write(state, plan, logits, draw);
+    for (int64_t i = 0; i < plan.size(); ++i) {
       const int64_t b = plan.sequences[i];
       state.event[b] = plan.next_event[i];
       state.masked[b] = plan.masked[i];
-      ++state.nfe[b];
+      state.nfe[b] += plan.ask[i];
     }
-    ++state.calls;
-    state.draws += static_cast<int64_t>(plan.positions.size());
     if (watch) watch(state);
   }
 }

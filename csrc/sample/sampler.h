@@ -14,33 +14,48 @@ namespace pymdm::sample {
 // Draws that are the same for every sampler.
 struct Options {
   double temperature = 1.0;     // 0: arg-max, no noise
-  std::vector<uint8_t> banned;  // [V] or empty
+  std::vector<uint8_t> banned;  // [V]: nonzero is never drawn; made by the loop from RunOptions
   int64_t top_k = 0;            // 0: off
   double top_p = 1.0;           // 1: off
 };
 
-// What one network call is to decide. Sequence i of the plan wants the rows row_begin[i] .. row_begin[i + 1].
+// What one step is to decide. Sequence i of the plan wants the rows row_begin[i] .. row_begin[i + 1] scored, if it asks
+// the network at all.
 struct Plan {
-  std::vector<int64_t> sequences;   // [A] batch slots in the state
+  std::vector<int64_t> sequences;   // [A] sequences of the state
+  std::vector<uint8_t> ask;         // [A] whether the network is called on this sequence
   std::vector<double> times;        // [A] the time the network sees
   std::vector<int64_t> row_begin;   // [A + 1]
   std::vector<int64_t> positions;   // [M] within the sequence
   std::vector<uint32_t> events;     // [M] event of the row's draw
   std::vector<double> row_times;    // [M] when the row is unmasked, if it is
-  std::vector<double> masked;       // [A] m after this step
-  std::vector<int64_t> next_event;  // [A]
+  std::vector<double> masked;       // [A] m = 1 - alpha after this step
+  std::vector<int64_t> next_event;  // [A] the sequence's next event
+
+  int64_t size() const { return static_cast<int64_t>(sequences.size()); }
+  int64_t rows() const { return static_cast<int64_t>(positions.size()); }
 
   void clear() {
-    sequences.clear(), times.clear(), row_begin.assign(1, 0), positions.clear(), events.clear();
+    sequences.clear(), ask.clear(), times.clear(), row_begin.assign(1, 0), positions.clear(), events.clear();
     row_times.clear(), masked.clear(), next_event.clear();
+  }
+
+  void add_row(int64_t position, int64_t event, double time) {
+    positions.push_back(position), events.push_back(static_cast<uint32_t>(event)), row_times.push_back(time);
+  }
+
+  // Closes the rows added since the last sequence.
+  void add_sequence(int64_t b, bool asks, double time, double masked_after, int64_t event_after) {
+    sequences.push_back(b), ask.push_back(asks), times.push_back(time);
+    row_begin.push_back(rows()), masked.push_back(masked_after), next_event.push_back(event_after);
   }
 };
 
 class Sampler {
  public:
   virtual ~Sampler() = default;
-  // Brings a state whose tokens are set to the start of the process.
-  virtual void init(State& state) const = 0;
+  // Brings a state whose tokens are set to the start of the process: m = 1, event 0, masked positions counted.
+  virtual void init(State& state) const;
   // Adds sequence b's wishes to the plan. The plan depends on addresses and the state alone.
   virtual void plan(const State& state, int64_t b, Plan& plan) const = 0;
   // Draws tokens for the planned rows and writes them.

@@ -9,11 +9,12 @@ namespace pymdm::sample {
 
 constexpr double kNever = std::numeric_limits<double>::quiet_NaN();
 
-// A network output kept from an earlier call, for samplers that use two of them.
+// Network output kept from an earlier call, for samplers that use one output twice or two together.
 struct Kept {
   double time = kNever;            // the time the network was evaluated at
   std::vector<int64_t> positions;  // [K] positions within the sequence
   std::vector<double> scores;      // [K, V] log-probabilities
+  std::vector<uint32_t> events;    // [K] event of each position's draw; may be empty
 };
 
 struct State {

@@ -37,7 +37,7 @@ int64_t choose_row(const ChooseArgs& a, int64_t row) {
 }  // namespace
 
 void choose(const ChooseArgs& args) {
-  parallel_for(args.rows, 1, [&](int64_t begin, int64_t end) {
+  parallel_for(args.rows, args.vocab < 8192 ? 8192 / args.vocab : 1, [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) args.token[row] = choose_row(args, row);
   });
 }

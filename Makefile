@@ -1,0 +1,43 @@
+# The narrow road: `make demo`, `make test`, `make bench`. Each sets up .venv by itself.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+BUILD_TOOLS := torch numpy pybind11 cmake ninja setuptools wheel
+SOURCES := $(shell find csrc -type f) CMakeLists.txt setup.py pyproject.toml
+FORMATTED := $(shell find csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu')
+
+.PHONY: setup demo test prove lint bench clean
+
+setup: $(VENV)/.built
+
+$(VENV)/.installed: constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) install -q -c constraints.txt $(BUILD_TOOLS)
+	touch $@
+
+# Editable: Python files take effect at once; ninja recompiles only what changed in csrc.
+$(VENV)/.built: $(VENV)/.installed $(SOURCES)
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(PIP) install -q -c constraints.txt --no-build-isolation -e '.[dev]'
+	touch $@
+
+demo: setup
+	$(BIN)/pymdm demo
+
+test: setup lint
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+prove: setup
+	$(BIN)/python -m pytest -m "slow or not slow" $(PYTEST_ARGS)
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/clang-format --dry-run --Werror $(FORMATTED)
+	$(BIN)/mypy
+
+bench: setup
+	$(BIN)/pymdm bench
+
+clean:
+	rm -rf build $(VENV) pymdm/_C*.so *.egg-info

@@ -1,0 +1,28 @@
+// The skeleton of the first-hitting process: who leaves the mask, when. A function of addresses alone, so every variant
+// of the sampler walks through the same times and positions.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "sample/state.h"
+#include "schedule/schedule.h"
+
+namespace pymdm::sample {
+
+struct Hit {
+  int64_t position;  // within the sequence
+  int64_t event;
+  double time;    // tau of the event
+  double masked;  // m = 1 - alpha(tau)
+};
+
+// The next `count` events of sequence b (fewer if fewer positions are masked), earliest first.
+std::vector<Hit> next_hits(const State& state, int64_t b, int64_t count, const Schedule& schedule);
+
+// Tokens a call for call number 0, 1, ...: the last entry repeats.
+inline int64_t tokens_of_call(const std::vector<int64_t>& tokens_per_call, int64_t call) {
+  return call < static_cast<int64_t>(tokens_per_call.size()) ? tokens_per_call[call] : tokens_per_call.back();
+}
+
+}  // namespace pymdm::sample

@@ -1,0 +1,26 @@
+"""The `pymdm` command: one file a subcommand."""
+
+from __future__ import annotations
+
+import typer
+
+from pymdm.cli.errors import user_errors
+from pymdm.cli.info import info
+from pymdm.cli.sample import sample
+
+app = typer.Typer(
+    name="pymdm",
+    help="Exact and fast sampling of masked diffusion models.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (sample, info):
+    app.command()(user_errors(command))
+
+
+def main() -> None:
+    """Entry point of the `pymdm` command."""
+    app()

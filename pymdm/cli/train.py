@@ -1,0 +1,119 @@
+"""`pymdm train`: train a masked diffusion model on text."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from pymdm.train import PRESETS, Recipe, preset
+from pymdm.train import Progress as Report
+from pymdm.train import train as run_training
+
+EXAMPLE = "Example: pymdm train notes.txt --out runs/notes --vocab bpe --vocab-size 2048 --minutes 20"
+
+
+def train(
+    source: Annotated[
+        Path | None, typer.Argument(help="UTF-8 text file or folder; default: the prose of the running Python.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Checkpoint folder to write.")] = Path("runs/model"),
+    preset_name: Annotated[
+        str, typer.Option("--preset", help=f"Settings to start from: {', '.join(PRESETS)}.")
+    ] = "demo",
+    vocab: Annotated[str | None, typer.Option(help="char, byte or bpe.")] = None,
+    vocab_size: Annotated[int | None, typer.Option(help="Number of bpe pieces.")] = None,
+    length: Annotated[int | None, typer.Option(help="Tokens in a sequence.")] = None,
+    width: Annotated[int | None, typer.Option(help="Size of a hidden state.")] = None,
+    layers: Annotated[int | None, typer.Option(help="Transformer blocks.")] = None,
+    heads: Annotated[int | None, typer.Option(help="Attention heads.")] = None,
+    dropout: Annotated[float | None, typer.Option(help="Dropout while training.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Sequences in a step.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Budget in steps (reproducible).")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Budget in minutes by the clock.")] = None,
+    lr: Annotated[float | None, typer.Option(help="Peak learning rate of AdamW.")] = None,
+    muon_lr: Annotated[float | None, typer.Option(help="Peak learning rate of the blocks' matrices with muon.")] = None,
+    optimizer: Annotated[str | None, typer.Option(help="muon or adamw.")] = None,
+    warmup: Annotated[float | None, typer.Option(help="Share of the budget with a rising rate.")] = None,
+    weight_decay: Annotated[float | None, typer.Option(help="Weight decay of the matrices.")] = None,
+    ema: Annotated[float | None, typer.Option(help="Decay of the average of the weights.")] = None,
+    draw: Annotated[str | None, typer.Option(help="Mask counts: low-discrepancy, stratified or independent.")] = None,
+    weight_power: Annotated[float | None, typer.Option(help="1: the bound; 0: every masked token alike.")] = None,
+    neighbours: Annotated[float | None, typer.Option(help="How sharply heads start on near positions; 0: off.")] = None,
+    precision: Annotated[str | None, typer.Option(help="auto, float32 or bfloat16.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Processor threads; 0: torch's choice.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of weights, data order, masks and dropout.")] = None,
+    eval_every: Annotated[int | None, typer.Option(help="Steps between held-out bounds; 0: only at the end.")] = None,
+    save_every: Annotated[int | None, typer.Option(help="Steps between checkpoints; 0: only at the end.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the unfinished run in --out.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object at the end.")] = False,
+) -> None:
+    """Train a masked diffusion model; the loss is a bound on the text's bits per character."""
+    options: dict[str, Any] = dict(locals())
+    for name in ("source", "out", "preset_name", "resume", "as_json"):
+        options.pop(name)
+    changes = {name: value for name, value in options.items() if value is not None}
+    if source is not None:
+        changes["source"] = str(source)
+    try:
+        recipe = preset(preset_name, **changes)
+        command = shlex.join(["pymdm", *sys.argv[1:]])
+        training = _run(recipe, out, resume, command)
+    except (ValueError, TypeError, RuntimeError) as error:
+        typer.echo(str(error).replace("\n", " "), err=True)
+        raise typer.Exit(2) from None
+    held_out, ngrams = training["held_out"], training["ngram_bits_per_char"]
+    if as_json:
+        typer.echo(json.dumps({"checkpoint": str(out), **training}))
+        return
+    others = ", ".join(f"order {k}: {v:.3f}" for k, v in ngrams.items())
+    typer.echo(f"held out: {held_out['bits_per_char']:.3f} bits per character (bound); n-grams: {others}")
+    typer.echo(f"wrote {out} after {training['steps']} steps, {training['seconds']:.0f} s")
+
+
+train.__doc__ = f"{train.__doc__}\n\n{EXAMPLE}"
+
+
+def _run(recipe: Recipe, out: Path, resume: bool, command: str) -> dict[str, Any]:
+    """Train with a progress bar on stderr."""
+    columns = (
+        TextColumn("step {task.fields[step]}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f}%  bits/char {task.fields[bits]}  held out {task.fields[held]}"),
+        TimeElapsedColumn(),
+        TextColumn("left {task.fields[left]}"),
+    )
+    bar = Progress(*columns, console=Console(stderr=True))
+    task = bar.add_task("train", total=1.0, step=0, bits="-", held="-", left="-")
+    try:
+
+        def show(report: Report) -> None:
+            bar.start()  # with the first step: bad input has been reported by then
+            held = report.held_out_bits_per_char
+            bar.update(
+                task,
+                completed=report.fraction,
+                step=report.step,
+                bits=f"{report.bits_per_char:.3f}",
+                held="-" if held is None else f"{held:.3f}",
+                left=_clock(report.seconds_left),
+            )
+            if not bar.console.is_terminal and report.event == "evaluated":
+                bar.console.print(
+                    f"step {report.step}  {report.bits_per_char:.3f}  held out {held:.3f}", soft_wrap=True
+                )
+
+        return run_training(recipe, out, on_progress=show, resume=resume, command=command).training
+    finally:
+        bar.stop()
+
+
+def _clock(seconds: float) -> str:
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}" if seconds < 1e7 else "-"

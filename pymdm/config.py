@@ -1,0 +1,148 @@
+"""The shape of a denoiser, as plain numbers that can be written to JSON."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+NORMS = ("layernorm", "rmsnorm")
+MLPS = ("gelu", "swiglu")
+CONDITIONINGS = ("none", "constant", "time")
+
+_POSITIVE = ("vocab_size", "length", "width", "layers", "heads", "kv_heads", "mlp_width", "cond_dim")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Everything that fixes the shapes and the arithmetic of a `MaskedTransformer`.
+
+    Args:
+        vocab_size: V, number of token ids the head scores (the mask is not one of them in our own models).
+        length: largest sequence length L the model is meant for.
+        width: D, size of a hidden state; divisible by `heads`, with an even head dimension (rotary positions).
+        layers: number of blocks.
+        heads: H, attention heads.
+        mask_id: id of the mask token; default V, the id after the last scored one.
+        kv_heads: key and value heads (grouped attention); a divisor of `heads`, default `heads`.
+        mlp_width: F, inner size of the feed-forward part; default 4 * D.
+        norm: "layernorm" or "rmsnorm".
+        norm_eps: constant added to the variance.
+        norm_bias: whether the norms have a bias.
+        mlp: "gelu" (tanh form) or "swiglu".
+        qkv_bias, out_bias, head_bias: whether those linear layers have a bias.
+        mlp_bias: likewise; default true for gelu and false for swiglu.
+        tied_head: score with the embedding's first V rows instead of a matrix of its own.
+        rope_base: base of the rotary angles.
+        logit_shift: scores for position l are read at position l - 1 (position 0 reads itself).
+        conditioning: "none" (time-free), "constant" (adaLN at a fixed time 0) or "time" (adaLN on the given time).
+        cond_dim: size of the conditioning vector of adaLN.
+        causal: attention to earlier positions only (the autoregressive twin).
+        dropout: probability of dropping an element of a block's output while training.
+
+    Raises:
+        ValueError: a value out of range; the message names it.
+
+    Example:
+        >>> ModelConfig(vocab_size=96, length=128, width=64, layers=2, heads=4).mask_id
+        96
+    """
+
+    vocab_size: int
+    length: int
+    width: int
+    layers: int
+    heads: int
+    mask_id: int = -1
+    kv_heads: int = 0
+    mlp_width: int = 0
+    norm: str = "layernorm"
+    norm_eps: float = 1e-5
+    norm_bias: bool = False
+    mlp: str = "gelu"
+    qkv_bias: bool = False
+    out_bias: bool = False
+    mlp_bias: bool | None = None
+    head_bias: bool = True
+    tied_head: bool = False
+    rope_base: float = 10000.0
+    logit_shift: bool = False
+    conditioning: str = "none"
+    cond_dim: int = 128
+    causal: bool = False
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        for f in fields(self):
+            self._check_type(f.name, str(f.type))
+        defaults = {
+            "mask_id": (-1, self.vocab_size),
+            "kv_heads": (0, self.heads),
+            "mlp_width": (0, 4 * self.width),
+            "mlp_bias": (None, self.mlp == "gelu"),
+        }
+        for name, (unset, value) in defaults.items():
+            if getattr(self, name) == unset and type(getattr(self, name)) is type(unset):
+                object.__setattr__(self, name, value)
+        for name in _POSITIVE:
+            if getattr(self, name) < 1:
+                raise ValueError(f"ModelConfig: {name} must be at least 1, got {getattr(self, name)}")
+        if self.mask_id < 0:
+            raise ValueError(f"ModelConfig: mask_id must be at least 0, got {self.mask_id}")
+        for name, known in (("norm", NORMS), ("mlp", MLPS), ("conditioning", CONDITIONINGS)):
+            if getattr(self, name) not in known:
+                raise ValueError(f"ModelConfig: {name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
+        if self.width % self.heads or (self.width // self.heads) % 2:
+            raise ValueError(
+                f"ModelConfig: width / heads must be a whole even number, got width {self.width} and heads {self.heads}"
+            )
+        if self.heads % self.kv_heads:
+            raise ValueError(f"ModelConfig: kv_heads must divide heads ({self.heads}), got {self.kv_heads}")
+        if not 0.0 <= self.dropout < 1.0:
+            raise ValueError(f"ModelConfig: dropout must be in [0, 1), got {self.dropout}")
+        for name in ("norm_eps", "rope_base"):
+            value = getattr(self, name)
+            if not (value > 0 and math.isfinite(value)):
+                raise ValueError(f"ModelConfig: {name} must be positive and finite, got {value}")
+
+    def _check_type(self, name: str, declared: str) -> None:
+        value = getattr(self, name)
+        if declared == "float" and type(value) is int:
+            object.__setattr__(self, name, float(value))
+            return
+        wanted = {"int": (int,), "float": (float,), "str": (str,), "bool": (bool,), "bool | None": (bool, type(None))}
+        if type(value) not in wanted[declared]:
+            got = type(value).__name__
+            raise ValueError(f"ModelConfig: {name} must be {declared.split(' ')[0]}, got {got} {value!r}")
+
+    @property
+    def head_dim(self) -> int:
+        """Size of one attention head, D / H."""
+        return self.width // self.heads
+
+    @property
+    def embed_rows(self) -> int:
+        """Rows E of the embedding: every scored id and the mask."""
+        return max(self.vocab_size, self.mask_id + 1)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields as JSON-ready values, defaults resolved."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> ModelConfig:
+        """Build from `to_dict`'s output.
+
+        Raises:
+            ValueError: an unknown key, a missing required one, or a value out of range.
+        """
+        if not isinstance(values, dict):
+            raise ValueError(f"ModelConfig: expected an object of settings, got {type(values).__name__}")
+        known = {f.name for f in fields(cls)}
+        for key in values:
+            if key not in known:
+                raise ValueError(f"ModelConfig: unknown key {key!r}")
+        for key in ("vocab_size", "length", "width", "layers", "heads"):
+            if key not in values:
+                raise ValueError(f"ModelConfig: missing key {key!r}")
+        return cls(**values)

@@ -1,0 +1,167 @@
+"""The transformer's forward pass in float64 numpy, from a dict of named weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[np.float64]
+_DEFAULTS = {
+    "norm": "layernorm",
+    "norm_eps": 1e-5,
+    "mlp": "gelu",
+    "rope_base": 10000.0,
+    "logit_shift": False,
+    "tied_head": False,
+    "conditioning": "none",
+    "causal": False,
+    "kv_heads": None,
+}
+
+
+class Weights:
+    """Named weights as float64, with a linear map `y = x W^T + b` whose bias may be absent."""
+
+    def __init__(self, tensors: Mapping[str, Any]):
+        self.tensors = {name: np.asarray(value, dtype=np.float64) for name, value in tensors.items()}
+
+    def __getitem__(self, name: str) -> Array:
+        return self.tensors[name]
+
+    def get(self, name: str) -> Array | None:
+        return self.tensors.get(name)
+
+    def linear(self, name: str, x: Array) -> Array:
+        y = x @ self[f"{name}.weight"].T
+        bias = self.get(f"{name}.bias")
+        return y if bias is None else y + bias
+
+
+def silu(x: Array) -> Array:
+    return x / (1.0 + np.exp(-x))
+
+
+def gelu(x: Array) -> Array:
+    """The tanh form: x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))."""
+    return 0.5 * x * (1.0 + np.tanh(np.sqrt(2.0 / np.pi) * (x + 0.044715 * x**3)))
+
+
+def normalise(x: Array, kind: str, eps: float, weight: Array | None, bias: Array | None) -> Array:
+    """Layer norm (centred, biased variance) or RMS norm over the last axis."""
+    if kind == "layernorm":
+        x = x - x.mean(axis=-1, keepdims=True)
+    x = x / np.sqrt(np.mean(x * x, axis=-1, keepdims=True) + eps)
+    x = x if weight is None else x * weight
+    return x if bias is None else x + bias
+
+
+def rotate(x: Array, base: float) -> Array:
+    """Rotary positions on [B, L, H, hd], rotate-half over the whole head; angles l * base^(-2i/hd), i < hd/2."""
+    length, half = x.shape[1], x.shape[-1] // 2
+    frequency = base ** (-np.arange(half, dtype=np.float64) / half)
+    angle = (np.arange(length)[:, None] * frequency)[None, :, None, :]  # [1, L, 1, hd/2]
+    a, b = x[..., :half], x[..., half:]
+    return np.concatenate([a * np.cos(angle) - b * np.sin(angle), b * np.cos(angle) + a * np.sin(angle)], axis=-1)
+
+
+def attention(q: Array, k: Array, v: Array, causal: bool) -> Array:
+    """softmax(q k^T / sqrt(hd)) v on q [B, L, H, hd], k and v [B, L, KV, hd], each k/v head shared by H / KV
+    queries.
+    """
+    share = q.shape[2] // k.shape[2]
+    k, v = np.repeat(k, share, axis=2), np.repeat(v, share, axis=2)
+    scores = np.einsum("bihd,bjhd->bhij", q, k) / np.sqrt(q.shape[-1])
+    if causal:
+        scores = np.where(np.tril(np.ones(scores.shape[-2:], dtype=bool)), scores, -np.inf)
+    weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    weights /= weights.sum(axis=-1, keepdims=True)
+    return np.einsum("bhij,bjhd->bihd", weights, v)
+
+
+def sinusoid(time: Array, size: int = 256, period: float = 10000.0) -> Array:
+    """[B] times -> [B, size]: cosines, then sines, of time * period^(-i / (size/2))."""
+    half = size // 2
+    angle = time[:, None] * period ** (-np.arange(half, dtype=np.float64) / half)
+    return np.concatenate([np.cos(angle), np.sin(angle)], axis=-1)
+
+
+def forward(
+    config: Any,
+    weights: Mapping[str, Any],
+    tokens: ArrayLike,
+    time: ArrayLike | None = None,
+    rows: ArrayLike | None = None,
+) -> Array:
+    """Logits of the masked transformer in float64.
+
+    Args:
+        config: a `ModelConfig`, or a mapping with its fields; absent fields take their defaults.
+        weights: name -> array, the names of `model.safetensors`.
+        tokens: [B, L] integers.
+        time: [B] times, for conditioning "time".
+        rows: [M] flat indices into B * L, or None for all.
+
+    Returns:
+        [B, L, V], or [M, V] with rows.
+
+    Raises:
+        KeyError: a weight is missing.
+        ValueError: time is missing where the network wants it.
+    """
+    given = config if isinstance(config, Mapping) else vars(config)
+    c = {**_DEFAULTS, **{key: value for key, value in given.items() if value is not None}}
+    w = Weights(weights)
+    heads, kv_heads = c["heads"], c["kv_heads"] or c["heads"]
+    head_dim = c["width"] // heads
+    tokens = np.asarray(tokens, dtype=np.int64)
+    batch, length = tokens.shape
+    condition: Array | None = None
+    if c["conditioning"] == "time" and time is None:
+        raise ValueError("forward: this network is conditioned on time, and no time was given")
+    if c["conditioning"] != "none":
+        t = np.zeros(batch) if c["conditioning"] == "constant" else np.asarray(time, dtype=np.float64)
+        condition = silu(w.linear("time_mlp.2", silu(w.linear("time_mlp.0", sinusoid(t)))))
+
+    def norm(name: str, x: Array) -> Array:
+        return normalise(x, c["norm"], c["norm_eps"], w.get(f"{name}.weight"), w.get(f"{name}.bias"))
+
+    def adapt(name: str, chunks: int) -> list[Array]:
+        """Modulation chunks [B, 1, D]; zeros and ones without adaLN are handled by the caller's defaults."""
+        assert condition is not None
+        return np.split(w.linear(name, condition)[:, None, :], chunks, axis=-1)
+
+    x = w["embed.weight"][tokens]  # [B, L, D]
+    for i in range(c["layers"]):
+        block = f"blocks.{i}"
+        shift1, scale1, gate1, shift2, scale2, gate2 = (
+            adapt(f"{block}.ada", 6) if condition is not None else [np.array(v) for v in (0.0, 0.0, 1.0, 0.0, 0.0, 1.0)]
+        )
+        h = norm(f"{block}.norm1", x) * (1.0 + scale1) + shift1
+        qkv = w.linear(f"{block}.qkv", h).reshape(batch, length, heads + 2 * kv_heads, head_dim)
+        q, k, v = np.split(qkv, [heads, heads + kv_heads], axis=2)
+        mixed = attention(rotate(q, c["rope_base"]), rotate(k, c["rope_base"]), v, c["causal"])
+        x = x + gate1 * w.linear(f"{block}.out", mixed.reshape(batch, length, heads * head_dim))
+        h = norm(f"{block}.norm2", x) * (1.0 + scale2) + shift2
+        h = w.linear(f"{block}.mlp_in", h)
+        if c["mlp"] == "swiglu":
+            gate, up = np.split(h, 2, axis=-1)
+            h = silu(gate) * up
+        else:
+            h = gelu(h)
+        x = x + gate2 * w.linear(f"{block}.mlp_out", h)
+    x = norm("norm_final", x)
+    if condition is not None:
+        shift, scale = adapt("ada_final", 2)
+        x = x * (1.0 + scale) + shift
+    if c["logit_shift"]:  # the logits of position l come from the hidden state of l - 1 (position 0 keeps its own)
+        x = np.concatenate([x[:, :1], x[:, :-1]], axis=1)
+    if rows is not None:
+        x = x.reshape(batch * length, -1)[np.asarray(rows, dtype=np.int64)]
+    if c["tied_head"]:
+        logits = x @ w["embed.weight"][: c["vocab_size"]].T
+        bias = w.get("head.bias")
+        return logits if bias is None else logits + bias
+    return w.linear("head", x)

@@ -1,0 +1,168 @@
+"""`sample`: the one way to draw sequences."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from pymdm._native import C
+from pymdm.network import callable_network
+from pymdm.prompt import Prompt, start_tokens
+from pymdm.result import Sample, Samples
+from pymdm.samplers import FirstHitting, Sampler
+
+if TYPE_CHECKING:
+    from pymdm.vocabulary import Vocabulary
+
+
+def check_seed(seed: int | None) -> int:
+    """A seed in [0, 2^64); drawn from the system where none is given."""
+    if seed is None:
+        return secrets.randbits(64)
+    if not isinstance(seed, int) or isinstance(seed, bool):
+        raise TypeError(f"sample: seed must be an int, got {type(seed).__name__}")
+    if not 0 <= seed < 2**64:
+        raise ValueError(f"sample: seed must be in [0, 2^64), got {seed}")
+    return seed
+
+
+def sample(
+    model: Any,
+    *,
+    num_samples: int = 1,
+    length: int | Sequence[int] | None = None,
+    prompt: Prompt | None = None,
+    infill: Prompt | None = None,
+    seed: int | None = None,
+    sampler: Sampler | None = None,
+    temperature: float = 1.0,
+    top_k: int = 0,
+    top_p: float = 1.0,
+    banned_tokens: Sequence[int] = (),
+    mask_id: int | None = None,
+    vocabulary: Vocabulary | None = None,
+    time_conditioned: bool = False,
+    chosen_rows: bool = False,
+    batch_size: int | None = None,
+    sequence_ids: Sequence[int] | None = None,
+    dtype: str = "float32",
+    watch: Callable[[Any], None] | None = None,
+    watch_interval: float = 0.0,
+) -> Samples:
+    """Draws sequences from a masked diffusion model.
+
+    Args:
+        model: a model from `pymdm.load`, a path, a `MaskedTransformer`, an `Engine`, or any callable tokens [B, L] int64 ->
+            logits [B, L, V] (`mask_id` is then needed; a mask column in the logits is ignored).
+        num_samples: sequences to draw, for each prompt.
+        length: L, or one for each sequence; default the model's.
+        prompt: given tokens at the front, as text or integer tokens; a list gives one prompt a sequence. Token prompts may
+            hold `mask_id` at positions to draw.
+        infill: whole sequences with holes: text with [MASK:n], or integer tokens with `mask_id`.
+        seed: in [0, 2^64); None draws one from the system, and the result carries it.
+        sampler: default `FirstHitting()`, exact.
+        temperature: logits are divided by it; 0 takes the arg-max. Other values than 1 change the law to that of the
+            tempered conditionals; top_k (0 off) and top_p (1 off) change the law to truncated conditionals.
+        banned_tokens: ids that are never drawn.
+        time_conditioned, chosen_rows: forms of a callable, see `pymdm.network.callable_network`.
+        batch_size: sequences in one network call, default all. The samples do not depend on it.
+        sequence_ids: random addresses of the sequences, default 0 .. B-1. A sequence's sample depends on seed and id alone.
+        dtype: "float32" or "bfloat16", for models this call loads itself.
+        watch: called with the running state after network calls, at most every `watch_interval` seconds.
+
+    Returns:
+        `Samples` with tokens, text, times, order, nfe, seed and law.
+
+    Raises:
+        ValueError, TypeError: bad input, in one line that begins with "sample:".
+
+    Source: Zheng et al., ICLR 2025, Proposition 4.1 and section 4.
+
+    >>> uniform = lambda tokens: torch.zeros(*tokens.shape, 4)
+    >>> out = sample(uniform, mask_id=4, length=6, num_samples=2, seed=1)
+    >>> out.law, out.calls, tuple(out.tokens.shape)
+    ('exact', 6, (2, 6))
+    """
+    from pymdm.loading import resolve
+
+    network = resolve(model, dtype)
+    vocabulary = vocabulary or network.vocabulary
+    mask = mask_id if mask_id is not None else network.mask_id
+    if mask is None:
+        raise ValueError("sample: mask_id is needed for a network that is a plain callable")
+    seed = check_seed(seed)
+    sampler = sampler if sampler is not None else FirstHitting()
+    if not temperature >= 0 or temperature == float("inf"):
+        raise ValueError(f"sample: temperature must be finite and at least 0, got {temperature}")
+    if top_k < 0:
+        raise ValueError(f"sample: top_k must be at least 0, got {top_k}")
+    if not 0 < top_p <= 1:
+        raise ValueError(f"sample: top_p must be in (0, 1], got {top_p}")
+    if batch_size is not None and batch_size < 1:
+        raise ValueError(f"sample: batch_size must be at least 1, got {batch_size}")
+    starts = start_tokens(
+        prompt=prompt,
+        infill=infill,
+        length=length,
+        num_samples=num_samples,
+        mask_id=mask,
+        default_length=network.length,
+        vocabulary=vocabulary,
+    )
+    ids = list(range(len(starts))) if sequence_ids is None else [int(i) for i in sequence_ids]
+    if len(ids) != len(starts) or len(set(ids)) != len(ids):
+        raise ValueError(
+            f"sample: expected {len(starts)} different sequence_ids, got {len(ids)}, {len(set(ids))} different"
+        )
+    if network.vocab_size is not None:
+        for token in {t for start in starts for t in start} - {mask}:
+            if not 0 <= token < network.vocab_size:
+                raise ValueError(f"sample: tokens must be in [0, {network.vocab_size}) or the mask {mask}, got {token}")
+
+    offsets = torch.tensor([0, *(len(s) for s in starts)]).cumsum(0)
+    tokens = torch.tensor([t for s in starts for t in s], dtype=torch.int64)
+    state = C.State(tokens, offsets, torch.tensor(ids, dtype=torch.int64), mask, seed)
+    native = sampler.native()
+    native.init(state)
+    score = network.engine
+    if score is None:
+        score = callable_network(network.callable, time_conditioned=time_conditioned, chosen_rows=chosen_rows)
+    C.set_num_threads(torch.get_num_threads())
+    began = time.perf_counter()
+    C.run(
+        state,
+        native,
+        score,
+        batch_size=batch_size or 0,
+        temperature=temperature,
+        banned=list(banned_tokens),
+        top_k=top_k,
+        top_p=top_p,
+        watch=watch,
+        watch_interval=watch_interval,
+    )
+    seconds = time.perf_counter() - began
+    return _result(state, sampler, seed, vocabulary, seconds)
+
+
+def _result(state: Any, sampler: Sampler, seed: int, vocabulary: Vocabulary | None, seconds: float) -> Samples:
+    lengths = state.offsets.diff().tolist()
+    parts = [field.split(lengths) for field in (state.tokens, state.times, state.order)]
+    samples = [
+        Sample(
+            tokens=tokens,
+            text=vocabulary.decode(tokens.tolist()) if vocabulary is not None else None,
+            times=times,
+            order=order,
+            nfe=nfe,
+            sequence_id=sequence_id,
+        )
+        for tokens, times, order, nfe, sequence_id in zip(
+            *parts, state.nfe.tolist(), state.sequence.tolist(), strict=True
+        )
+    ]
+    return Samples(samples, sampler.law, sampler, seed, state.calls, state.draws, seconds, state)

@@ -1,0 +1,72 @@
+"""Noise schedules: when a token is masked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pymdm._native import C
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A noise schedule given by m(t) = 1 - alpha(t), the probability that a token is masked at time t, and its inverse.
+
+    Args:
+        name: "linear" (m = t), "cosine" (m = 1 - cos(pi t / 2)), "geometric" (alpha = exp(-sigma), sigma from `sigma_min`
+            to `sigma_max`, scaled so that m(0) = 0 and m(1) = 1), or "user" with the two functions below.
+        masked: increasing function from [0, 1] onto [0, 1].
+        time_of_masked: its inverse.
+
+    Raises:
+        ValueError: the name is not one of these, or a user's pair does not invert itself.
+
+    Source: Zheng et al., ICLR 2025, section 2.
+
+    >>> Schedule("cosine").masked_at(0.5)
+    0.2928932188134525
+    """
+
+    name: str = "linear"
+    sigma_min: float = 1e-4
+    sigma_max: float = 20.0
+    masked: Callable[[float], float] | None = None
+    time_of_masked: Callable[[float], float] | None = None
+
+    def __post_init__(self) -> None:
+        if self.name not in ("linear", "cosine", "geometric", "user"):
+            raise ValueError(f"schedule: expected linear, cosine, geometric or user, got {self.name!r}")
+        if (self.name == "user") != (self.masked is not None and self.time_of_masked is not None):
+            raise ValueError("schedule: `user`, and only it, needs both masked and time_of_masked")
+        self.native()
+        if self.masked is not None and self.time_of_masked is not None:
+            previous = -1.0
+            for i in range(65):
+                m = self.masked(i / 64)
+                if not 0 <= m <= 1 or m <= previous or abs(self.time_of_masked(m) - i / 64) > 1e-6:
+                    raise ValueError(
+                        f"schedule: masked must increase from 0 to 1 and time_of_masked invert it, not so at t={i / 64}"
+                    )
+                previous = m
+            if self.masked(0.0) != 0 or self.masked(1.0) != 1:
+                raise ValueError("schedule: masked must run from 0 at t=0 to 1 at t=1")
+
+    def native(self) -> Any:
+        """The compiled schedule."""
+        if self.name == "linear":
+            return C.linear_schedule()
+        if self.name == "cosine":
+            return C.cosine_schedule()
+        if self.name == "geometric":
+            return C.geometric_schedule(self.sigma_min, self.sigma_max)
+        return C.user_schedule(self.masked, self.time_of_masked)
+
+    def masked_at(self, time: float) -> float:
+        """m(t) = 1 - alpha(t)."""
+        return float(self.native().masked(time))
+
+
+def as_schedule(schedule: Schedule | str) -> Schedule:
+    """A schedule from its name, or itself."""
+    return schedule if isinstance(schedule, Schedule) else Schedule(schedule)

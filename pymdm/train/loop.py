@@ -1,0 +1,329 @@
+"""The training loop: batches in, a checkpoint out, with everything random a function of (seed, step)."""
+
+from __future__ import annotations
+
+import math
+import platform
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from pymdm.checkpoint import Checkpoint, check_target, save_checkpoint
+from pymdm.config import ModelConfig
+from pymdm.evaluate.bound import Bound, evaluate_bound
+from pymdm.evaluate.ngram import ngram_bits
+from pymdm.model import MaskedTransformer
+from pymdm.train.corpus import Corpus, load_corpus
+from pymdm.train.loss import count_bound, draw_counts, draw_masks, masked_cross_entropy
+from pymdm.train.optimizer import Average, learning_rate, make_optimizers
+from pymdm.train.packing import Batches, pack, windows
+from pymdm.train.recipe import Recipe
+from pymdm.train.start import look_at_neighbours
+from pymdm.train.state import Numbers, pack_state, read_state, restore
+from pymdm.vocabulary import Vocabulary
+
+NGRAM_ORDERS = (2, 3, 5)
+EVALUATED = 1_000_000  # characters of a large held-out side that are evaluated
+QUICK = 32_768  # tokens of the held-out side looked at while training
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One report of a running training.
+
+    Attributes:
+        event: "step", "evaluated" or "saved".
+        step: steps done.
+        fraction: share of the budget spent, 0..1.
+        bits_per_char: running average of the training bound.
+        held_out_bits_per_char: latest held-out bound, once there is one.
+        learning_rate: of the latest step, as a share of the peak.
+        seconds, seconds_left: spent, and expected to remain (training only).
+        tokens: tokens seen.
+    """
+
+    event: str
+    step: int
+    fraction: float
+    bits_per_char: float
+    held_out_bits_per_char: float | None
+    learning_rate: float
+    seconds: float
+    seconds_left: float
+    tokens: int
+
+
+def train(
+    recipe: Recipe,
+    out: str | Path | None = None,
+    *,
+    corpus: Corpus | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+    resume: bool = False,
+    command: str = "",
+) -> Checkpoint:
+    """Train a masked diffusion model and evaluate it on the held-out side.
+
+    Args:
+        recipe: all settings; with `resume`, those of the unfinished run in `out` are used instead.
+        out: checkpoint folder; none keeps the result in memory only.
+        corpus: the text; default what `recipe.source` names.
+        on_progress: called after every step, evaluation and save.
+        resume: go on with the unfinished run in `out`.
+        command: stored with the model as the way it was made.
+
+    Returns:
+        The checkpoint: averaged weights, vocabulary, and in `training` the recipe, the corpus, the held-out bits per
+        character and those of n-grams on the same split.
+
+    Raises:
+        ValueError: bad text, settings or folder; nothing has been written then.
+        RuntimeError: the loss stopped being finite; the last checkpoint stays.
+
+    Example:
+        >>> from pymdm.train import Recipe, train
+        >>> recipe = Recipe(vocab="char", length=16, width=16, layers=1, heads=2, batch_size=4, steps=2)  # tiny
+        >>> train(recipe).training["steps"]
+        2
+    """
+    state = None
+    if resume:
+        if out is None:
+            raise ValueError("train: resume needs the folder of the unfinished run")
+        tensors, numbers, stored = read_state(Path(out))
+        recipe, state = Recipe.from_dict(stored), tensors
+    if out is not None:
+        check_target(out)
+    corpus = corpus or load_corpus(recipe.source)
+    threads = torch.get_num_threads()
+    if recipe.threads:
+        torch.set_num_threads(recipe.threads)
+    try:
+        run = _Run(recipe, corpus, Path(out) if out is not None else None, on_progress, command)
+        if state is not None:
+            restore(state, run.model, run.average, run.optimizers)
+            run.numbers = numbers
+        return run.loop()
+    finally:
+        torch.set_num_threads(threads)
+
+
+class _Run:
+    """Everything that a run holds between steps."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        corpus: Corpus,
+        out: Path | None,
+        on_progress: Callable[[Progress], None] | None,
+        command: str,
+    ) -> None:
+        self.recipe, self.corpus, self.out, self.on_progress, self.command = recipe, corpus, out, on_progress, command
+        if not corpus.train_text or not corpus.held_out_text:
+            raise ValueError(f"train: {corpus.name} is too short to hold some of it out")
+        self.vocabulary = train_vocabulary(recipe, corpus)
+        tokens = pack(self.vocabulary, corpus.train)
+        self.batches = Batches(tokens, recipe.length, recipe.batch_size, recipe.seed)
+        self.chars_per_token = len(corpus.train_text) / len(tokens)
+        self.held_out_text = corpus.held_out_text[:EVALUATED]
+        self.held_out = pack(self.vocabulary, [self.held_out_text])
+        self.device = torch.device(pick_device(recipe.device))
+        self.bfloat16 = pick_bfloat16(recipe.precision, self.device)
+        self.config = ModelConfig(
+            vocab_size=self.vocabulary.size,
+            length=recipe.length,
+            width=recipe.width,
+            layers=recipe.layers,
+            heads=recipe.heads,
+            qkv_bias=True,
+            tied_head=recipe.tied_head,
+            rope_base=recipe.rope_base,
+            dropout=recipe.dropout,
+        )
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(recipe.seed)
+            self.model = MaskedTransformer(self.config)
+        if recipe.neighbours:
+            look_at_neighbours(self.model, recipe.neighbours)
+        self.model.to(self.device).train()
+        self.optimizers = make_optimizers(self.model, recipe)
+        self.peaks = [[group["lr"] for group in o.param_groups] for o in self.optimizers]
+        self.average = Average(self.model, recipe.ema)
+        self.numbers = Numbers()
+        self.held_out_bits: float | None = None
+
+    def loop(self) -> Checkpoint:
+        recipe, numbers = self.recipe, self.numbers
+        begin = time.monotonic() - numbers.seconds
+        while (fraction := self.spent()) < 1.0:
+            rate = learning_rate(fraction, recipe.warmup, recipe.lr_end)
+            bits = self.step(numbers.step, rate)
+            numbers.bits = (
+                bits if numbers.bits is None else numbers.bits + max(0.02, 1 / numbers.step) * (bits - numbers.bits)
+            )
+            numbers.step += 1
+            numbers.seconds = time.monotonic() - begin
+            self.report("step", rate)
+            if self.due(recipe.eval_every):
+                self.held_out_bits = self.evaluate(samples=2, quick=True).bits_per_char
+                self.report("evaluated", rate)
+            if self.out is not None and self.due(recipe.save_every):
+                state = pack_state(self.model, self.average, self.optimizers, numbers, recipe.to_dict())
+                self.save(self.summary(None), state)
+                self.report("saved", rate)
+            numbers.seconds = time.monotonic() - begin
+        bound = self.evaluate(samples=8, quick=False)
+        self.held_out_bits = bound.bits_per_char
+        self.report("evaluated", 0.0)
+        checkpoint = self.save(self.summary(bound), None)
+        if self.out is not None:
+            self.report("saved", 0.0)
+        return checkpoint
+
+    def spent(self) -> float:
+        """Share of the budget that is used up."""
+        if self.recipe.steps is not None:
+            return self.numbers.step / self.recipe.steps
+        return self.numbers.seconds / (60.0 * (self.recipe.minutes or 1.0))
+
+    def due(self, every: int) -> bool:
+        """Whether something done every so many steps comes now, with steps left to go."""
+        return bool(every) and self.numbers.step % every == 0 and self.spent() < 1.0
+
+    def step(self, step: int, rate: float) -> float:
+        """Step number `step` at a share `rate` of the peak learning rates -> training bits per character."""
+        recipe = self.recipe
+        for optimizer, peaks in zip(self.optimizers, self.peaks, strict=True):
+            for group, peak in zip(optimizer.param_groups, peaks, strict=True):
+                group["lr"] = peak * rate
+        rng = np.random.default_rng([recipe.seed, 2, step])
+        counts = draw_counts(recipe.batch_size, recipe.length, rng, recipe.draw)
+        masks = torch.from_numpy(draw_masks(counts, recipe.length, rng)).to(self.device)
+        tokens = self.batches.at(step).to(self.device)
+        with torch.random.fork_rng(devices=[], enabled=recipe.dropout > 0):
+            if recipe.dropout > 0:
+                torch.manual_seed(int(rng.integers(2**63)))
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
+                losses = masked_cross_entropy(self.model, tokens, masks, self.vocabulary.mask_id)
+            n = torch.from_numpy(counts).to(self.device)
+            loss = count_bound(losses, n, recipe.length, recipe.weight_power)
+            loss.backward()
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise RuntimeError(f"train: the loss is {value} at step {step}; the last checkpoint stays as it is")
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip)
+        for optimizer in self.optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        self.average.update(self.model, step)
+        return value / math.log(2.0) / self.chars_per_token
+
+    def evaluate(self, samples: int, quick: bool) -> Bound:
+        """Held-out bound of the averaged weights."""
+        text, tokens = self.held_out_text, self.held_out
+        if quick and len(tokens) > QUICK:
+            tokens = tokens[:QUICK]
+            text = self.vocabulary.decode(tokens)
+        model = MaskedTransformer(self.config).to(self.device)
+        model.load_state_dict(self.average.weights)
+        return evaluate_bound(
+            model,
+            (p.to(self.device) for p in windows(tokens, self.recipe.length)),
+            self.vocabulary.mask_id,
+            characters=len(text),
+            samples=samples,
+            seed=self.recipe.seed,
+            autocast=quick and self.bfloat16,
+        )
+
+    def summary(self, bound: Bound | None) -> dict[str, Any]:
+        """What goes into config.json beside the shapes."""
+        text = self.corpus
+        values: dict[str, Any] = {
+            "command": self.command,
+            "recipe": self.recipe.to_dict(),
+            "finished": bound is not None,
+            "steps": self.numbers.step,
+            "tokens": self.numbers.step * self.recipe.batch_size * self.recipe.length,
+            "seconds": round(self.numbers.seconds, 1),
+            "train_bits_per_char": self.numbers.bits,
+            "precision": "bfloat16" if self.bfloat16 else "float32",
+            "parameters": sum(p.numel() for p in self.model.parameters()),
+            "corpus": {
+                "name": text.name,
+                "sha256": text.sha256,
+                "train_characters": len(text.train_text),
+                "train_tokens": len(self.batches.tokens),
+                "held_out_characters": len(self.held_out_text),
+                "held_out_tokens": len(self.held_out),
+            },
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+        }
+        if bound is not None:
+            values["held_out"] = held_out_summary(bound)
+            values["ngram_bits_per_char"] = {
+                str(k): v for k, v in ngram_bits(text.train_text, self.held_out_text, NGRAM_ORDERS).items()
+            }
+        return values
+
+    def save(self, training: dict[str, Any], state: Any) -> Checkpoint:
+        weights = {name: t.detach().cpu().clone() for name, t in self.average.weights.items()}
+        if self.out is None:
+            return Checkpoint(self.config, weights, self.vocabulary, training)
+        return save_checkpoint(self.out, self.config, weights, self.vocabulary, training, state)
+
+    def report(self, event: str, rate: float) -> None:
+        if self.on_progress is None:
+            return
+        n, fraction = self.numbers, min(1.0, self.spent())
+        left = n.seconds * (1.0 - fraction) / fraction if fraction else math.inf
+        tokens = n.step * self.recipe.batch_size * self.recipe.length
+        self.on_progress(
+            Progress(event, n.step, fraction, n.bits or 0.0, self.held_out_bits, rate, n.seconds, left, tokens)
+        )
+
+
+def held_out_summary(bound: Bound) -> dict[str, Any]:
+    """The numbers of a bound that are stored with a model."""
+    return {
+        "bits_per_char": bound.bits_per_char,
+        "interval95": list(bound.interval),
+        "nats_per_token": bound.nats_per_token,
+        "perplexity": bound.perplexity,
+        "tokens": bound.tokens,
+        "characters": bound.characters,
+        "draws": bound.draws,
+    }
+
+
+def train_vocabulary(recipe: Recipe, corpus: Corpus) -> Vocabulary:
+    """The vocabulary of a run: pieces from the training side; characters from both, so that all of it can be scored."""
+    documents: Sequence[str] = corpus.train if recipe.vocab == "bpe" else corpus.train + corpus.held_out
+    return Vocabulary.train(documents, recipe.vocab, recipe.vocab_size if recipe.vocab == "bpe" else None)
+
+
+def pick_device(wanted: str) -> str:
+    """The device of a run; ValueError when cuda is asked for and absent."""
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise ValueError("train: device cuda was asked for, but this torch finds none")
+    return ("cuda" if torch.cuda.is_available() else "cpu") if wanted == "auto" else wanted
+
+
+def pick_bfloat16(precision: str, device: torch.device) -> bool:
+    """Whether to multiply in bfloat16: asked for, or "auto" on hardware that does so natively."""
+    if precision != "auto":
+        return precision == "bfloat16"
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    checks = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+    return any(check() for check in checks if check is not None)
+
+
+__all__ = ["Progress", "replace", "train"]

@@ -1,0 +1,167 @@
+"""What a training run is: every choice that, with the text, fixes the result."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+from pymdm.train.loss import DRAWS
+from pymdm.vocabulary import KINDS
+
+OPTIMIZERS = ("adamw", "muon")
+DEVICES = ("auto", "cpu", "cuda")
+PRECISIONS = ("auto", "float32", "bfloat16")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Settings of one training run.
+
+    Args:
+        source: text file or folder; none means the embedded default.
+        vocab: "char", "byte" or "bpe"; vocab_size: V for "bpe".
+        length, width, layers, heads, dropout, tied_head, rope_base: the network (see `ModelConfig`).
+        neighbours: how sharply each head looks at one near position before training (see `look_at_neighbours`); 0: the
+            usual start.
+        batch_size: B sequences a step.
+        steps, minutes: the budget; exactly one of them. With steps, a run is a pure function of the recipe, the text
+            and the number of threads; with minutes the learning rate follows the clock.
+        lr: peak learning rate; warmup: share of the budget in which it rises; lr_end: its last value, as a share of lr.
+        optimizer: "adamw", or "muon" (orthogonalised momentum for the blocks' matrices, AdamW for all else).
+        muon_lr: peak learning rate of those matrices with "muon".
+        weight_decay: on matrices only; beta2: of Adam; clip: largest gradient norm.
+        ema: decay of the moving average of the weights, which is what is kept.
+        draw: how mask counts are drawn (see `draw_counts`); weight_power: see `count_bound`.
+        seed: of initial weights, data order, masks and dropout.
+        eval_every, save_every: steps between held-out bounds and between checkpoints (0: only at the end).
+        precision: "float32", "bfloat16" (autocast) or "auto": bfloat16 where the processor multiplies it natively.
+        device: "cpu", "cuda" or "auto": cuda where there is one.
+        threads: of torch; 0 leaves torch's own choice.
+
+    Raises:
+        ValueError: a value out of range; the message names it.
+    """
+
+    source: str | None = None
+    vocab: str = "bpe"
+    vocab_size: int = 4096
+    length: int = 256
+    width: int = 256
+    layers: int = 6
+    heads: int = 4
+    dropout: float = 0.0
+    tied_head: bool = True
+    rope_base: float = 1000.0
+    neighbours: float = 12.0
+    batch_size: int = 16
+    steps: int | None = None
+    minutes: float | None = None
+    lr: float = 2e-3
+    warmup: float = 0.03
+    lr_end: float = 0.0
+    optimizer: str = "muon"
+    muon_lr: float = 0.02
+    weight_decay: float = 0.1
+    beta2: float = 0.98
+    clip: float = 1.0
+    ema: float = 0.999
+    draw: str = "low-discrepancy"
+    weight_power: float = 1.0
+    seed: int = 0
+    eval_every: int = 500
+    save_every: int = 500
+    precision: str = "auto"
+    device: str = "auto"
+    threads: int = 0
+
+    def __post_init__(self) -> None:
+        if (self.steps is None) == (self.minutes is None):
+            raise ValueError("train: give either steps or minutes")
+        at_least: dict[str, float] = dict.fromkeys(
+            ("length", "width", "layers", "heads", "batch_size", "vocab_size"), 1
+        )
+        at_least |= dict.fromkeys(("seed", "eval_every", "save_every", "threads", "weight_decay", "neighbours"), 0)
+        for name, least in (at_least | {"steps": 1}).items():
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise ValueError(f"train: {name} must be at least {least}, got {value}")
+        if self.length < 2:
+            raise ValueError(f"train: length must be at least 2, got {self.length}")
+        for name in ("lr", "muon_lr", "clip", "minutes", "rope_base"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < float("inf"):
+                raise ValueError(f"train: {name} must be positive, got {value}")
+        for name in ("dropout", "ema", "beta2", "warmup"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"train: {name} must be in [0, 1), got {getattr(self, name)}")
+        for name in ("lr_end", "weight_power"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"train: {name} must be in [0, 1], got {getattr(self, name)}")
+        for name, known in (
+            ("vocab", KINDS),
+            ("optimizer", OPTIMIZERS),
+            ("precision", PRECISIONS),
+            ("draw", DRAWS),
+            ("device", DEVICES),
+        ):
+            if getattr(self, name) not in known:
+                raise ValueError(f"train: {name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
+        if self.vocab == "bpe" and self.vocab_size < 256:
+            raise ValueError(f"train: vocab_size must be at least 256 for bpe, got {self.vocab_size}")
+        if self.width % self.heads or (self.width // self.heads) % 2:
+            raise ValueError(
+                f"train: width / heads must be a whole even number, got width {self.width} and heads {self.heads}"
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """All settings as JSON-ready values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Recipe:
+        """Build from `to_dict`'s output.
+
+        Raises:
+            ValueError: an unknown key or a value out of range.
+        """
+        known = {f.name for f in fields(cls)}
+        for key in values:
+            if key not in known:
+                raise ValueError(f"train: unknown setting {key!r}")
+        return cls(**values)
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "demo": {"vocab_size": 4096, "length": 128, "width": 192, "layers": 3, "minutes": 2.0},
+    "bundled": {
+        "vocab_size": 8192,
+        "length": 256,
+        "width": 256,
+        "layers": 4,
+        "batch_size": 12,
+        "lr": 3e-3,
+        "muon_lr": 0.03,
+        "weight_power": 0.5,
+        "dropout": 0.05,
+        "ema": 0.99,
+        "eval_every": 250,
+        "save_every": 250,
+        "minutes": 75.0,
+    },
+}
+
+
+def preset(name: str, **changes: Any) -> Recipe:
+    """A named recipe, with changes.
+
+    Raises:
+        ValueError: an unknown name.
+    """
+    if name not in PRESETS:
+        raise ValueError(f"train: preset must be one of {', '.join(PRESETS)}, got {name!r}")
+    if changes.get("steps") is not None:
+        changes = {"minutes": None, **changes}
+    return Recipe(**(PRESETS[name] | changes))
+
+
+__all__ = ["PRESETS", "Recipe", "preset", "replace"]

@@ -1,0 +1,189 @@
+"""Text <-> token ids: characters, bytes, or byte-pair pieces, each stored as a `tokenizers` JSON file."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+
+KINDS = ("char", "byte", "bpe")
+MASK_GLYPH = "░"
+# words with the blank before them, numbers, runs of punctuation, a line end with the indentation after it, blanks
+BPE_PATTERN = r" ?[\p{L}_]+| ?\p{N}{1,3}| ?[^\s\p{L}\p{N}_]+|\n\s*|\s+"
+
+
+class Vocabulary:
+    """V token ids and the mask, which is id V and stands for no text.
+
+    Args:
+        tokenizer: a `tokenizers.Tokenizer`.
+        kind: "char", "byte" or "bpe".
+
+    Example:
+        >>> v = Vocabulary.train(["to be or not to be"], kind="char")
+        >>> v.decode([*v.encode("be"), v.mask_id])
+        'be░'
+    """
+
+    def __init__(self, tokenizer: Tokenizer, kind: str) -> None:
+        if kind not in KINDS:
+            raise ValueError(f"vocabulary: kind must be one of {', '.join(KINDS)}, got {kind!r}")
+        self.kind = kind
+        self._tokenizer = tokenizer
+        self.size: int = tokenizer.get_vocab_size(with_added_tokens=True)
+        self._characters = tokenizer.get_vocab() if kind == "char" else {}
+        self._pieces = {i: c for c, i in self._characters.items()}
+
+    @property
+    def mask_id(self) -> int:
+        """Id of the mask, V."""
+        return self.size
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of a text.
+
+        Raises:
+            ValueError: a character that a "char" vocabulary does not have; the message names it.
+        """
+        if self.kind != "char":
+            return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
+        try:
+            return [self._characters[c] for c in text]
+        except KeyError as error:
+            place = text.index(error.args[0])
+            raise ValueError(f"encode: unknown character {error.args[0]!r} at position {place}") from None
+
+    def encode_all(self, texts: Sequence[str]) -> list[list[int]]:
+        """`encode` for each text, faster for many."""
+        if self.kind == "char":
+            return [self.encode(t) for t in texts]
+        return [e.ids for e in self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Text of token ids, with "░" for each mask; bytes that are not UTF-8 become the replacement character.
+
+        Raises:
+            ValueError: an id outside 0..V.
+        """
+        text: list[str] = []
+        run: list[int] = []
+        for i in [*(int(i) for i in ids), self.mask_id]:
+            if not 0 <= i <= self.size:
+                raise ValueError(f"decode: token ids must be in 0..{self.size}, got {i}")
+            if i != self.mask_id:
+                run.append(i)
+                continue
+            if run:
+                text.append(self._decode_run(run))
+                run = []
+            text.append(MASK_GLYPH)
+        return "".join(text[:-1])  # the last mask is the sentinel
+
+    def _decode_run(self, ids: list[int]) -> str:
+        if self.kind == "char":
+            return "".join(self._pieces[i] for i in ids)
+        return str(self._tokenizer.decode(ids, skip_special_tokens=False))
+
+    def to_json(self) -> str:
+        """The `tokenizer.json` text."""
+        return str(self._tokenizer.to_str(pretty=True))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write `tokenizer.json` (a file path, or a folder that gets one)."""
+        target = Path(path)
+        if target.is_dir():
+            target = target / "tokenizer.json"
+        target.write_text(self.to_json(), encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Vocabulary:
+        """Read a `tokenizer.json` (or the folder that holds one); any Hugging Face tokenizer file works as "bpe".
+
+        Raises:
+            ValueError: missing or not a tokenizer file.
+        """
+        source = Path(path)
+        if source.is_dir():
+            source = source / "tokenizer.json"
+        try:
+            text = source.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            raise ValueError(f"vocabulary: no such file: {source}") from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(f"vocabulary: cannot read {source}: {error}") from None
+        return cls.from_json(text, str(source))
+
+    @classmethod
+    def from_json(cls, text: str, name: str = "tokenizer.json") -> Vocabulary:
+        """Build from `to_json`'s text."""
+        try:
+            model = json.loads(text)["model"]
+            tokenizer = Tokenizer.from_str(text)
+        except Exception as error:  # tokenizers raises bare Exception
+            raise ValueError(f"vocabulary: {name} is not a tokenizer file: {error}") from None
+        if model.get("type") == "WordLevel" and all(len(piece) == 1 for piece in model["vocab"]):
+            return cls(tokenizer, "char")
+        return cls(tokenizer, "byte" if model.get("type") == "BPE" and not model.get("merges") else "bpe")
+
+    @classmethod
+    def train(cls, texts: Iterable[str], kind: str, size: int | None = None) -> Vocabulary:
+        """Make a vocabulary from texts.
+
+        Args:
+            texts: the training side only.
+            kind: "char" (every character seen, in code point order), "byte" (256 ids, any text) or "bpe" (any text).
+            size: V; required for "bpe" (at least 256), and the other kinds take none.
+
+        Raises:
+            ValueError: an unknown kind or a size that does not fit it.
+        """
+        if kind not in KINDS:
+            raise ValueError(f"vocabulary: kind must be one of {', '.join(KINDS)}, got {kind!r}")
+        if kind == "bpe":
+            if size is None or size < 256:
+                raise ValueError(f"vocabulary: a bpe vocabulary needs a size of at least 256, got {size}")
+            return cls(_train_bpe(texts, size), kind)
+        if size is not None:
+            raise ValueError(f"vocabulary: a {kind} vocabulary takes no size, got {size}")
+        if kind == "byte":
+            pieces = {_BYTE_PIECES[b]: b for b in range(256)}
+            tokenizer = Tokenizer(models.BPE(vocab=pieces, merges=[]))
+            tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+            tokenizer.decoder = decoders.ByteLevel()
+            return cls(tokenizer, kind)
+        characters = sorted(set().union(*map(set, texts)))
+        if not characters:
+            raise ValueError("vocabulary: the text is empty")
+        tokenizer = Tokenizer(models.WordLevel({c: i for i, c in enumerate(characters)}, unk_token=characters[0]))
+        tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
+        tokenizer.decoder = decoders.Fuse()
+        return cls(tokenizer, kind)
+
+
+def _byte_pieces() -> list[str]:
+    """The printable character that the byte-level alphabet uses for each byte 0..255."""
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = iter(range(0x100, 0x200))
+    return [chr(b) if b in printable else chr(next(others)) for b in range(256)]
+
+
+_BYTE_PIECES = _byte_pieces()
+
+
+def _train_bpe(texts: Iterable[str], size: int) -> Tokenizer:
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(BPE_PATTERN), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=size, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False, special_tokens=[]
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return tokenizer
