@@ -90,7 +90,7 @@ class BatchReference:
         high, low = (
             np.stack(self.block(seed, sequence, event, 2 * purpose + half, index4), axis=-1) for half in (0, 1)
         )
-        return ((high << np.uint64(32)) | low).reshape(len(base), -1)[:, :count]
+        return ((high << np.uint64(32)) | low).reshape(len(base), 4 * index4.shape[1])[:, :count]
 
     def uniform_of(self, bits: ArrayLike) -> Floats:
         return uniform(bits)

@@ -15,14 +15,17 @@ from pymdm.reference.choose import choose, filtered
 
 
 def random_logits(rng: np.random.Generator, rows: int, classes: int) -> NDArray[np.float64]:
-    """[rows, classes] logits of every temper: flat, huge ranges, ties, -inf."""
+    """[rows, classes] logits of every temper: flat, huge ranges, ties, -inf, far from zero (where float32 is
+    coarse).
+    """
     scale = 10.0 ** rng.uniform(-2, 3, size=(rows, 1))
     logits = rng.normal(size=(rows, classes)) * scale
     logits[rng.random((rows, classes)) < 0.1] = -np.inf
     coarse = rng.random(rows) < 0.3
     logits[coarse] = np.round(logits[coarse])
     logits[:, int(rng.integers(classes))] = 0.0  # at least one finite class
-    return logits
+    far = rng.random((rows, 1)) < 0.2
+    return logits + np.where(far, rng.choice([-1.0, 1.0], (rows, 1)) * 10.0 ** rng.uniform(2, 6, size=(rows, 1)), 0.0)
 
 
 def choose_oracle(impl: Implementation, n: int, seed: int, level: float) -> list[Verdict]:
@@ -100,6 +103,6 @@ def choose_law(impl: Implementation, n: int, seed: int, level: float) -> list[Ve
         verdicts.append(Verdict(name, "softmax(logits / T)", chi_square(counts, law), power))
         if temperature == 1.0:
             rare = combine([binomial(int(counts[i]), n, float(law[i])) for i in (9, 10, 11)])
-            power = binomial_power(n, float(law[10]), level / 3)
+            power = binomial_power(n, float(law[9]), level / 3)
             verdicts.append(Verdict("choice / rare classes", "each rare class at its probability", rare, power))
     return verdicts

@@ -136,13 +136,13 @@ def binomial(hits: int, n: int, probability: float) -> Fit:
 def independent_uniforms(columns: ArrayLike, bins: int | None = None) -> Fit:
     """Chi-square on the joint cells of [N, d] values that should be independent and uniform on (0, 1).
 
-    `bins` per dimension defaults to the largest number with at most 1,024 cells in all; at most 10 columns.
+    `bins` per dimension defaults to the largest number with at most 256 cells in all; at most 8 columns.
     """
     u = np.asarray(columns, dtype=np.float64)
     n, d = u.shape
-    if not 1 <= d <= 10:
-        raise ValueError(f"independent_uniforms: 1 to 10 columns, got {d}")
-    bins = bins or int(np.floor(1024 ** (1 / d) + 1e-9))
+    if not 1 <= d <= 8:
+        raise ValueError(f"independent_uniforms: 1 to 8 columns, got {d}")
+    bins = bins or int(np.floor(256 ** (1 / d) + 1e-9))
     cell = np.minimum((u * bins).astype(np.int64), bins - 1)
     if np.any(u < 0) or np.any(u > 1):
         return Fit(float("inf"), 0.0, n, detail="values outside [0, 1]")

@@ -16,7 +16,7 @@ from pymdm.prove.tables import TableModel
 from pymdm.reference.schedule import SCHEDULES
 
 RARE = 2e-3  # tokens with a probability below this are also tested one by one
-KEEP = 1 << 19  # hitting times kept for the DKW tests
+KEEP = 1 << 20  # hitting times kept for the DKW tests
 
 
 class Tally:
