@@ -14,8 +14,8 @@ class Schedule:
     """A noise schedule given by m(t) = 1 - alpha(t), the probability that a token is masked at time t, and its inverse.
 
     Args:
-        name: "linear" (m = t), "cosine" (m = 1 - cos(pi t / 2)), "geometric" (alpha = exp(-sigma), sigma from `sigma_min`
-            to `sigma_max`, scaled so that m(0) = 0 and m(1) = 1), or "user" with the two functions below.
+        name: "linear" (m = t), "cosine" (m = sin(pi t / 2)), "geometric" (alpha = exp(-sigma), sigma from `sigma_min` to
+            `sigma_max` along a geometric line; times are clipped to [0, 1]), or "user" with the two functions below.
         masked: increasing function from [0, 1] onto [0, 1].
         time_of_masked: its inverse.
 
@@ -25,11 +25,11 @@ class Schedule:
     Source: Zheng et al., ICLR 2025, section 2.
 
     >>> Schedule("cosine").masked_at(0.5)
-    0.2928932188134525
+    0.7071067811865475
     """
 
     name: str = "linear"
-    sigma_min: float = 1e-4
+    sigma_min: float = 1e-5
     sigma_max: float = 20.0
     masked: Callable[[float], float] | None = None
     time_of_masked: Callable[[float], float] | None = None

@@ -57,15 +57,43 @@ void bind_random(py::module_& m) {
       py::arg("seed"), py::arg("sequence"), py::arg("event"), py::arg("purpose"), py::arg("first"), py::arg("n"),
       "[n] float64: standard Gumbel noise of an address.");
   m.def(
-      "gumbel_of_bits",
-      [](const at::Tensor& bits) {
-        const at::Tensor in = cpu_tensor("gumbel_of_bits", "bits", bits, at::kLong, 1);
-        at::Tensor out = at::empty({in.numel()}, at::kDouble);
-        for (int64_t i = 0; i < in.numel(); ++i)
-          out.data_ptr<double>()[i] = gumbel(static_cast<uint64_t>(in.data_ptr<int64_t>()[i]));
+      "random_bits_at",
+      [](uint64_t seed, const at::Tensor& sequence_in, const at::Tensor& event_in, int64_t purpose,
+         const at::Tensor& index_in) {
+        constexpr const char* kOp = "random_bits_at";
+        const at::Tensor sequence = cpu_tensor(kOp, "sequence", sequence_in, at::kLong, 1);
+        const at::Tensor event = cpu_tensor(kOp, "event", event_in, at::kLong, 1);
+        const at::Tensor index = cpu_tensor(kOp, "index", index_in, at::kLong, 1);
+        const int64_t n = sequence.numel();
+        check(event.numel() == n && index.numel() == n, kOp, "expected ", n, " events and indices, got ", event.numel(),
+              " and ", index.numel());
+        at::Tensor out = at::empty({n}, at::kLong);
+        for (int64_t i = 0; i < n; ++i) {
+          const int64_t s = sequence.data_ptr<int64_t>()[i], e = event.data_ptr<int64_t>()[i];
+          const int64_t j = index.data_ptr<int64_t>()[i];
+          check_address(kOp, s, e, purpose, j, 1);
+          out.data_ptr<int64_t>()[i] =
+              static_cast<int64_t>(random_bits(seed, s, static_cast<uint32_t>(e), static_cast<Purpose>(purpose), j));
+        }
         return out;
       },
-      py::arg("bits"), "[n] float64: the Gumbel variate that each 64-bit draw [n] int64 stands for.");
+      py::arg("seed"), py::arg("sequence"), py::arg("event"), py::arg("purpose"), py::arg("index"),
+      "[n] int64: the bits of the 64-bit draws at n addresses.");
+  const auto of_bits = [&m](const char* name, double (*f)(uint64_t), const char* doc) {
+    m.def(
+        name,
+        [name, f](const at::Tensor& bits) {
+          const at::Tensor in = cpu_tensor(name, "bits", bits, at::kLong, 1);
+          at::Tensor out = at::empty({in.numel()}, at::kDouble);
+          for (int64_t i = 0; i < in.numel(); ++i)
+            out.data_ptr<double>()[i] = f(static_cast<uint64_t>(in.data_ptr<int64_t>()[i]));
+          return out;
+        },
+        py::arg("bits"), doc);
+  };
+  of_bits("uniform_of_bits", uniform_lower, "[n] float64: the uniform that each 64-bit draw [n] int64 stands for.");
+  of_bits("exponential_of_bits", exponential, "[n] float64: the exponential of each 64-bit draw.");
+  of_bits("gumbel_of_bits", gumbel, "[n] float64: the Gumbel variate of each 64-bit draw.");
   m.def(
       "uniform_integer",
       [](uint64_t n, uint64_t seed, int64_t sequence, int64_t event, int64_t purpose) {

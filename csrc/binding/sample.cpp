@@ -87,7 +87,8 @@ std::function<double(double)> python_function(py::object f) {
   };
 }
 
-// Time grids of the ancestral forms: t_0 = 1 > ... > t_N = 0, and m at each.
+// Time grids of the ancestral forms: t_0 = 1 > ... > t_N = 0, and m at each. The process starts all masked and ends
+// with no mask, whatever the schedule says of its ends.
 void grid_of(const std::vector<double>& times, const Schedule& schedule, std::vector<double>& masked) {
   check(times.size() >= 2 && times.front() == 1.0 && times.back() == 0.0, kOp,
         "a time grid must run from 1 to 0 in at least one step");

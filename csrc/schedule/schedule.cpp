@@ -1,5 +1,6 @@
 #include "schedule/schedule.h"
 
+#include <algorithm>
 #include <cmath>
 #include <utility>
 
@@ -16,37 +17,28 @@ class Linear : public Schedule {
   double time_of_masked(double masked) const override { return masked; }
 };
 
-// 1 - cos(x) = 2 sin^2(x/2): keeps digits near t = 0.
+// alpha = 1 - cos(pi/2 (1 - t)).
 class Cosine : public Schedule {
  public:
-  double masked(double time) const override {
-    const double s = std::sin(kHalfPi * time / 2);
-    return 2 * s * s;
-  }
-  double time_of_masked(double masked) const override { return 2 / kHalfPi * std::asin(std::sqrt(masked / 2)); }
+  double masked(double time) const override { return std::sin(kHalfPi * time); }
+  double time_of_masked(double masked) const override { return std::asin(masked) / kHalfPi; }
 };
 
-// alpha = exp(-sigma), sigma(t) = sigma_min^(1-t) sigma_max^t, shifted and scaled so that m(0) = 0 and m(1) = 1.
+// alpha = exp(-s), s = low^(1-t) high^t: alpha is near but not equal to 1 and 0 at the ends, where times are clipped.
 class Geometric : public Schedule {
  public:
-  Geometric(double sigma_min, double sigma_max) : low_(sigma_min), log_ratio_(std::log(sigma_max / sigma_min)) {
-    check(sigma_min > 0 && sigma_max > sigma_min && std::isfinite(sigma_max), "schedule",
-          "geometric needs 0 < sigma_min < sigma_max, got ", sigma_min, " and ", sigma_max);
-    first_ = -std::expm1(-sigma_min);
-    span_ = -std::expm1(-sigma_max) - first_;
+  Geometric(double low, double high) : low_(low), high_(high) {
+    check(low > 0 && high > low && std::isfinite(high), "schedule", "geometric needs 0 < sigma_min < sigma_max, got ",
+          low, " and ", high);
   }
-  double masked(double time) const override {
-    // exp(-sigma_min) (1 - exp(-(sigma - sigma_min))) / span
-    const double above = low_ * std::expm1(log_ratio_ * time);
-    return std::exp(-low_) * -std::expm1(-above) / span_;
-  }
+  double masked(double time) const override { return -std::expm1(-std::pow(low_, 1 - time) * std::pow(high_, time)); }
   double time_of_masked(double masked) const override {
-    const double above = -std::log1p(-masked * span_ * std::exp(low_));
-    return std::log1p(above / low_) / log_ratio_;
+    const double time = std::log(-std::log1p(-masked) / low_) / std::log(high_ / low_);
+    return std::min(1.0, std::max(0.0, time));
   }
 
  private:
-  double low_, log_ratio_, first_ = 0, span_ = 1;
+  double low_, high_;
 };
 
 class User : public Schedule {

@@ -15,7 +15,7 @@ class Schedule {
 };
 
 std::unique_ptr<Schedule> linear_schedule();  // m = t
-std::unique_ptr<Schedule> cosine_schedule();  // m = 1 - cos(pi t / 2)
+std::unique_ptr<Schedule> cosine_schedule();  // m = sin(pi t / 2)
 std::unique_ptr<Schedule> geometric_schedule(double sigma_min, double sigma_max);
 std::unique_ptr<Schedule> user_schedule(std::function<double(double)> masked,
                                         std::function<double(double)> time_of_masked);

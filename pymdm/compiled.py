@@ -1,0 +1,145 @@
+"""The compiled core as a `pymdm.prove.Implementation`: what `make prove` and `pymdm audit` put to the proof."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from pymdm._native import C
+from pymdm.prove.implementation import Batch
+from pymdm.result import Samples
+from pymdm.sample import sample
+from pymdm.samplers import Ancestral, FirstHitting, Sampler
+
+
+def _int64(values: ArrayLike, shape: tuple[int, ...]) -> torch.Tensor:
+    array = np.broadcast_to(np.asarray(values, dtype=np.uint64), shape).ravel()
+    return torch.from_numpy(array.astype(np.int64))
+
+
+class Compiled:
+    """Random stream, choice and samplers of `pymdm._C`, through the public `pymdm.sample` where there is one.
+
+    >>> Compiled().first_hitting(lambda tokens: torch.zeros(*tokens.shape, 2), 4, 1, length=3, mask_id=2).tokens.shape
+    (4, 3)
+    """
+
+    name = "pymdm._C"
+
+    def bits(
+        self, seed: int, sequence: ArrayLike, event: ArrayLike, purpose: int, index: ArrayLike
+    ) -> NDArray[np.uint64]:
+        shape = np.broadcast_shapes(np.shape(sequence), np.shape(event), np.shape(index))
+        at = [_int64(part, shape) for part in (sequence, event)]
+        out = C.random_bits_at(int(seed), *at, int(purpose), _int64(index, shape))
+        return out.numpy().astype(np.uint64).reshape(shape)
+
+    def uniforms(
+        self, seed: int, sequence: ArrayLike, event: ArrayLike, purpose: int, index: ArrayLike
+    ) -> NDArray[np.float64]:
+        bits = self.bits(seed, sequence, event, purpose, index)
+        return self._of(C.uniform_of_bits, bits)
+
+    def exponential_of(self, bits: ArrayLike) -> NDArray[np.float64]:
+        return self._of(C.exponential_of_bits, bits)
+
+    def gumbel_of(self, bits: ArrayLike) -> NDArray[np.float64]:
+        return self._of(C.gumbel_of_bits, bits)
+
+    def _of(self, function: Any, bits: ArrayLike) -> NDArray[np.float64]:
+        array = np.asarray(bits, dtype=np.uint64)
+        return function(_int64(array, array.shape)).numpy().reshape(array.shape)
+
+    def choose(
+        self,
+        logits: ArrayLike,
+        seed: int,
+        sequence: ArrayLike = 0,
+        event: ArrayLike = 0,
+        *,
+        base: ArrayLike = 0,
+        temperature: float = 1.0,
+        banned: ArrayLike | None = None,
+        top_k: int | None = None,
+        top_p: float | None = None,
+    ) -> NDArray[np.int64]:
+        rows = torch.from_numpy(np.ascontiguousarray(logits, dtype=np.float64))
+        shape = (rows.shape[0],)
+        return C.choose(
+            rows,
+            int(seed),
+            _int64(sequence, shape),
+            _int64(event, shape),
+            base=_int64(base, shape),
+            temperature=temperature,
+            banned=None if banned is None else torch.from_numpy(np.array(banned, dtype=bool)),
+            top_k=top_k or 0,
+            top_p=1.0 if top_p is None else top_p,
+        ).numpy()
+
+    def first_hitting(
+        self,
+        model: Any,
+        num_samples: int,
+        seed: int,
+        *,
+        tokens_per_call: int = 1,
+        schedule: str = "linear",
+        **options: Any,
+    ) -> Batch:
+        sampler = FirstHitting(tokens_per_call=tokens_per_call, schedule=schedule)
+        out = self._sample(model, num_samples, seed, sampler, **options)
+        times, order = out.state.times.view(num_samples, -1), out.state.order.view(num_samples, -1)
+        events = int((order[0] >= 0).sum())
+        # Positions by rank: given ones (rank -1) sort to the front and are cut off.
+        by_rank = order.argsort(dim=1)[:, order.shape[1] - events :]
+        return Batch(out.tokens.numpy(), times.gather(1, by_rank).numpy(), by_rank.numpy())  # type: ignore[union-attr]
+
+    def ancestral(
+        self,
+        model: Any,
+        num_samples: int,
+        seed: int,
+        *,
+        steps: int = 4,
+        form: str = "choose-then-sample",
+        noise: str = "exact",
+        schedule: str = "linear",
+        **options: Any,
+    ) -> Batch:
+        cache = not options.get("time_conditioned", False)
+        sampler = Ancestral(steps=steps, form=form, noise=noise, schedule=schedule, cache=cache)
+        out = self._sample(model, num_samples, seed, sampler, **options)
+        nothing = np.empty((num_samples, 0))
+        return Batch(out.tokens.numpy(), nothing, nothing.astype(np.int64))  # type: ignore[union-attr]
+
+    def _sample(
+        self,
+        model: Any,
+        num_samples: int,
+        seed: int,
+        sampler: Sampler,
+        *,
+        sequences: ArrayLike | None = None,
+        prompt: ArrayLike | None = None,
+        temperature: float = 1.0,
+        time_conditioned: bool = False,
+        length: int | None = None,
+        mask_id: int | None = None,
+    ) -> Samples:
+        length, mask_id = length or model.length, mask_id if mask_id is not None else model.mask_id
+        start = np.full(length, mask_id) if prompt is None else np.asarray(prompt)
+        starts = np.broadcast_to(start, (num_samples, length)).astype(np.int64)
+        return sample(
+            model,
+            infill=torch.from_numpy(starts),
+            seed=int(seed),
+            sampler=sampler,
+            temperature=temperature,
+            mask_id=mask_id,
+            time_conditioned=time_conditioned,
+            sequence_ids=None if sequences is None else [int(i) for i in np.asarray(sequences)],
+        )
