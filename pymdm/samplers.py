@@ -41,8 +41,8 @@ class FirstHitting:
     Law: positions leave the mask in uniformly random order, token l ~ mu(x)[l] given the tokens x before it, and
     tau_{n-1} = alpha^{-1}(1 - u^{1/n} (1 - alpha(tau_n))). *Exact* with one token a call: the law of the continuous-time
     reverse process, for time-conditioned networks too. *Approximate* with more, as tokens of one call do not see each
-    other; then there are two refinements, each with a condition (docs/samplers.md): `order=2` follows the network's
-    dependence on time, `corrector=True` makes the tokens of one call see each other to second order.
+    other; `order=2` and `corrector=True` are second order at no extra calls, the latter for networks that
+    answer at unmasked positions too (docs/samplers.md).
 
     Args:
         tokens_per_call: tokens unmasked by one network call, at least 1; or a sequence, whose last entry repeats. NFE of

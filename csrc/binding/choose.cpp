@@ -12,6 +12,9 @@ namespace {
 
 constexpr const char* kOp = "choose";
 
+enum class Form { kLazy, kFull };
+
+template <Form kForm>
 at::Tensor choose(const at::Tensor& logits_in, uint64_t seed, const at::Tensor& sequence_in, const at::Tensor& event_in,
                   std::optional<at::Tensor> base_in, int64_t purpose, double temperature,
                   std::optional<at::Tensor> banned_in, int64_t top_k, double top_p) {
@@ -20,6 +23,8 @@ at::Tensor choose(const at::Tensor& logits_in, uint64_t seed, const at::Tensor& 
   check(logits_in.device().is_cpu() || logits_in.device().is_cuda(), kOp, "logits must be on cpu or cuda, got ",
         shape_of(logits_in));
   check(temperature >= 0 && std::isfinite(temperature), kOp, "temperature must be finite and at least 0, got ",
+        temperature);
+  check(temperature == 0 || std::isfinite(1 / temperature), kOp, "temperature must be 0 or have a finite inverse, got ",
         temperature);
   check(top_k >= 0, kOp, "top_k must be at least 0, got ", top_k);
   check(top_p > 0 && top_p <= 1, kOp, "top_p must be in (0, 1], got ", top_p);
@@ -72,9 +77,10 @@ at::Tensor choose(const at::Tensor& logits_in, uint64_t seed, const at::Tensor& 
   args.token = token.data_ptr<int64_t>();
   if (device.is_cpu()) {
     py::gil_scoped_release release;
-    ops::choose(args);
+    kForm == Form::kFull ? ops::choose_full(args) : ops::choose(args);
     return token;
   }
+  check(kForm == Form::kLazy, kOp, "the full evaluation is for cpu");
   check(top_k == 0 && top_p == 1, kOp, "top_k and top_p are not available on cuda");
   const at::Tensor scratch = at::empty({ops::choose_cuda_scratch(rows, vocab)}, at::dtype(at::kByte).device(device));
   void* stream = c10::impl::getDeviceGuardImpl(device.type())->getStream(device).native_handle();
@@ -87,13 +93,32 @@ at::Tensor choose(const at::Tensor& logits_in, uint64_t seed, const at::Tensor& 
   return token;
 }
 
+at::Tensor plain_max(const at::Tensor& logits) {
+  check(logits.dim() == 2 && logits.device().is_cpu() && (logits.stride(1) == 1 || logits.size(1) <= 1), "plain_max",
+        "logits must be [M, V] on cpu with adjacent columns, got ", shape_of(logits));
+  at::Tensor most = at::empty({logits.size(0)}, at::kFloat);
+  const DType dtype = logits_dtype("plain_max", logits);
+  py::gil_scoped_release release;
+  ops::plain_max(logits.data_ptr(), dtype, logits.size(0), logits.size(1), logits.stride(0), most.data_ptr<float>());
+  return most;
+}
+
+template <Form kForm>
+void bind_form(py::module_& m, const char* name, const char* doc) {
+  m.def(name, &choose<kForm>, py::arg("logits"), py::arg("seed"), py::arg("sequence"), py::arg("event"),
+        py::arg("base") = std::nullopt, py::arg("purpose") = 3, py::arg("temperature") = 1.0,
+        py::arg("banned") = std::nullopt, py::arg("top_k") = 0, py::arg("top_p") = 1.0, doc);
+}
+
 }  // namespace
 
 void bind_choose(py::module_& m) {
-  m.def("choose", &choose, py::arg("logits"), py::arg("seed"), py::arg("sequence"), py::arg("event"),
-        py::arg("base") = std::nullopt, py::arg("purpose") = 3, py::arg("temperature") = 1.0,
-        py::arg("banned") = std::nullopt, py::arg("top_k") = 0, py::arg("top_p") = 1.0,
-        "[M] int64 tokens for logits [M, V] by exact Gumbel-max.");
+  bind_form<Form::kLazy>(m, "choose", "[M] int64 tokens for logits [M, V] by exact Gumbel-max.");
+  bind_form<Form::kFull>(
+      m, "choose_full",
+      "choose with every element evaluated in float64, for tests: good rows only, no top_k or top_p.");
+  m.def("plain_max", &plain_max, py::arg("logits"),
+        "[M] float32: the largest logit of each row of [M, V], read once with the widest vectors; for benchmarks.");
 }
 
 }  // namespace pymdm::binding

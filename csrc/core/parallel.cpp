@@ -61,7 +61,8 @@ class Pool {
     }
     wake_.notify_all();
     take_ranges();
-    while (busy_.load() != 0) relax();
+    // Yield once the workers are late: they may be waiting for this very processor.
+    for (int i = 0; busy_.load() != 0; ++i) i < kSpins ? relax() : std::this_thread::yield();
     body_ = nullptr;
     if (error_) std::rethrow_exception(error_);
   }

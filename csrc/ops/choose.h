@@ -30,6 +30,12 @@ struct ChooseArgs {
 // Throws Error, naming the row, where a row has NaN, +inf, or nothing above -inf that is not banned.
 void choose(const ChooseArgs& args);
 
+// The same law with every element evaluated, for tests. Rows are taken to be good, top_k and top_p are not looked at.
+void choose_full(const ChooseArgs& args);
+
+// Largest logit of each row as float32: the time of reading logits once, for bench/choose.py.
+void plain_max(const void* logits, DType dtype, int64_t rows, int64_t vocab, int64_t row_stride, float* most);
+
 // The same on the device; pointers are device pointers and `stream` is a cudaStream_t. `scratch` holds
 // choose_cuda_scratch(rows, vocab) bytes. Bad rows get token -1.
 void choose_cuda(const ChooseArgs& args, void* scratch, void* stream);

@@ -1,0 +1,146 @@
+#include "ops/cpu/choose_search.h"
+
+#include <cfloat>
+#include <cmath>
+
+#include "ops/convert.h"
+#include "ops/cpu/choose_part.h"
+#include "random/address.h"
+
+namespace pymdm::ops {
+namespace {
+
+void evaluate(RowSearch& search, int64_t column) {
+  const double x = load_element(search.logits, search.dtype, column);
+  const uint64_t r = random_bits(search.seed, search.sequence, search.event, search.purpose,
+                                 search.base + static_cast<uint64_t>(column));
+  const double score = full_score(x, search.bound.inverse, r);
+  if (search.column < 0 || score > search.score || (score == search.score && column < search.column)) {
+    search.score = score;
+    search.column = column;
+  }
+}
+
+// Evaluates the candidates that can still win and forgets all.
+void settle(RowSearch& search) {
+  for (int64_t i = 0; i < search.count; ++i)
+    if (!(search.candidates[i].upper < search.bound.keep)) evaluate(search, search.candidates[i].column);
+  search.count = 0;
+}
+
+PhiloxRow philox_row(Key2 key, Words4 counter) {
+  PhiloxRow p;
+  for (int round = 0; round < 10; ++round) {
+    p.k0[round] = key.k0 + static_cast<uint32_t>(round) * kPhiloxW0;
+    p.k1[round] = key.k1 + static_cast<uint32_t>(round) * kPhiloxW1;
+  }
+  // Round 1: a1 = hi(M1 c) ^ b ^ k0, b1 = lo(M1 c), c1 = hi(M0 a) ^ d ^ k1, d1 = lo(M0 a), where only a is the block.
+  const uint64_t m1 = uint64_t{kPhiloxM1} * counter.w[2];
+  const uint32_t a1 = static_cast<uint32_t>(m1 >> 32) ^ counter.w[1] ^ p.k0[0];
+  p.c1 = counter.w[3] ^ p.k1[0];
+  // Round 2: a2 = hi(M1 c1) ^ b1 ^ k0', c2 = hi(M0 a1) ^ d1 ^ k1', d2 = lo(M0 a1).
+  const uint64_t m0 = uint64_t{kPhiloxM0} * a1;
+  p.a2 = static_cast<uint32_t>(m1) ^ p.k0[1];
+  p.c2 = static_cast<uint32_t>(m0 >> 32) ^ p.k1[1];
+  p.d2 = static_cast<uint32_t>(m0);
+  p.first_block = counter.w[0];
+  return p;
+}
+
+// Is there a NaN or +inf among the columns that are not banned?
+bool any_bad(const RowSearch& search, int64_t begin, int64_t end) {
+  for (int64_t v = begin; v < end; ++v) {
+    const double x = load_element(search.logits, search.dtype, v);
+    if ((std::isnan(x) || x == INFINITY) && !(search.banned && search.banned[v])) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+uint32_t word_limit_of(const RowSearch& search, float most) {
+  bool none;
+  return word_limit(search.bound, most, none);
+}
+
+bool open_chunk(RowSearch& search, Extent extent, int64_t begin, int64_t end, uint32_t& limit) {
+  if (extent.unordered || extent.most == INFINITY) {  // +inf may also be a float64 beyond float32
+    search.bad = any_bad(search, begin, end);
+    if (search.bad) return false;
+  }
+  if (extent.most == -INFINITY) {
+    if (search.dtype != DType::kFloat64) return false;
+    extent.most = -FLT_MAX;  // float64 below float32's range looks like -inf
+  } else if (std::isfinite(
+                 extent.most))  // some element is at least this, less its rounding to float32, and has g > -3.82
+    raise(search.bound, extent.most - 0x1p-23 * std::fabs(extent.most) - 1e-37 + kGumbelMin * search.bound.temperature);
+  bool none;
+  limit = word_limit(search.bound, extent.most, none);
+  return !none;
+}
+
+void offer(RowSearch& search, int64_t begin, uint32_t mask, const uint32_t* word) {
+  LazyBound& bound = search.bound;
+  for (; mask; mask &= mask - 1) {
+    const int i = __builtin_ctz(mask);
+    const int64_t column = begin + i;
+    const double x = load_element(search.logits, search.dtype, column);
+    if (column >= search.end || x == -INFINITY || (search.banned && search.banned[column])) continue;
+    const double upper = x + bound.temperature * gumbel_upper(word[i]);
+    if (upper < bound.keep) continue;
+    raise(bound, x + bound.temperature * gumbel_lower(word[i]));
+    if (search.count == kCandidates) settle(search);
+    search.candidates[search.count++] = Candidate{column, upper};
+  }
+}
+
+Part choose_part(const Kernels& kernels, const ChooseArgs& args, int64_t row, const uint8_t* banned, int64_t begin,
+                 int64_t end) {
+  const uint64_t base = args.base ? args.base[row] : 0;
+  RowSearch search;
+  search.logits = static_cast<const char*>(args.logits) + row * args.row_stride * element_size(args.dtype);
+  search.dtype = args.dtype;
+  search.banned = banned;
+  search.begin = begin;
+  search.end = end;
+  search.bound = lazy_bound(args.temperature);
+  search.bad = false;
+  search.seed = args.seed;
+  search.sequence = args.sequence[row];
+  search.event = args.event[row];
+  search.purpose = args.purpose;
+  search.base = base;
+  search.score = -INFINITY;
+  search.column = -1;
+  search.count = 0;
+  search.philox =
+      philox_row(key_of(args.seed), counter_of(search.sequence, search.event, 2 * static_cast<uint32_t>(args.purpose),
+                                               (base + static_cast<uint64_t>(begin)) >> 2));
+  kernels.search(search);
+  settle(search);
+  return Part{search.score, search.column, search.bad};
+}
+
+Part greedy_part(const Kernels& kernels, const ChooseArgs& args, int64_t row, const uint8_t* banned, int64_t begin,
+                 int64_t end) {
+  constexpr int64_t kStep = 1024;
+  const void* logits = static_cast<const char*>(args.logits) + row * args.row_stride * element_size(args.dtype);
+  Part best{-INFINITY, -1, false};
+  for (int64_t chunk = begin; chunk < end; chunk += kStep) {
+    const int64_t chunk_end = chunk + kStep < end ? chunk + kStep : end;
+    const Extent extent = kernels.extent(logits, args.dtype, banned, chunk, chunk_end);
+    // Rounding to float32 keeps order: a float64 chunk that holds the winner may look equal, never less.
+    const float score = static_cast<float>(best.score);
+    const bool look = extent.unordered || extent.most == INFINITY || extent.most > score ||
+                      (args.dtype == DType::kFloat64 && extent.most == score);
+    for (int64_t v = chunk; look && v < chunk_end; ++v) {
+      if (banned && banned[v]) continue;
+      const double x = load_element(logits, args.dtype, v);
+      if (std::isnan(x) || x == INFINITY) return Part{0, -1, true};
+      if (x > best.score) best = Part{x, v, false};
+    }
+  }
+  return best;
+}
+
+}  // namespace pymdm::ops

@@ -1,0 +1,78 @@
+// One search: the arg-max of Gumbel scores over columns [begin, end) of one row.
+//
+// Three sieves, coarse to fine, none of which can drop the winner (proof in ops/choose_lazy.h):
+//   1. a chunk's largest logit gives the largest high word that could still win; one integer comparison an element;
+//   2. where some word of a group passes, logit and word together in float32 (choose_row.h);
+//   3. what passes becomes a candidate with an upper and a lower bound; the lower bound raises the bar at once, and
+//      only candidates whose upper bound still reaches it at the end, nearly always one, are evaluated in float64.
+// The vector files see plain data and call the functions below, which are compiled once for the base processor: an
+// inline function compiled with AVX-512 could be the copy the linker keeps for everybody.
+#pragma once
+
+#include <cstdint>
+
+#include "ops/choose.h"
+#include "ops/choose_lazy.h"
+
+namespace pymdm::ops {
+
+// Philox of counters (block, event, sequence, word purpose) with what does not depend on block worked out: after two
+// rounds only a and c vary.
+struct PhiloxRow {
+  uint32_t k0[10], k1[10];   // round keys
+  uint32_t c1, a2, c2, d2;   // c1: xor of round 1; a2, c2: xors of round 2; d2: word d after round 2
+  uint32_t first_block = 0;  // block of column `begin`
+};
+
+struct Candidate {
+  int64_t column;
+  double upper;  // S <= upper
+};
+
+constexpr int kCandidates = 256;
+
+struct RowSearch {
+  const void* logits;  // column 0 of the row
+  DType dtype;
+  const uint8_t* banned;  // or null
+  int64_t begin, end;     // begin is a multiple of 4
+  PhiloxRow philox;
+  LazyBound bound;
+  bool bad;  // NaN or +inf seen
+  // Kept here, decided at the end.
+  uint64_t seed, sequence, base;
+  uint32_t event;
+  Purpose purpose;
+  double score;    // best evaluated so far
+  int64_t column;  // its column, -1 none
+  int64_t count;
+  Candidate candidates[kCandidates];
+};
+
+// Largest logit (as float32, -inf where all are banned) of columns [begin, end), and whether a NaN was among them.
+struct Extent {
+  float most;
+  bool unordered;
+};
+
+// Opens a chunk: the word limit, after its largest logit has raised the bar. False: nothing in it can win. An extent
+// that is not finite is looked at element by element and sets bad.
+bool open_chunk(RowSearch& search, Extent extent, int64_t begin, int64_t end, uint32_t& limit);
+
+// The limit again, after offers have raised the bar.
+uint32_t word_limit_of(const RowSearch& search, float most);
+
+// Elements begin + i, for the bits i of mask, passed the second sieve; word[i] are their high words.
+void offer(RowSearch& search, int64_t begin, uint32_t mask, const uint32_t* word);
+
+// One processor's versions.
+struct Kernels {
+  void (*search)(RowSearch&);
+  Extent (*extent)(const void* logits, DType dtype, const uint8_t* banned, int64_t begin, int64_t end);
+};
+
+const Kernels& kernels_portable();
+const Kernels& kernels_avx2();
+const Kernels& kernels_avx512();
+
+}  // namespace pymdm::ops
