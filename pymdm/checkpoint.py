@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import glob
 import json
 import os
 import shutil
@@ -79,7 +80,8 @@ def save_checkpoint(
     meta = json.dumps({"model": config.to_dict(), "training": dict(training or {})}, indent=1, allow_nan=False)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        fresh = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".writing", dir=target.parent))
+        _sweep(target)
+        fresh = Path(tempfile.mkdtemp(prefix=f".{target.name}.{os.getpid()}.", suffix=".writing", dir=target.parent))
         try:
             fresh.chmod(0o777 & ~_umask())
             save_file(tensors, fresh / WEIGHTS)
@@ -212,6 +214,18 @@ def _sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _sweep(target: Path) -> None:
+    """Remove what writers that were killed have left beside the target."""
+    for left in target.parent.glob(f".{glob.escape(target.name)}.*.writing"):
+        owner = left.name.removeprefix(f".{target.name}.").split(".")[0]
+        try:
+            os.kill(int(owner), 0)  # still alive: its own business
+        except (ProcessLookupError, ValueError):
+            shutil.rmtree(left, ignore_errors=True)
+        except PermissionError:
+            pass
 
 
 def _previous(folder: Path) -> Path:

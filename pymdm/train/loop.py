@@ -15,11 +15,11 @@ import torch
 
 from pymdm.checkpoint import Checkpoint, check_target, save_checkpoint
 from pymdm.config import ModelConfig
-from pymdm.evaluate.bound import Bound, evaluate_bound
+from pymdm.evaluate.bound import Bound, draw_masks, evaluate_bound, token_losses
 from pymdm.evaluate.ngram import ngram_bits
 from pymdm.model import MaskedTransformer
 from pymdm.train.corpus import Corpus, load_corpus
-from pymdm.train.loss import count_bound, draw_counts, draw_masks, masked_cross_entropy
+from pymdm.train.loss import count_bound, draw_counts
 from pymdm.train.optimizer import Average, learning_rate, make_optimizers
 from pymdm.train.packing import Batches, pack, windows
 from pymdm.train.recipe import Recipe
@@ -29,6 +29,7 @@ from pymdm.vocabulary import Vocabulary
 
 NGRAM_ORDERS = (2, 3, 5)
 EVALUATED = 1_000_000  # characters of a large held-out side that are evaluated
+COUNTED = 20_000_000  # characters of a large training side that n-grams are counted on
 QUICK = 32_768  # tokens of the held-out side looked at while training
 
 
@@ -210,11 +211,12 @@ class _Run:
             if recipe.dropout > 0:
                 torch.manual_seed(int(rng.integers(2**63)))
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
-                losses = masked_cross_entropy(self.model, tokens, masks, self.vocabulary.mask_id)
+                losses = token_losses(self.model, tokens, masks, self.vocabulary.mask_id)
             n = torch.from_numpy(counts).to(self.device)
             loss = count_bound(losses, n, recipe.length, recipe.weight_power)
             loss.backward()
-        value = float(loss.detach())
+            bound = loss.detach() if recipe.weight_power == 1.0 else count_bound(losses.detach(), n, recipe.length)
+        value = float(bound)
         if not math.isfinite(value):
             raise RuntimeError(f"train: the loss is {value} at step {step}; the last checkpoint stays as it is")
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip)
@@ -268,9 +270,8 @@ class _Run:
         }
         if bound is not None:
             values["held_out"] = held_out_summary(bound)
-            values["ngram_bits_per_char"] = {
-                str(k): v for k, v in ngram_bits(text.train_text, self.held_out_text, NGRAM_ORDERS).items()
-            }
+            bits = ngram_bits(text.train_text[:COUNTED], self.held_out_text, NGRAM_ORDERS)
+            values["ngram_bits_per_char"] = {str(k): v for k, v in bits.items()}
         return values
 
     def save(self, training: dict[str, Any], state: Any) -> Checkpoint:
