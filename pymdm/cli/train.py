@@ -114,7 +114,8 @@ def _run(recipe: Recipe, out: Path, resume: bool, command: str) -> dict[str, Any
 
         return run_training(recipe, out, on_progress=show, resume=resume, command=command).training
     finally:
-        bar.stop()
+        if bar.live.is_started:
+            bar.stop()
 
 
 def _clock(seconds: float) -> str:
