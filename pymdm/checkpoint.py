@@ -47,12 +47,7 @@ class Checkpoint:
 
     def build(self) -> MaskedTransformer:
         """The trainable network with these weights, float32, in evaluation mode."""
-        with torch.device("meta"):
-            model = MaskedTransformer(self.config)
-        model = model.to_empty(device="cpu")
-        model.reset_buffers()
-        model.load_state_dict({name: t.float() for name, t in self.state_dict.items()})
-        return model.eval()
+        return MaskedTransformer.from_state(self.config, self.state_dict)
 
 
 def save_checkpoint(

@@ -7,6 +7,7 @@ parameter names; this one is for training and for being the reference of that on
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
@@ -155,6 +156,16 @@ class MaskedTransformer(nn.Module):
         self.head = Head(config)
         self.reset_buffers()
         self.reset_parameters()
+
+    @classmethod
+    def from_state(cls, config: ModelConfig, state: Mapping[str, Tensor]) -> MaskedTransformer:
+        """A network with copies of the given weights, float32 and in evaluation mode; draws nothing at random."""
+        with torch.device("meta"):
+            model = cls(config)
+        model = model.to_empty(device="cpu")
+        model.reset_buffers()
+        model.load_state_dict({name: t.float() for name, t in state.items()})
+        return model.eval()
 
     def reset_buffers(self) -> None:
         """Compute the rotary tables anew, float32 [length, head_dim] each, beside the embedding."""

@@ -98,7 +98,14 @@ def test_estimates_are_unbiased_and_intervals_cover():
         values, inside = [], 0
         for seed in range(120):
             b = evaluate_bound(
-                log_probs, sequences, MASK, characters=20, samples=16, seed=seed, exact_counts=exact_counts
+                log_probs,
+                sequences,
+                MASK,
+                characters=20,
+                samples=16,
+                seed=seed,
+                exact_counts=exact_counts,
+                batch_size=512,
             )
             low, high = (side * math.log(2) * 20 for side in b.interval)
             inside += low <= exact <= high

@@ -25,6 +25,7 @@ from pymdm.train import Corpus, Recipe, load_corpus, preset, train
 from pymdm.train.corpus import cut_documents, embedded_corpus, prose_paragraphs, split_documents
 from pymdm.train.optimizer import Average, learning_rate, make_optimizers, orthogonalise
 from pymdm.train.packing import Batches, windows
+from pymdm.train.ship import ship
 from pymdm.train.start import OFFSETS, look_at_neighbours
 
 TINY = {"vocab": "char", "length": 16, "width": 16, "layers": 2, "heads": 2, "batch_size": 4, "threads": 1}
@@ -226,6 +227,8 @@ def test_ten_steps_and_ten_more_are_twenty_bit_for_bit(tmp_path, optimizer):
         train(recipe, tmp_path / "halves", corpus=CORPUS, on_progress=stop_when_saved)
     half = load_checkpoint(tmp_path / "halves")
     assert half.training["steps"] == 10 and not half.training["finished"]
+    with pytest.raises(ValueError, match=r"^train: words is not the text that the run"):
+        train(recipe, tmp_path / "halves", corpus=Corpus("words", CORPUS.held_out, CORPUS.train), resume=True)
     torch.manual_seed(123)  # the global generator plays no part
     resumed = train(recipe, tmp_path / "halves", corpus=CORPUS, resume=True)
     assert resumed.training["held_out"] == whole.training["held_out"]
@@ -235,6 +238,18 @@ def test_ten_steps_and_ten_more_are_twenty_bit_for_bit(tmp_path, optimizer):
         assert not torch.equal(half.state_dict[name], tensor), name
     with pytest.raises(ValueError, match=r"^train: .* holds no unfinished run to resume"):
         train(recipe, tmp_path / "halves", corpus=CORPUS, resume=True)
+
+
+def test_shipped_weights_are_rounded_and_judged_anew(tmp_path):
+    train(Recipe(**TINY, steps=5), tmp_path / "full", corpus=CORPUS)
+    shipped = ship(tmp_path / "full", tmp_path / "small", corpus=CORPUS)
+    full, small = load_checkpoint(tmp_path / "full"), load_checkpoint(tmp_path / "small")
+    assert all(torch.equal(t, full.state_dict[k].bfloat16()) for k, t in small.state_dict.items())
+    assert small.training == shipped.training and small.training["stored"] == "bfloat16"
+    a, b = full.training["held_out"], small.training["held_out"]
+    assert b["draws"] == 4 * a["draws"] and b["bits_per_char"] == pytest.approx(a["bits_per_char"], rel=0.02)
+    with pytest.raises(ValueError, match=r"^ship: other is not the text"):
+        ship(tmp_path / "full", tmp_path / "no", corpus=Corpus("other", CORPUS.train, CORPUS.train))
 
 
 def test_clock_budget_ends():
