@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import glob
 import json
 import os
 import shutil
@@ -46,12 +47,7 @@ class Checkpoint:
 
     def build(self) -> MaskedTransformer:
         """The trainable network with these weights, float32, in evaluation mode."""
-        with torch.device("meta"):
-            model = MaskedTransformer(self.config)
-        model = model.to_empty(device="cpu")
-        model.reset_buffers()
-        model.load_state_dict({name: t.float() for name, t in self.state_dict.items()})
-        return model.eval()
+        return MaskedTransformer.from_state(self.config, self.state_dict)
 
 
 def save_checkpoint(
@@ -79,7 +75,8 @@ def save_checkpoint(
     meta = json.dumps({"model": config.to_dict(), "training": dict(training or {})}, indent=1, allow_nan=False)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        fresh = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".writing", dir=target.parent))
+        _sweep(target)
+        fresh = Path(tempfile.mkdtemp(prefix=f".{target.name}.{os.getpid()}.", suffix=".writing", dir=target.parent))
         try:
             fresh.chmod(0o777 & ~_umask())
             save_file(tensors, fresh / WEIGHTS)
@@ -212,6 +209,18 @@ def _sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _sweep(target: Path) -> None:
+    """Remove what writers that were killed have left beside the target."""
+    for left in target.parent.glob(f".{glob.escape(target.name)}.*.writing"):
+        owner = left.name.removeprefix(f".{target.name}.").split(".")[0]
+        try:
+            os.kill(int(owner), 0)  # still alive: its own business
+        except (ProcessLookupError, ValueError):
+            shutil.rmtree(left, ignore_errors=True)
+        except PermissionError:
+            pass
 
 
 def _previous(folder: Path) -> Path:

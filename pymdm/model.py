@@ -7,6 +7,7 @@ parameter names; this one is for training and for being the reference of that on
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
@@ -117,6 +118,15 @@ class Block(nn.Module):
         return x + (y if mods is None else mods[5] * y)
 
 
+class Head(nn.Module):
+    """Matrix [V, D] and bias [V] that score the tokens; either is None when the config says so."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.weight = None if config.tied_head else nn.Parameter(torch.empty(config.vocab_size, config.width))
+        self.bias = nn.Parameter(torch.zeros(config.vocab_size)) if config.head_bias else None
+
+
 class MaskedTransformer(nn.Module):
     """Predicts every position's token from a sequence in which some positions hold the mask id.
 
@@ -129,6 +139,9 @@ class MaskedTransformer(nn.Module):
         torch.Size([2, 8, 10])
     """
 
+    cos: Tensor  # [length, head_dim]
+    sin: Tensor
+
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
@@ -140,11 +153,19 @@ class MaskedTransformer(nn.Module):
                 nn.Linear(TIME_FEATURES, config.cond_dim), nn.SiLU(), nn.Linear(config.cond_dim, config.cond_dim)
             )
             self.ada_final = nn.Linear(config.cond_dim, 2 * config.width)
-        self.head = None if config.tied_head else nn.Linear(config.width, config.vocab_size, bias=config.head_bias)
-        if config.tied_head and config.head_bias:
-            self.head = _BiasOnly(config.vocab_size)
+        self.head = Head(config)
         self.reset_buffers()
         self.reset_parameters()
+
+    @classmethod
+    def from_state(cls, config: ModelConfig, state: Mapping[str, Tensor]) -> MaskedTransformer:
+        """A network with copies of the given weights, float32 and in evaluation mode; draws nothing at random."""
+        with torch.device("meta"):
+            model = cls(config)
+        model = model.to_empty(device="cpu")
+        model.reset_buffers()
+        model.load_state_dict({name: t.float() for name, t in state.items()})
+        return model.eval()
 
     def reset_buffers(self) -> None:
         """Compute the rotary tables anew, float32 [length, head_dim] each, beside the embedding."""
@@ -197,7 +218,8 @@ class MaskedTransformer(nn.Module):
             if rows is not None:
                 shift, scale = (m.expand(B, L, c.width).reshape(B * L, c.width)[rows] for m in (shift, scale))
             x = x * (1 + scale) + shift
-        logits = self._score(x)
+        weight = self.embed.weight[: c.vocab_size] if self.head.weight is None else self.head.weight
+        logits = F.linear(x, weight, self.head.bias)
         if rows is None and c.logit_shift:
             logits = torch.cat([logits[:, :1], logits[:, :-1]], dim=1)
         return logits
@@ -211,20 +233,6 @@ class MaskedTransformer(nn.Module):
             got = "none" if time is None else tuple(time.shape)
             raise ValueError(f"forward: a time-conditioned network needs time [B] with B = {B}, got {got}")
         return F.silu(self.time_mlp(time_features(time)))
-
-    def _score(self, x: Tensor) -> Tensor:
-        if not self.config.tied_head:
-            return self.head(x)
-        bias = self.head.bias if self.head is not None else None
-        return F.linear(x, self.embed.weight[: self.config.vocab_size], bias)
-
-
-class _BiasOnly(nn.Module):
-    """Holds `head.bias` when the head's matrix is the embedding."""
-
-    def __init__(self, size: int) -> None:
-        super().__init__()
-        self.bias = nn.Parameter(torch.zeros(size))
 
 
 def parameter_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:

@@ -89,7 +89,7 @@ class Vocabulary:
 
     def to_json(self) -> str:
         """The `tokenizer.json` text."""
-        return str(self._tokenizer.to_str(pretty=True))
+        return str(self._tokenizer.to_str())
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write `tokenizer.json` (a file path, or a folder that gets one)."""

@@ -63,6 +63,8 @@ def train(
     if source is not None:
         changes["source"] = str(source)
     try:
+        if vocab_size is not None and vocab in ("char", "byte"):
+            raise ValueError(f"train: vocab_size is for bpe only, not for {vocab}")
         recipe = preset(preset_name, **changes)
         command = shlex.join(["pymdm", *sys.argv[1:]])
         training = _run(recipe, out, resume, command)
@@ -112,7 +114,8 @@ def _run(recipe: Recipe, out: Path, resume: bool, command: str) -> dict[str, Any
 
         return run_training(recipe, out, on_progress=show, resume=resume, command=command).training
     finally:
-        bar.stop()
+        if bar.live.is_started:
+            bar.stop()
 
 
 def _clock(seconds: float) -> str:

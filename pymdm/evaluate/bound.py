@@ -12,8 +12,6 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pymdm.train.loss import draw_masks
-
 Denoiser = nn.Module | Callable[[Tensor], Tensor]
 
 
@@ -153,19 +151,52 @@ def _mean_losses(
     out = np.empty(len(n))
     for start in range(0, len(n), batch_size):
         part = slice(start, start + batch_size)
-        masks = torch.from_numpy(draw_masks(n[part], flat.shape[1], rng))
-        losses = token_losses(model, flat[part], masks, mask_id, autocast).double().numpy()
+        masks = torch.from_numpy(draw_masks(n[part], flat.shape[1], rng)).to(flat.device)
+        with torch.autocast(flat.device.type, torch.bfloat16, enabled=autocast):
+            losses = token_losses(model, flat[part], masks, mask_id).double().cpu().numpy()
         out[part] = np.add.reduceat(losses, np.cumsum(n[part]) - n[part]) / n[part]
     return out.reshape(counts.shape)
 
 
-def token_losses(model: Denoiser, tokens: Tensor, masks: Tensor, mask_id: int, autocast: bool = False) -> Tensor:
-    """-log mu at the masked positions, in nats, float32 [M], row after row; logits only there if possible."""
+def token_losses(model: Denoiser, tokens: Tensor, masks: Tensor, mask_id: int) -> Tensor:
+    """-log mu(x_n)[l][x0[l]] at the masked positions, in nats, with logits at those positions only where possible.
+
+    Args:
+        model: a module called as model(tokens, rows=rows) -> [M, V], or a callable tokens [B, L] -> logits [B, L, V].
+        tokens: x0, int64 [B, L].
+        masks: bool [B, L], M of them true.
+        mask_id: id put where masks is true.
+
+    Returns:
+        float32 [M], row after row.
+    """
     noisy = tokens.masked_fill(masks, mask_id)
-    places = masks.flatten().nonzero().squeeze(1)
-    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
-        if isinstance(model, nn.Module):
-            logits = model(noisy, rows=places)
-        else:
-            logits = model(noisy).flatten(0, 1)[places]
-    return F.cross_entropy(logits.float(), tokens.flatten()[places], reduction="none")
+    rows = masks.flatten().nonzero().squeeze(1)
+    logits = model(noisy, rows=rows) if isinstance(model, nn.Module) else model(noisy).flatten(0, 1)[rows]
+    return F.cross_entropy(logits.float(), tokens.flatten()[rows], reduction="none")
+
+
+def draw_masks(counts: NDArray[np.int64], length: int, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """For each row a uniformly random set of exactly counts[i] of L positions -> bool [B, L]."""
+    order = rng.random((len(counts), length)).argsort(axis=1, kind="stable").argsort(axis=1, kind="stable")
+    return order < np.asarray(counts)[:, None]
+
+
+def exact_bound(log_probs: Callable[[Tensor], Tensor], tokens: Tensor, mask_id: int) -> float:
+    """The bound of one sequence by enumerating all 2^L - 1 masks, in nats; for tests and tiny models (L <= 16).
+
+    Args:
+        log_probs: tokens [N, L] -> log mu, [N, L, V].
+        tokens: int64 [L].
+        mask_id: id of the mask.
+    """
+    L = len(tokens)
+    if L > 16:
+        raise ValueError(f"exact_bound: 2^L masks are too many for L = {L}")
+    masks = (torch.arange(1, 2**L)[:, None] >> torch.arange(L)) % 2 == 1
+    rows = tokens.expand(len(masks), L)
+    logs = log_probs(rows.masked_fill(masks, mask_id)).double()
+    nll = -logs.gather(-1, rows.unsqueeze(-1)).squeeze(-1)
+    n = masks.sum(1)
+    subsets = torch.tensor([math.comb(L, int(k)) for k in n], dtype=torch.float64)
+    return float((torch.where(masks, nll, 0.0).sum(1) / n / subsets).sum())

@@ -23,7 +23,7 @@ def ngram_bits(train: str, held_out: str, orders: tuple[int, ...] = (2, 3, 5)) -
 
     Example:
         >>> round(ngram_bits("abababab", "abab", (2,))[2], 3)
-        0.53
+        0.374
     """
     if not train or not held_out:
         raise ValueError("ngram_bits: both texts must have at least one character")
@@ -31,30 +31,33 @@ def ngram_bits(train: str, held_out: str, orders: tuple[int, ...] = (2, 3, 5)) -
         raise ValueError(f"ngram_bits: orders must be at least 1, got {min(orders)}")
     alphabet = {c: i for i, c in enumerate(sorted(set(train) | set(held_out)))}
     size = len(alphabet)
-    if (max(orders)) * np.log2(size + 1) >= 63:
-        raise ValueError(f"ngram_bits: order {max(orders)} over {size} characters does not fit 64-bit keys")
     a, b = (np.array([alphabet[c] for c in text], dtype=np.int64) for text in (train, held_out))
     p: NDArray[np.float64] = np.full(len(b), 1.0 / size)
+    context_a, context_b = np.zeros_like(a), np.zeros_like(b)  # one number per different context of k - 1 characters
     bits: dict[int, float] = {}
-    for k in range(1, max(orders) + 1):
-        p = _interpolate(p, _keys(a, k, size), _keys(b, k, size), k, size)
+    for k in range(1, min(max(orders), len(train)) + 1):
+        grams_a = context_a * size + a[k - 1 :]
+        grams_b = context_b * size + b[k - 1 :]
+        p = _interpolate(p, grams_a, grams_b, size)
         if k in orders:
             bits[k] = float(-np.log2(p).mean())
-    return bits
-
-
-def _keys(text: NDArray[np.int64], k: int, size: int) -> NDArray[np.int64]:
-    """One integer for each run of k characters, by its last character's position - (k - 1)."""
-    keys = np.zeros(max(0, len(text) - k + 1), dtype=np.int64)
-    for i in range(k):
-        keys = keys * size + text[i : len(text) - k + 1 + i]
-    return keys
+        _, ids = np.unique(np.concatenate([grams_a, grams_b]), return_inverse=True)  # small numbers again: no overflow
+        context_a, context_b = ids[: len(grams_a)][:-1], ids[len(grams_a) :][:-1]
+        if not len(context_b) and k < max(orders):  # held_out is shorter than k: longer contexts never occur
+            return bits | {order: float(-np.log2(p).mean()) for order in orders if order > k}
+    return bits | {order: float(-np.log2(p).mean()) for order in orders if order not in bits}
 
 
 def _interpolate(
-    lower: NDArray[np.float64], train: NDArray[np.int64], test: NDArray[np.int64], k: int, size: int
+    lower: NDArray[np.float64], train: NDArray[np.int64], test: NDArray[np.int64], size: int
 ) -> NDArray[np.float64]:
-    """Order-k probabilities of each held-out character from order k - 1; the first k - 1 characters keep theirs."""
+    """Probabilities of each held-out character one order up; the first characters, without full context, keep theirs.
+
+    Args:
+        lower: of the order below, [N].
+        train, test: context * size + character for each place with a full context; `test` belongs to the last of [N].
+        size: characters in the alphabet.
+    """
     grams, counts = np.unique(train, return_counts=True)
     contexts, starts = np.unique(grams // size, return_index=True)  # grams are sorted, so a context's are neighbours
     totals = np.add.reduceat(counts, starts)  # N(h)
@@ -63,7 +66,7 @@ def _interpolate(
     n_context = _lookup(contexts, totals, test // size)
     t_context = _lookup(contexts, kinds, test // size)
     p = lower.copy()
-    tail = p[k - 1 :]
+    tail = p[len(p) - len(test) :]
     seen = n_context > 0
     tail[seen] = ((n_gram + t_context * tail) / np.maximum(n_context + t_context, 1))[seen]
     return p

@@ -13,6 +13,7 @@ import os
 import re
 import sysconfig
 import textwrap
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -190,11 +191,10 @@ def cut_documents(text: str, size: int) -> list[str]:
     pieces, start = [], 0
     while len(text) - start > 2 * size:
         window = text[start + size : start + 2 * size]
-        cut = window.find("\n\n") + 2 or window.find("\n") + 1 or size
-        if cut == 1:  # no blank line: find gave -1 + 2
-            cut = window.find("\n") + 1 or size
-        pieces.append(text[start : start + size + cut])
-        start += size + cut
+        blank, line = window.find("\n\n"), window.find("\n")
+        end = start + size + (blank + 2 if blank >= 0 else line + 1)  # without any line end: cut right there
+        pieces.append(text[start:end])
+        start = end
     if start < len(text):
         pieces.append(text[start:])
     return pieces
@@ -202,12 +202,13 @@ def cut_documents(text: str, size: int) -> list[str]:
 
 def split_documents(documents: list[str], share: float) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """(train, held out): the documents of smallest hash are held out until they make up `share` of the characters."""
+    copies = Counter(documents)
     wanted = share * sum(map(len, documents))
     chosen: set[str] = set()
     held = 0
-    for document in sorted(set(documents), key=hash_fraction):
+    for document in sorted(copies, key=hash_fraction):
         if held >= wanted:
             break
         chosen.add(document)
-        held += len(document) * documents.count(document)
+        held += len(document) * copies[document]
     return tuple(d for d in documents if d not in chosen), tuple(d for d in documents if d in chosen)

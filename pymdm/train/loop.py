@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import platform
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +14,21 @@ import numpy as np
 import torch
 
 from pymdm.checkpoint import Checkpoint, check_target, save_checkpoint
-from pymdm.config import ModelConfig
-from pymdm.evaluate.bound import Bound, evaluate_bound
+from pymdm.evaluate.bound import Bound, draw_masks, evaluate_bound, token_losses
 from pymdm.evaluate.ngram import ngram_bits
 from pymdm.model import MaskedTransformer
 from pymdm.train.corpus import Corpus, load_corpus
-from pymdm.train.loss import count_bound, draw_counts, draw_masks, masked_cross_entropy
+from pymdm.train.loss import count_bound, draw_counts
 from pymdm.train.optimizer import Average, learning_rate, make_optimizers
 from pymdm.train.packing import Batches, pack, windows
 from pymdm.train.recipe import Recipe
+from pymdm.train.setup import held_out_summary, model_config, pick_bfloat16, pick_device, train_vocabulary
 from pymdm.train.start import look_at_neighbours
 from pymdm.train.state import Numbers, pack_state, read_state, restore
-from pymdm.vocabulary import Vocabulary
 
 NGRAM_ORDERS = (2, 3, 5)
 EVALUATED = 1_000_000  # characters of a large held-out side that are evaluated
+COUNTED = 20_000_000  # characters of a large training side that n-grams are counted on
 QUICK = 32_768  # tokens of the held-out side looked at while training
 
 
@@ -106,6 +106,8 @@ def train(
     try:
         run = _Run(recipe, corpus, Path(out) if out is not None else None, on_progress, command)
         if state is not None:
+            if numbers.corpus != corpus.sha256:
+                raise ValueError(f"train: {corpus.name} is not the text that the run in {out} began with")
             restore(state, run.model, run.average, run.optimizers)
             run.numbers = numbers
         return run.loop()
@@ -135,17 +137,7 @@ class _Run:
         self.held_out = pack(self.vocabulary, [self.held_out_text])
         self.device = torch.device(pick_device(recipe.device))
         self.bfloat16 = pick_bfloat16(recipe.precision, self.device)
-        self.config = ModelConfig(
-            vocab_size=self.vocabulary.size,
-            length=recipe.length,
-            width=recipe.width,
-            layers=recipe.layers,
-            heads=recipe.heads,
-            qkv_bias=True,
-            tied_head=recipe.tied_head,
-            rope_base=recipe.rope_base,
-            dropout=recipe.dropout,
-        )
+        self.config = model_config(recipe, self.vocabulary)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed)
             self.model = MaskedTransformer(self.config)
@@ -155,7 +147,7 @@ class _Run:
         self.optimizers = make_optimizers(self.model, recipe)
         self.peaks = [[group["lr"] for group in o.param_groups] for o in self.optimizers]
         self.average = Average(self.model, recipe.ema)
-        self.numbers = Numbers()
+        self.numbers = Numbers(corpus=corpus.sha256)
         self.held_out_bits: float | None = None
 
     def loop(self) -> Checkpoint:
@@ -210,11 +202,12 @@ class _Run:
             if recipe.dropout > 0:
                 torch.manual_seed(int(rng.integers(2**63)))
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
-                losses = masked_cross_entropy(self.model, tokens, masks, self.vocabulary.mask_id)
+                losses = token_losses(self.model, tokens, masks, self.vocabulary.mask_id)
             n = torch.from_numpy(counts).to(self.device)
             loss = count_bound(losses, n, recipe.length, recipe.weight_power)
             loss.backward()
-        value = float(loss.detach())
+            bound = loss.detach() if recipe.weight_power == 1.0 else count_bound(losses.detach(), n, recipe.length)
+        value = float(bound)
         if not math.isfinite(value):
             raise RuntimeError(f"train: the loss is {value} at step {step}; the last checkpoint stays as it is")
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip)
@@ -230,10 +223,8 @@ class _Run:
         if quick and len(tokens) > QUICK:
             tokens = tokens[:QUICK]
             text = self.vocabulary.decode(tokens)
-        model = MaskedTransformer(self.config).to(self.device)
-        model.load_state_dict(self.average.weights)
         return evaluate_bound(
-            model,
+            MaskedTransformer.from_state(self.config, self.average.weights).to(self.device),
             (p.to(self.device) for p in windows(tokens, self.recipe.length)),
             self.vocabulary.mask_id,
             characters=len(text),
@@ -268,9 +259,8 @@ class _Run:
         }
         if bound is not None:
             values["held_out"] = held_out_summary(bound)
-            values["ngram_bits_per_char"] = {
-                str(k): v for k, v in ngram_bits(text.train_text, self.held_out_text, NGRAM_ORDERS).items()
-            }
+            bits = ngram_bits(text.train_text[:COUNTED], self.held_out_text, NGRAM_ORDERS)
+            values["ngram_bits_per_char"] = {str(k): v for k, v in bits.items()}
         return values
 
     def save(self, training: dict[str, Any], state: Any) -> Checkpoint:
@@ -288,42 +278,3 @@ class _Run:
         self.on_progress(
             Progress(event, n.step, fraction, n.bits or 0.0, self.held_out_bits, rate, n.seconds, left, tokens)
         )
-
-
-def held_out_summary(bound: Bound) -> dict[str, Any]:
-    """The numbers of a bound that are stored with a model."""
-    return {
-        "bits_per_char": bound.bits_per_char,
-        "interval95": list(bound.interval),
-        "nats_per_token": bound.nats_per_token,
-        "perplexity": bound.perplexity,
-        "tokens": bound.tokens,
-        "characters": bound.characters,
-        "draws": bound.draws,
-    }
-
-
-def train_vocabulary(recipe: Recipe, corpus: Corpus) -> Vocabulary:
-    """The vocabulary of a run: pieces from the training side; characters from both, so that all of it can be scored."""
-    documents: Sequence[str] = corpus.train if recipe.vocab == "bpe" else corpus.train + corpus.held_out
-    return Vocabulary.train(documents, recipe.vocab, recipe.vocab_size if recipe.vocab == "bpe" else None)
-
-
-def pick_device(wanted: str) -> str:
-    """The device of a run; ValueError when cuda is asked for and absent."""
-    if wanted == "cuda" and not torch.cuda.is_available():
-        raise ValueError("train: device cuda was asked for, but this torch finds none")
-    return ("cuda" if torch.cuda.is_available() else "cpu") if wanted == "auto" else wanted
-
-
-def pick_bfloat16(precision: str, device: torch.device) -> bool:
-    """Whether to multiply in bfloat16: asked for, or "auto" on hardware that does so natively."""
-    if precision != "auto":
-        return precision == "bfloat16"
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
-    checks = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
-    return any(check() for check in checks if check is not None)
-
-
-__all__ = ["Progress", "replace", "train"]

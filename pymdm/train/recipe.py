@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from pymdm.train.loss import DRAWS
@@ -132,7 +132,20 @@ class Recipe:
 
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "demo": {"vocab_size": 4096, "length": 128, "width": 192, "layers": 3, "minutes": 2.0},
+    "demo": {
+        "vocab_size": 8192,
+        "length": 128,
+        "width": 192,
+        "layers": 4,
+        "batch_size": 16,
+        "lr": 3e-3,
+        "muon_lr": 0.03,
+        "weight_power": 0.5,
+        "ema": 0.98,
+        "eval_every": 50,
+        "save_every": 0,
+        "minutes": 1.75,
+    },
     "bundled": {
         "vocab_size": 8192,
         "length": 256,
@@ -162,6 +175,3 @@ def preset(name: str, **changes: Any) -> Recipe:
     if changes.get("steps") is not None:
         changes = {"minutes": None, **changes}
     return Recipe(**(PRESETS[name] | changes))
-
-
-__all__ = ["PRESETS", "Recipe", "preset", "replace"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import torch
 
-from pymdm.model import MaskedTransformer
+from pymdm.model import Block, MaskedTransformer
 
 OFFSETS = ((-1, 1, -2, 2), (-1, 1, -3, 3))  # of the heads, in even and in odd blocks
 
@@ -35,6 +35,7 @@ def look_at_neighbours(model: MaskedTransformer, sharpness: float) -> None:
     theta = 1.0 / c.rope_base ** (torch.arange(half, dtype=torch.float32) / half)
     ones, zeros = torch.ones(half), torch.zeros(half)
     for i, block in enumerate(model.blocks):
+        assert isinstance(block, Block)
         offsets = OFFSETS[i % len(OFFSETS)]
         bias = torch.zeros(c.heads + 2 * c.kv_heads, c.head_dim)
         for h in range(c.heads):

@@ -20,6 +20,7 @@ STATE_TENSORS, STATE_NUMBERS = "training_state.safetensors", "training_state.jso
 class Numbers:
     """The small part: everything random is a function of (seed, step), so there is no generator to store."""
 
+    corpus: str  # hash of the text
     step: int = 0  # next step to do
     seconds: float = 0.0  # spent so far
     bits: float | None = None  # running average of the training bits per character

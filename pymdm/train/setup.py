@@ -1,0 +1,65 @@
+"""From a recipe to what a run needs: vocabulary, network shape, device and precision; and what it says at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from pymdm.config import ModelConfig
+from pymdm.evaluate.bound import Bound
+from pymdm.train.corpus import Corpus
+from pymdm.train.recipe import Recipe
+from pymdm.vocabulary import Vocabulary
+
+
+def model_config(recipe: Recipe, vocabulary: Vocabulary) -> ModelConfig:
+    """The network of a recipe: time-free, with query and key biases for the heads' start."""
+    return ModelConfig(
+        vocab_size=vocabulary.size,
+        length=recipe.length,
+        width=recipe.width,
+        layers=recipe.layers,
+        heads=recipe.heads,
+        qkv_bias=True,
+        tied_head=recipe.tied_head,
+        rope_base=recipe.rope_base,
+        dropout=recipe.dropout,
+    )
+
+
+def held_out_summary(bound: Bound) -> dict[str, Any]:
+    """The numbers of a bound that are stored with a model."""
+    return {
+        "bits_per_char": bound.bits_per_char,
+        "interval95": list(bound.interval),
+        "nats_per_token": bound.nats_per_token,
+        "perplexity": bound.perplexity,
+        "tokens": bound.tokens,
+        "characters": bound.characters,
+        "draws": bound.draws,
+    }
+
+
+def train_vocabulary(recipe: Recipe, corpus: Corpus) -> Vocabulary:
+    """The vocabulary of a run: pieces from the training side; characters from both, so that all of it can be scored."""
+    documents: Sequence[str] = corpus.train if recipe.vocab == "bpe" else corpus.train + corpus.held_out
+    return Vocabulary.train(documents, recipe.vocab, recipe.vocab_size if recipe.vocab == "bpe" else None)
+
+
+def pick_device(wanted: str) -> str:
+    """The device of a run; ValueError when cuda is asked for and absent."""
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise ValueError("train: device cuda was asked for, but this torch finds none")
+    return ("cuda" if torch.cuda.is_available() else "cpu") if wanted == "auto" else wanted
+
+
+def pick_bfloat16(precision: str, device: torch.device) -> bool:
+    """Whether to multiply in bfloat16: asked for, or "auto" on hardware that does so natively."""
+    if precision != "auto":
+        return precision == "bfloat16"
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    checks = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+    return any(check() for check in checks if check is not None)

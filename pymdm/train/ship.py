@@ -1,0 +1,62 @@
+"""Make a finished checkpoint small enough to ship: bfloat16 weights, judged anew as they are shipped.
+
+python -m pymdm.train.ship runs/bundled runs/shipped
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import torch
+
+from pymdm.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from pymdm.evaluate.bound import evaluate_bound
+from pymdm.model import MaskedTransformer
+from pymdm.train.corpus import Corpus, load_corpus
+from pymdm.train.loop import EVALUATED
+from pymdm.train.packing import pack, windows
+from pymdm.train.setup import held_out_summary
+
+
+def ship(
+    source: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    dtype: torch.dtype = torch.bfloat16,
+    samples: int = 32,
+    corpus: Corpus | None = None,
+) -> Checkpoint:
+    """Store a checkpoint in another dtype and put the held-out bound of the rounded weights into its config.
+
+    Args:
+        source: a finished checkpoint folder.
+        out: folder to write.
+        dtype: of the stored weights.
+        samples: draws per held-out sequence (see `evaluate_bound`).
+        corpus: its text; default the one its recipe names.
+
+    Raises:
+        ValueError: an unreadable checkpoint, or a text other than the one it was trained on.
+    """
+    checkpoint = load_checkpoint(source)
+    training = dict(checkpoint.training)
+    corpus = corpus or load_corpus(training.get("recipe", {}).get("source"))
+    if training.get("corpus", {}).get("sha256") != corpus.sha256:
+        raise ValueError(f"ship: {corpus.name} is not the text that {source} was trained on")
+    state = {name: t.to(dtype) for name, t in checkpoint.state_dict.items()}
+    text = corpus.held_out_text[:EVALUATED]
+    bound = evaluate_bound(
+        MaskedTransformer.from_state(checkpoint.config, state),
+        windows(pack(checkpoint.vocabulary, [text]), checkpoint.config.length),
+        checkpoint.vocabulary.mask_id,
+        characters=len(text),
+        samples=samples,
+    )
+    training["stored"] = str(dtype).removeprefix("torch.")
+    training["held_out"] = held_out_summary(bound)
+    return save_checkpoint(out, checkpoint.config, state, checkpoint.vocabulary, training)
+
+
+if __name__ == "__main__":
+    print(ship(sys.argv[1], sys.argv[2]).training["held_out"])
