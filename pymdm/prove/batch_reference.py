@@ -138,6 +138,10 @@ class BatchReference:
             scores = scores + self.noise(seed, sequence, event, purpose, base, classes, noise)
         return self.arg_max(scores)
 
+    def choose_noise(self, logits: ArrayLike, seed: int, sequence: ArrayLike, event: ArrayLike, kind: str) -> Ints:
+        """A literal draw with a kind of noise (see `pymdm.reference.gumbel`)."""
+        return self.choose(logits, seed, sequence, event, purpose=philox.LITERAL, noise=kind)
+
     # --- the network -------------------------------------------------------------------------------------------------
     def logits(self, step: Step, rows: Ints, positions: Ints) -> Floats:
         """[M', V] logits of position positions[i] of sequence rows[i] in what the network was shown."""
