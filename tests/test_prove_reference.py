@@ -8,11 +8,13 @@ from hypothesis import strategies as st
 
 from pymdm.prove import faults
 from pymdm.prove.batch_reference import BatchReference
+from pymdm.prove.check_samplers import first_hitting as check_first_hitting
 from pymdm.prove.checks import CHECKS, suite
+from pymdm.prove.distance import total_variation
 from pymdm.prove.plan import Plan, root_seed
 from pymdm.prove.run import model_verdicts, prove
 from pymdm.prove.strategies import draw_models, models, prompts
-from pymdm.prove.tables import TableModel
+from pymdm.prove.tables import TableModel, random_model
 from pymdm.reference import laws
 from pymdm.reference.ancestral import ancestral
 from pymdm.reference.first_hitting import first_hitting
@@ -108,6 +110,25 @@ def test_every_fault_is_caught():
 def test_reference_passes_the_whole_proof():
     proof = prove(BATCH, models=draw_models(50, root_seed()), faults=[], progress=lambda line: print(line, flush=True))
     assert proof.passed, [v.line() for v in proof.plan.verdicts if not v.passed]
+
+
+def test_long_orders_are_tested_pair_by_pair():
+    model = random_model(2, 9, "inconsistent", np.random.default_rng(0))
+    verdicts = check_first_hitting(BATCH, model, 6000, root_seed(), 1e-9, wanted=("order", "times"))
+    assert all(v.p_value > 1e-9 for v in verdicts) and len(verdicts) == 3
+    broken = faults.FAULTS["last mask never chosen"].make()
+    assert check_first_hitting(broken, model, 6000, 1, 1e-9, wanted=("order",))[0].p_value < 1e-9
+
+
+def test_distance_is_the_enumerated_one():
+    model = suite()["inconsistent"]
+    exact, approximate = (laws.first_hitting_law(model.mu, tokens_per_call=k) for k in (1, 2))
+
+    def draw(ids):
+        return BATCH.first_hitting(model, len(ids), 5, sequences=ids, tokens_per_call=2).tokens
+
+    measured = total_variation(draw, model, 60_000)
+    assert abs(measured.tv - 0.5 * np.abs(exact - approximate).sum()) < 6 * measured.error
 
 
 def test_a_fault_fails_the_random_models_too():

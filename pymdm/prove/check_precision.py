@@ -11,14 +11,37 @@ from typing import Any
 
 import numpy as np
 
+from pymdm.prove.check_stream import exact
 from pymdm.prove.goodness import binomial
 from pymdm.prove.plan import Verdict
-from pymdm.reference.gumbel import CAP_FLOAT32
+from pymdm.reference import philox
+from pymdm.reference.gumbel import CAP_FLOAT32, NOISE_KINDS, gumbel
 from pymdm.reference.truncated import truncated_law
 
 VOCAB = 1 << 14
 MOVE = float(np.exp(-CAP_FLOAT32)) * VOCAB / 3
 ROWS = 64  # rows of one call
+
+
+def noise_kinds(impl: Any, n: int, seed: int, level: float) -> list[Verdict]:
+    """Every kind of noise picks the oracle's class; in float32 any class within 1e-4 of the best score will do.
+
+    Needs `choose_noise`, as `literal_precision` does; float32 logarithms may differ in the last bit between libraries.
+    """
+    if not hasattr(impl, "choose_noise"):
+        return []
+    rng = np.random.default_rng(seed)
+    verdicts = []
+    for kind in NOISE_KINDS:
+        logits = rng.normal(size=(n, 33)) * 3
+        ids = np.arange(n, dtype=np.uint64)
+        noise = gumbel(philox.bits(seed, ids[:, None], 5, philox.LITERAL, np.arange(33)), kind)
+        scores = logits + noise
+        chosen = np.asarray(impl.choose_noise(logits, seed, ids, 5, kind))
+        slack = 1e-4 if kind == "float32" else 1e-12
+        wrong = int(np.sum(scores[np.arange(n), chosen] < scores.max(axis=1) - slack))
+        verdicts.append(exact(f"choice / {kind} noise", "arg-max with this noise", wrong, n, f"{wrong} of {n} differ"))
+    return verdicts
 
 
 def literal_precision(impl: Any, n: int, seed: int, level: float) -> list[Verdict]:

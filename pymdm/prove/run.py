@@ -18,7 +18,7 @@ from pymdm.prove.tables import TableModel, random_models, random_prompt
 from pymdm.reference import laws
 
 Progress = Callable[[str], None]
-PER_MODEL = 19  # verdicts of one model, at most
+PER_MODEL = 18  # verdicts of one model, at most
 
 
 @dataclass
