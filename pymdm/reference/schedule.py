@@ -73,7 +73,7 @@ class Geometric:
         return np.clip(t, 0.0, 1.0)
 
 
-SCHEDULES = {"linear": Linear, "cosine": Cosine, "geometric": Geometric}
+SCHEDULES: dict[str, Any] = {"linear": Linear, "cosine": Cosine, "geometric": Geometric}
 
 
 def grid(steps: int, start: float = 1.0, end: float = 0.0) -> Any:
