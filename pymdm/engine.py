@@ -99,6 +99,7 @@ def _parts(source: Any, config: ModelConfig | None) -> tuple[ModelConfig, dict[s
     """Config and weights; the embedding, which C++ reads in place, is copied where the caller could still change it."""
     if isinstance(source, str | os.PathLike):
         source = load_checkpoint(source)
+    weights: Mapping[str, Tensor]
     if isinstance(source, Checkpoint):
         own, weights, copy = source.config, source.state_dict, False
     elif isinstance(source, MaskedTransformer):

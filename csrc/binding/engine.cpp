@@ -17,8 +17,8 @@ Span<const T> span_of(const at::Tensor& t) {
 model::Parameters parameters_of(const std::vector<std::pair<std::string, at::Tensor>>& weights) {
   model::Parameters out;
   for (const auto& [name, t] : weights) {
-    check(t.device().is_cpu() && t.is_contiguous() && (t.dim() == 1 || t.dim() == 2), kOp, "parameter ", name,
-          " must be a contiguous vector or matrix on cpu, got ", shape_of(t));
+    check(t.device().is_cpu() && t.is_contiguous() && t.is_floating_point() && (t.dim() == 1 || t.dim() == 2), kOp,
+          "parameter ", name, " must be a contiguous floating-point vector or matrix on cpu, got ", shape_of(t));
     out[name] = {t.data_ptr(), logits_dtype(kOp, t), t.size(0), t.dim() == 2 ? t.size(1) : 1};
   }
   return out;

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "core/error.h"
+#include "core/parallel.h"
 #include "model/conditioning.h"
 #include "ops/convert.h"
 
@@ -43,12 +44,19 @@ class Reader {
   std::set<std::string> used_;
 };
 
+void check_finite(const std::string& name, const Parameter& p) {
+  parallel_for(p.rows, 64, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin * p.columns; i < end * p.columns; ++i)
+      check(std::isfinite(ops::load_element(p.data, p.dtype, i)), kOp, "parameter ", name,
+            " has a value that is not finite, in row ", i / p.columns);
+  });
+}
+
 std::vector<float> floats(const std::string& name, const Parameter& p) {
+  check_finite(name, p);
   std::vector<float> out(p.rows * p.columns);
-  for (size_t i = 0; i < out.size(); ++i) {
+  for (size_t i = 0; i < out.size(); ++i)
     out[i] = static_cast<float>(ops::load_element(p.data, p.dtype, static_cast<int64_t>(i)));
-    check(std::isfinite(out[i]), kOp, "parameter ", name, " has a value that is not finite, at ", i);
-  }
   return out;
 }
 
@@ -58,9 +66,13 @@ struct Maker {
   DType dtype;
   std::vector<float> cond;  // the condition where it is constant, [cond]
 
+  std::vector<float> vector(const std::string& name, int64_t rows, int64_t columns = 1) {
+    return floats(name, read.need(name, rows, columns));
+  }
+
   ops::Norm norm(const std::string& name) {
-    ops::Norm out{c.layernorm, static_cast<float>(c.norm_eps), floats(name, read.need(name + ".weight", c.width)), {}};
-    if (const Parameter* bias = read.bias(name, c.width, c.norm_bias)) out.bias = floats(name + ".bias", *bias);
+    ops::Norm out{c.layernorm, static_cast<float>(c.norm_eps), vector(name + ".weight", c.width), {}};
+    if (c.norm_bias) out.bias = vector(name + ".bias", c.width);
     return out;
   }
 
@@ -91,8 +103,8 @@ struct Maker {
 
   // W c + b for a constant condition.
   std::vector<float> constant(const std::string& name, int64_t out) {
-    const std::vector<float> w = floats(name, read.need(name + ".weight", out, c.cond_dim));
-    std::vector<float> y = floats(name + ".bias", read.need(name + ".bias", out));
+    const std::vector<float> w = vector(name + ".weight", out, c.cond_dim);
+    std::vector<float> y = vector(name + ".bias", out);
     for (int64_t n = 0; n < out; ++n) {
       double sum = y[n];
       for (int64_t k = 0; k < c.cond_dim; ++k) sum += double{w[n * c.cond_dim + k]} * cond[k];
@@ -170,6 +182,7 @@ Weights make_weights(const Config& config, const Parameters& parameters, DType d
   Maker make{config, Reader(parameters), dtype, {}};
   Weights w;
   w.embed = make.read.need("embed.weight", config.embed_rows(), config.width);
+  check_finite("embed.weight", w.embed);
   if (config.conditioning != Conditioning::kNone) make.conditioning(w);
   for (int64_t i = 0; i < config.layers; ++i) w.blocks.push_back(make.block(i));
   w.norm_final = make.norm("norm_final");

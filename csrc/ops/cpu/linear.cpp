@@ -58,7 +58,8 @@ Packed pack(const char* name, const Parameter& weight, const Parameter* bias, DT
       }
       if (row < 0 || bias == nullptr) continue;
       w.bias[n] = static_cast<float>(factor * load_element(bias->data, bias->dtype, row));
-      check(std::isfinite(w.bias[n]), "engine", "parameter ", name, ".bias has a value that is not finite, at ", row);
+      check(std::isfinite(w.bias[n]), "engine", "parameter ", name, ".bias has a value that is not finite, in row ",
+            row);
     }
   });
   return w;
