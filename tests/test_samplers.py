@@ -155,11 +155,11 @@ def test_ancestral_calls_match_the_closed_form():
 
 
 def test_second_order_forms_are_closer_than_the_first_order_one():
-    # Pairwise interactions; measured total variation 0.073 first order, 0.027 extrapolation, 0.046 corrector at this size.
+    # `noise` is what sampling alone adds to a total variation at this size; its own spread is an eighth of that.
     from pymdm.bench.second_order import LENGTH, VOCAB, ising
     from pymdm.bench.second_order import network as leave_one_out
 
-    mu = laws.conditionals(ising(0.15, 0))
+    mu = laws.conditionals(ising(0.3, 0))
     law = laws.complete(laws.first_hitting_law(mu), VOCAB, LENGTH).ravel()
     weights = torch.from_numpy(VOCAB ** np.arange(LENGTH - 1, -1, -1))
     variation = {}
@@ -175,8 +175,8 @@ def test_second_order_forms_are_closer_than_the_first_order_one():
         found = np.bincount((out.tokens @ weights).numpy(), minlength=VOCAB**LENGTH) / 100_000
         variation[name] = 0.5 * np.abs(found - law).sum()
     noise = 0.5 * float(np.sqrt(2 * law * (1 - law) / (np.pi * 100_000)).sum())
-    assert variation["extrapolation"] < variation["first"] - 4 * noise
-    assert variation["corrector"] < variation["first"] - 4 * noise
+    assert variation["extrapolation"] < variation["first"] - noise
+    assert variation["corrector"] < variation["first"] - noise
 
 
 def test_time_conditioned_network_sees_the_hitting_time():
@@ -224,7 +224,7 @@ def test_confidence_takes_the_surest_position_first():
     many = pymdm.sample(
         lambda tokens: logits.expand(len(tokens), L, V), mask_id=V, length=L, seed=1, temperature=0, sampler=threshold
     )
-    assert many.calls == 3  # 9, 3 and 5 are above 0.9 at once or alone; then the rest one by one
+    assert many.calls == 2  # 9, 5 and 3 have probability above 0.9, 1 has not
 
 
 def test_random_rule_is_a_uniform_order():
