@@ -13,7 +13,7 @@ import torch
 from pymdm._native import C
 from pymdm.network import callable_network
 from pymdm.prompt import Prompt, start_tokens
-from pymdm.result import Sample, Samples
+from pymdm.result import Samples
 from pymdm.samplers import FirstHitting, Sampler
 
 if TYPE_CHECKING:
@@ -230,24 +230,4 @@ def _run(
         watch=watch,
         watch_interval=watch_interval,
     )
-    return _result(state, sampler, vocabulary, time.perf_counter() - began)
-
-
-def _result(state: Any, sampler: Sampler, vocabulary: Vocabulary | None, seconds: float) -> Samples:
-    lengths = state.offsets.diff().tolist()
-    parts = [field.split(lengths) for field in (state.tokens, state.times, state.order)]
-    samples = [
-        Sample(
-            tokens=tokens,
-            text=vocabulary.decode(tokens.tolist()) if vocabulary is not None else None,
-            times=times,
-            order=order,
-            nfe=nfe,
-            sequence_id=sequence_id,
-        )
-        for tokens, times, order, nfe, sequence_id in zip(
-            *parts, state.nfe.tolist(), state.sequence.tolist(), strict=True
-        )
-    ]
-    law = sampler.law
-    return Samples(samples, law, sampler, state.seed, state.calls, state.draws, seconds, state, sampler.warnings)
+    return Samples(state, sampler, time.perf_counter() - began, vocabulary)
