@@ -16,7 +16,7 @@ from pymdm.prove.implementation import Batch
 from pymdm.prove.plan import ALPHA, Plan, Verdict, binomial_power, chi_square_power, root_seed, sample_size
 from pymdm.prove.run import Proof
 from pymdm.prove.tables import TableModel, random_model, random_prompt
-from pymdm.prove.tally import Tally
+from pymdm.prove.tally import Tally, states
 from pymdm.reference import laws
 
 Sampler = Callable[..., Any]
@@ -170,8 +170,7 @@ def independence(draw: Any, plan: Plan, n: int, batch: int) -> list[Verdict]:
     root = plan.seed_for("rows")
     for start in range(0, n, batch):
         tokens = draw(model, batch, root + start // batch)
-        legal = np.all((tokens >= 0) & (tokens <= model.vocab_size), axis=1)
-        state = np.where(legal, np.where(legal[:, None], tokens, 0) @ model._powers, len(law))
+        state = states(tokens, model)
         state = state[: len(state) // 2 * 2]
         counts += np.bincount(state[::2] * len(joint) + state[1::2], minlength=joint.size)
     fit = chi_square(counts, joint)

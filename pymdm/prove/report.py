@@ -123,7 +123,8 @@ def figures(proof: Proof) -> list[tuple[str, bytes]]:
         axes.step(p, np.arange(1, len(p) + 1) / len(p), where="post")
         axes.set(xlabel="p-value", ylabel="share of tests", title="p-values of all statistical tests")
         keep(figure, "P-values against the diagonal of a correct sampler (bounds and discrete tests lie to its right).")
-    distances = [v for v in proof.plan.verdicts if not np.isnan(v.fit.tv)]
+    distances = [v for v in proof.plan.verdicts if v.fit.cells > 2 and not np.isnan(v.fit.tv)]
+    distances.sort(key=lambda v: v.fit.tv_floor)
     if distances:
         figure = Figure(figsize=(7, 4))
         axes = figure.subplots()
@@ -133,7 +134,12 @@ def figures(proof: Proof) -> list[tuple[str, bytes]]:
         )
         axes.plot(x, [v.fit.tv_floor for v in distances], color="0.5", label="expected from noise alone")
         axes.axhline(TV, color="tab:red", lw=1, label=f"{TV:.0%}, caught with the stated power")
-        axes.set(xlabel="test", ylabel="total variation", yscale="log", title="Distance from the exact law")
+        axes.set(
+            xlabel="chi-square tests, by their noise floor",
+            ylabel="total variation",
+            yscale="log",
+            title="Distance from the exact law",
+        )
         axes.legend()
         keep(figure, "Total variation between samples and law, two standard errors, with its noise floor.")
     if proof.caught:

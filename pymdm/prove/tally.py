@@ -19,6 +19,13 @@ RARE = 2e-3  # tokens with a probability below this are also tested one by one
 KEEP = 1 << 20  # hitting times kept for the DKW tests
 
 
+def states(tokens: Any, model: TableModel) -> NDArray[np.int64]:
+    """[B] table index of each sequence [B, L]; one past the last where a token is neither a token nor the mask."""
+    tokens = np.asarray(tokens)
+    legal = np.all((tokens >= 0) & (tokens <= model.vocab_size), axis=1)
+    return np.where(legal, model.index(np.where(legal[:, None], tokens, 0)), (model.vocab_size + 1) ** model.length)
+
+
 class Tally:
     """Counts sequences, orders and hitting times of one model, and turns them into verdicts.
 
@@ -39,33 +46,31 @@ class Tally:
         self.orders = np.zeros(factorial(n) + 1, dtype=np.int64) if n <= 6 else np.zeros(0, dtype=np.int64)
         self.before = np.zeros((n, n), dtype=np.int64)  # [i, j]: free position i unmasked before j, for n > 6
         self.improper = 0  # orders that are not one of the free positions, for n > 6
-        self._rank = np.full(length**n, factorial(n)) if n <= 6 else np.zeros(0, dtype=np.int64)
+        # rank[digits(order)]: number of the order among all n!, or n! where it is none
+        self.rank = np.full(length**n, factorial(n)) if n <= 6 else np.zeros(0, dtype=np.int64)
         if n <= 6:
             for i, order in enumerate(permutations(self.free)):
-                self._rank[self._digits(np.array(order))] = i
+                self.rank[self.digits(np.array(order))] = i
         self.levels: list[NDArray[np.float64]] = []  # (m_e / m_{e-1})^{n_e}, [chunk, n]
         self.kept = 0
         self.n = 0
 
-    def _digits(self, order: NDArray[np.int64]) -> Any:
+    def digits(self, order: NDArray[np.int64]) -> Any:
         """Orders [..., n] as numbers in base L."""
         return order @ (self.model.length ** np.arange(order.shape[-1]))
 
     def add(self, batch: Batch) -> None:
         """Counts a batch."""
-        tokens, v = np.asarray(batch.tokens), self.model.vocab_size
-        self.n += len(tokens)
-        legal = np.all((tokens >= 0) & (tokens <= v), axis=1)
-        state = np.where(legal, np.where(legal[:, None], tokens, 0) @ self.model._powers, len(self.law))
-        self.counts += np.bincount(state, minlength=len(self.counts))
+        self.n += len(batch.tokens)
+        self.counts += np.bincount(states(batch.tokens, self.model), minlength=len(self.counts))
         if batch.order.shape[1] == 0:
             return
         n = len(self.free)
         order = np.asarray(batch.order)[:, :n]
         proper = np.all((order >= 0) & (order < self.model.length), axis=1)
         if n <= 6:
-            digits = self._digits(np.where(proper[:, None], order, 0))
-            self.orders += np.bincount(np.where(proper, self._rank[digits], factorial(n)), minlength=len(self.orders))
+            digits = self.digits(np.where(proper[:, None], order, 0))
+            self.orders += np.bincount(np.where(proper, self.rank[digits], factorial(n)), minlength=len(self.orders))
         else:
             proper &= np.all(np.sort(order, axis=1) == self.free, axis=1)
             self.improper += int(np.sum(~proper))
