@@ -1,0 +1,1 @@
+"""Benchmarks, installed as `pymdm.bench`: each prints what it measured beside what it is measured against."""
