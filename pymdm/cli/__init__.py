@@ -5,9 +5,11 @@ from __future__ import annotations
 import typer
 
 from pymdm.cli.audit import audit
+from pymdm.cli.demo import demo
 from pymdm.cli.errors import user_errors
 from pymdm.cli.info import info
 from pymdm.cli.sample import sample
+from pymdm.cli.train import train
 
 app = typer.Typer(
     name="pymdm",
@@ -18,7 +20,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (sample, audit, info):
+for command in (demo, sample, train, audit, info):
     app.command()(user_errors(command))
 
 

@@ -28,6 +28,7 @@ def _progress(total: int) -> tuple[Any, Callable[[Any], None]]:
     task = bar.add_task("sampling", total=total, calls=0)
 
     def watch(state: Any) -> None:
+        bar.start()  # with the first network call: bad input has been reported by then
         bar.update(task, completed=total - int(state.remaining.sum()), calls=state.calls)
 
     return bar, watch
@@ -90,7 +91,7 @@ def sample(
     )
     masks = [start.count(config.mask_id) for start in starts]
     bar, watch = _progress(sum(masks))
-    with bar:
+    try:
         out = pymdm.sample(
             loaded,
             infill=starts,
@@ -103,6 +104,9 @@ def sample(
             watch=watch,
             watch_interval=0.1,
         )
+    finally:
+        if bar.live.is_started:
+            bar.stop()
     speed = sum(masks) / max(out.seconds, 1e-9)
     if json_output:
         samples = [
