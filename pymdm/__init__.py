@@ -10,14 +10,16 @@ from pymdm.engine import Engine
 from pymdm.loading import Model, load
 from pymdm.model import MaskedTransformer
 from pymdm.result import Sample, Samples
-from pymdm.sample import sample
-from pymdm.samplers import FirstHitting
+from pymdm.sample import resume, sample
+from pymdm.samplers import Ancestral, Confidence, FirstHitting
 from pymdm.schedules import Schedule
 from pymdm.vocabulary import Vocabulary
 
 __version__: str = _C.version
 
 __all__ = [
+    "Ancestral",
+    "Confidence",
     "Engine",
     "FirstHitting",
     "MaskedTransformer",
@@ -29,5 +31,6 @@ __all__ = [
     "Vocabulary",
     "__version__",
     "load",
+    "resume",
     "sample",
 ]

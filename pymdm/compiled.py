@@ -9,9 +9,8 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from pymdm._native import C
+from pymdm.network import callable_network
 from pymdm.prove.implementation import Batch
-from pymdm.result import Samples
-from pymdm.sample import sample
 from pymdm.samplers import Ancestral, FirstHitting, Sampler
 
 
@@ -21,7 +20,7 @@ def _int64(values: ArrayLike, shape: tuple[int, ...]) -> torch.Tensor:
 
 
 class Compiled:
-    """Random stream, choice and samplers of `pymdm._C`, through the public `pymdm.sample` where there is one.
+    """Random stream, choice and samplers of `pymdm._C`.
 
     >>> Compiled().first_hitting(lambda tokens: torch.zeros(*tokens.shape, 2), 4, 1, length=3, mask_id=2).tokens.shape
     (4, 3)
@@ -91,12 +90,12 @@ class Compiled:
         **options: Any,
     ) -> Batch:
         sampler = FirstHitting(tokens_per_call=tokens_per_call, schedule=schedule)
-        out = self._sample(model, num_samples, seed, sampler, **options)
-        times, order = out.state.times.view(num_samples, -1), out.state.order.view(num_samples, -1)
+        state = self._sample(model, num_samples, seed, sampler, **options)
+        tokens, times, order = (part.view(num_samples, -1) for part in (state.tokens, state.times, state.order))
         events = int((order[0] >= 0).sum())
         # Positions by rank: given ones (rank -1) sort to the front and are cut off.
         by_rank = order.argsort(dim=1)[:, order.shape[1] - events :]
-        return Batch(out.tokens.numpy(), times.gather(1, by_rank).numpy(), by_rank.numpy())  # type: ignore[union-attr]
+        return Batch(tokens.numpy(), times.gather(1, by_rank).numpy(), by_rank.numpy())
 
     def ancestral(
         self,
@@ -112,9 +111,9 @@ class Compiled:
     ) -> Batch:
         cache = not options.get("time_conditioned", False)
         sampler = Ancestral(steps=steps, form=form, noise=noise, schedule=schedule, cache=cache)
-        out = self._sample(model, num_samples, seed, sampler, **options)
+        state = self._sample(model, num_samples, seed, sampler, **options)
         nothing = np.empty((num_samples, 0))
-        return Batch(out.tokens.numpy(), nothing, nothing.astype(np.int64))  # type: ignore[union-attr]
+        return Batch(state.tokens.view(num_samples, -1).numpy(), nothing, nothing.astype(np.int64))
 
     def _sample(
         self,
@@ -129,17 +128,16 @@ class Compiled:
         time_conditioned: bool = False,
         length: int | None = None,
         mask_id: int | None = None,
-    ) -> Samples:
+    ) -> Any:
         length, mask_id = length or model.length, mask_id if mask_id is not None else model.mask_id
         start = np.full(length, mask_id) if prompt is None else np.asarray(prompt)
         starts = np.broadcast_to(start, (num_samples, length)).astype(np.int64)
-        return sample(
-            model,
-            infill=torch.from_numpy(starts),
-            seed=int(seed),
-            sampler=sampler,
-            temperature=temperature,
-            mask_id=mask_id,
-            time_conditioned=time_conditioned,
-            sequence_ids=None if sequences is None else [int(i) for i in np.asarray(sequences)],
-        )
+        # The steps of `pymdm.sample` without its objects per sequence: a proof draws hundreds of millions.
+        ids = _int64(np.arange(num_samples) if sequences is None else sequences, (num_samples,))
+        offsets = torch.arange(0, num_samples * length + 1, length)
+        state = C.State(torch.from_numpy(starts).flatten(), offsets, ids, mask_id, int(seed))
+        native = sampler.native()
+        native.init(state)
+        score = callable_network(model, time_conditioned=time_conditioned)
+        C.run(state, native, score, temperature=temperature)
+        return state

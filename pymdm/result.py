@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from torch import Tensor
@@ -30,54 +31,78 @@ class Samples:
     """The result of `pymdm.sample`: a sequence of `Sample`, and the facts of the run.
 
     law is "exact" or "approximate"; seed reproduces the run; calls counts network calls of the whole batch, draws the
-    categorical draws; seconds is wall time. `state` can be saved and continued.
+    categorical draws; seconds is wall time. `state` is the final state: `state.to_dict()` is plain data that
+    `pymdm.resume` goes on from.
     """
 
-    samples: list[Sample]
-    law: str
+    state: Any = field(repr=False)
     sampler: Any
-    seed: int
-    calls: int
-    draws: int
     seconds: float
-    state: Any
-    warnings: tuple[str, ...] = ()
-
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def __getitem__(self, i: int) -> Sample:
-        return self.samples[i]
-
-    def __iter__(self) -> Iterator[Sample]:
-        return iter(self.samples)
+    vocabulary: Any = field(default=None, repr=False)
 
     @property
+    def law(self) -> str:
+        return self.sampler.law
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        return self.sampler.warnings
+
+    @property
+    def seed(self) -> int:
+        return self.state.seed
+
+    @property
+    def calls(self) -> int:
+        return self.state.calls
+
+    @property
+    def draws(self) -> int:
+        return self.state.draws
+
+    @cached_property
     def tokens(self) -> Tensor | list[Tensor]:
         """[B, L] int64; a list of [L_b] if the lengths differ."""
-        return _stack([s.tokens for s in self.samples])
+        return self._by_sequence(self.state.tokens)
 
-    @property
+    @cached_property
     def times(self) -> Tensor | list[Tensor]:
         """[B, L] float64 hitting times; a list if the lengths differ."""
-        return _stack([s.times for s in self.samples])
+        return self._by_sequence(self.state.times)
 
-    @property
+    @cached_property
     def order(self) -> Tensor | list[Tensor]:
         """[B, L] int64 ranks of unmasking; a list if the lengths differ."""
-        return _stack([s.order for s in self.samples])
+        return self._by_sequence(self.state.order)
+
+    @cached_property
+    def nfe(self) -> list[int]:
+        """Network evaluations of each sequence."""
+        return self.state.nfe.tolist()
+
+    @cached_property
+    def sequence_ids(self) -> list[int]:
+        return self.state.sequence.tolist()
 
     @property
     def text(self) -> list[str | None]:
-        return [s.text for s in self.samples]
+        return [self._text(tokens) for tokens in self.tokens]
 
-    @property
-    def nfe(self) -> list[int]:
-        """Network evaluations of each sequence."""
-        return [s.nfe for s in self.samples]
+    def __len__(self) -> int:
+        return len(self.nfe)
 
+    def __getitem__(self, i: int) -> Sample:
+        tokens = self.tokens[i]
+        return Sample(tokens, self._text(tokens), self.times[i], self.order[i], self.nfe[i], self.sequence_ids[i])
 
-def _stack(parts: list[Tensor]) -> Tensor | list[Tensor]:
-    import torch
+    def __iter__(self) -> Iterator[Sample]:
+        return (self[i] for i in range(len(self)))
 
-    return torch.stack(parts) if len({len(p) for p in parts}) == 1 else parts
+    def _text(self, tokens: Tensor) -> str | None:
+        return self.vocabulary.decode(tokens.tolist()) if self.vocabulary is not None else None
+
+    def _by_sequence(self, flat: Tensor) -> Tensor | list[Tensor]:
+        lengths = self.state.offsets.diff().tolist()
+        if len(set(lengths)) == 1:
+            return flat.view(len(lengths), lengths[0])
+        return list(flat.split(lengths))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,10 +13,11 @@ import torch
 from pymdm._native import C
 from pymdm.network import callable_network
 from pymdm.prompt import Prompt, start_tokens
-from pymdm.result import Sample, Samples
+from pymdm.result import Samples
 from pymdm.samplers import FirstHitting, Sampler
 
 if TYPE_CHECKING:
+    from pymdm.loading import Network
     from pymdm.vocabulary import Vocabulary
 
 
@@ -49,6 +51,7 @@ def sample(
     chosen_rows: bool = False,
     batch_size: int | None = None,
     sequence_ids: Sequence[int] | None = None,
+    max_calls: int | None = None,
     dtype: str = "float32",
     watch: Callable[[Any], None] | None = None,
     watch_interval: float = 0.0,
@@ -71,6 +74,7 @@ def sample(
         time_conditioned, chosen_rows: forms of a callable, see `pymdm.network.callable_network`.
         batch_size: sequences in one network call, default all. The samples do not depend on it.
         sequence_ids: random addresses of the sequences, default 0 .. B-1. A sequence's sample depends on seed and id alone.
+        max_calls: stop after this many network calls; `resume` goes on from the result.
         dtype: "float32" or "bfloat16", for models this call loads itself.
         watch: called with the running state after network calls, at most every `watch_interval` seconds.
 
@@ -96,14 +100,7 @@ def sample(
         raise ValueError("sample: mask_id is needed for a network that is a plain callable")
     seed = check_seed(seed)
     sampler = sampler if sampler is not None else FirstHitting()
-    if not temperature >= 0 or temperature == float("inf"):
-        raise ValueError(f"sample: temperature must be finite and at least 0, got {temperature}")
-    if top_k < 0:
-        raise ValueError(f"sample: top_k must be at least 0, got {top_k}")
-    if not 0 < top_p <= 1:
-        raise ValueError(f"sample: top_p must be in (0, 1], got {top_p}")
-    if batch_size is not None and batch_size < 1:
-        raise ValueError(f"sample: batch_size must be at least 1, got {batch_size}")
+    draw = Draw(temperature, top_k, top_p, tuple(int(t) for t in banned_tokens), batch_size, max_calls)
     starts = start_tokens(
         prompt=prompt,
         infill=infill,
@@ -126,43 +123,111 @@ def sample(
     offsets = torch.tensor([0, *(len(s) for s in starts)]).cumsum(0)
     tokens = torch.tensor([t for s in starts for t in s], dtype=torch.int64)
     state = C.State(tokens, offsets, torch.tensor(ids, dtype=torch.int64), mask, seed)
-    native = sampler.native()
-    native.init(state)
-    score = network.engine
-    if score is None:
-        score = callable_network(network.callable, time_conditioned=time_conditioned, chosen_rows=chosen_rows)
+    sampler.native().init(state)
+    score = _score(network, time_conditioned, chosen_rows)
+    return _run(state, score, sampler, draw, vocabulary, watch, watch_interval)
+
+
+def resume(
+    model: Any,
+    state: Samples | dict[str, Any],
+    *,
+    sampler: Sampler | None = None,
+    temperature: float = 1.0,
+    top_k: int = 0,
+    top_p: float = 1.0,
+    banned_tokens: Sequence[int] = (),
+    vocabulary: Vocabulary | None = None,
+    time_conditioned: bool = False,
+    chosen_rows: bool = False,
+    batch_size: int | None = None,
+    max_calls: int | None = None,
+    dtype: str = "float32",
+    watch: Callable[[Any], None] | None = None,
+    watch_interval: float = 0.0,
+) -> Samples:
+    """Goes on with a run that `max_calls` stopped; the outcome is that of the run without the stop.
+
+    Args:
+        model: as in `sample`.
+        state: the stopped `Samples`, or its plain data, `samples.state.to_dict()`.
+        sampler: the sampler of the stopped run; default that of `Samples`, or `FirstHitting()`.
+        others: as in `sample`, with the values of the stopped run.
+
+    Raises:
+        ValueError: a state that contradicts itself.
+
+    >>> uniform = lambda tokens: torch.zeros(*tokens.shape, 4)
+    >>> half = sample(uniform, mask_id=4, length=6, seed=1, max_calls=3)
+    >>> whole = sample(uniform, mask_id=4, length=6, seed=1)
+    >>> torch.equal(resume(uniform, half.state.to_dict()).tokens, whole.tokens)
+    True
+    """
+    from pymdm.loading import resolve
+
+    network = resolve(model, dtype)
+    sampler = sampler or (state.sampler if isinstance(state, Samples) else FirstHitting())
+    saved = state.state.to_dict() if isinstance(state, Samples) else state
+    draw = Draw(temperature, top_k, top_p, tuple(int(t) for t in banned_tokens), batch_size, max_calls)
+    score = _score(network, time_conditioned, chosen_rows)
+    copy = C.State.from_dict(saved)
+    return _run(copy, score, sampler, draw, vocabulary or network.vocabulary, watch, watch_interval)
+
+
+@dataclass(frozen=True)
+class Draw:
+    """How tokens are drawn and how the work is cut, whatever the sampler."""
+
+    temperature: float
+    top_k: int
+    top_p: float
+    banned: tuple[int, ...]
+    batch_size: int | None
+    max_calls: int | None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.temperature < float("inf"):
+            raise ValueError(f"sample: temperature must be finite and at least 0, got {self.temperature}")
+        if self.top_k < 0:
+            raise ValueError(f"sample: top_k must be at least 0, got {self.top_k}")
+        if not 0 < self.top_p <= 1:
+            raise ValueError(f"sample: top_p must be in (0, 1], got {self.top_p}")
+        for name in ("batch_size", "max_calls"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"sample: {name} must be at least 1, got {value}")
+
+
+def _score(network: Network, time_conditioned: bool, chosen_rows: bool) -> Any:
+    """What the compiled loop calls: the engine itself, or a wrapped callable."""
+    if network.engine is not None:
+        return network.engine
+    assert network.callable is not None
+    return callable_network(network.callable, time_conditioned=time_conditioned, chosen_rows=chosen_rows)
+
+
+def _run(
+    state: Any,
+    score: Any,
+    sampler: Sampler,
+    draw: Draw,
+    vocabulary: Vocabulary | None,
+    watch: Callable[[Any], None] | None,
+    watch_interval: float,
+) -> Samples:
     C.set_num_threads(torch.get_num_threads())
     began = time.perf_counter()
     C.run(
         state,
-        native,
+        sampler.native(),
         score,
-        batch_size=batch_size or 0,
-        temperature=temperature,
-        banned=list(banned_tokens),
-        top_k=top_k,
-        top_p=top_p,
+        batch_size=draw.batch_size or 0,
+        max_calls=draw.max_calls or 0,
+        temperature=draw.temperature,
+        banned=list(draw.banned),
+        top_k=draw.top_k,
+        top_p=draw.top_p,
         watch=watch,
         watch_interval=watch_interval,
     )
-    seconds = time.perf_counter() - began
-    return _result(state, sampler, seed, vocabulary, seconds)
-
-
-def _result(state: Any, sampler: Sampler, seed: int, vocabulary: Vocabulary | None, seconds: float) -> Samples:
-    lengths = state.offsets.diff().tolist()
-    parts = [field.split(lengths) for field in (state.tokens, state.times, state.order)]
-    samples = [
-        Sample(
-            tokens=tokens,
-            text=vocabulary.decode(tokens.tolist()) if vocabulary is not None else None,
-            times=times,
-            order=order,
-            nfe=nfe,
-            sequence_id=sequence_id,
-        )
-        for tokens, times, order, nfe, sequence_id in zip(
-            *parts, state.nfe.tolist(), state.sequence.tolist(), strict=True
-        )
-    ]
-    return Samples(samples, sampler.law, sampler, seed, state.calls, state.draws, seconds, state)
+    return Samples(state, sampler, time.perf_counter() - began, vocabulary)

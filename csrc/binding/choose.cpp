@@ -4,6 +4,7 @@
 
 #include "binding/bind.h"
 #include "binding/tensor.h"
+#include "ops/choose_lazy.h"
 
 namespace py = pybind11;
 
@@ -12,7 +13,7 @@ namespace {
 
 constexpr const char* kOp = "choose";
 
-enum class Form { kLazy, kFull };
+enum class Form { kLazy, kFull, kTiles };
 
 template <Form kForm>
 at::Tensor choose(const at::Tensor& logits_in, uint64_t seed, const at::Tensor& sequence_in, const at::Tensor& event_in,
@@ -77,10 +78,10 @@ at::Tensor choose(const at::Tensor& logits_in, uint64_t seed, const at::Tensor& 
   args.token = token.data_ptr<int64_t>();
   if (device.is_cpu()) {
     py::gil_scoped_release release;
-    kForm == Form::kFull ? ops::choose_full(args) : ops::choose(args);
+    (kForm == Form::kFull ? ops::choose_full : kForm == Form::kTiles ? ops::choose_tiles : ops::choose)(args);
     return token;
   }
-  check(kForm == Form::kLazy, kOp, "the full evaluation is for cpu");
+  check(kForm == Form::kLazy, kOp, "this form is for cpu");
   check(top_k == 0 && top_p == 1, kOp, "top_k and top_p are not available on cuda");
   const at::Tensor scratch = at::empty({ops::choose_cuda_scratch(rows, vocab)}, at::dtype(at::kByte).device(device));
   void* stream = c10::impl::getDeviceGuardImpl(device.type())->getStream(device).native_handle();
@@ -91,6 +92,17 @@ at::Tensor choose(const at::Tensor& logits_in, uint64_t seed, const at::Tensor& 
     fail(kOp, "row ", row, " has NaN, +inf or no token above -inf that is not banned");
   }
   return token;
+}
+
+at::Tensor gumbel_bounds(const at::Tensor& words) {
+  const at::Tensor in = cpu_tensor("gumbel_bounds", "words", words, at::kLong, 1);
+  at::Tensor out = at::empty({in.numel(), 2}, at::kDouble);
+  for (int64_t i = 0; i < in.numel(); ++i) {
+    const uint32_t word = static_cast<uint32_t>(in.data_ptr<int64_t>()[i]);
+    out.data_ptr<double>()[2 * i] = ops::gumbel_lower(word);
+    out.data_ptr<double>()[2 * i + 1] = ops::gumbel_upper(word);
+  }
+  return out;
 }
 
 at::Tensor plain_max(const at::Tensor& logits) {
@@ -117,6 +129,10 @@ void bind_choose(py::module_& m) {
   bind_form<Form::kFull>(
       m, "choose_full",
       "choose with every element evaluated in float64, for tests: good rows only, no top_k or top_p.");
+  bind_form<Form::kTiles>(
+      m, "choose_tiles", "choose as the CUDA kernel walks it, on cpu, for tests: bad rows give -1, no top_k or top_p.");
+  m.def("gumbel_bounds", &gumbel_bounds, py::arg("words"),
+        "[n, 2] float64: bounds of the Gumbel noise of all draws whose high 32-bit words are [n] int64; for tests.");
   m.def("plain_max", &plain_max, py::arg("logits"),
         "[M] float32: the largest logit of each row of [M, V], read once with the widest vectors; for benchmarks.");
 }

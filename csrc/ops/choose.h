@@ -33,6 +33,10 @@ void choose(const ChooseArgs& args);
 // The same law with every element evaluated, for tests. Rows are taken to be good, top_k and top_p are not looked at.
 void choose_full(const ChooseArgs& args);
 
+// The same walked as the CUDA kernel walks it, with the functions it is made of, on a processor, for tests. Bad rows
+// get token -1, top_k and top_p are not looked at.
+void choose_tiles(const ChooseArgs& args);
+
 // Largest logit of each row as float32: the time of reading logits once, for bench/choose.py.
 void plain_max(const void* logits, DType dtype, int64_t rows, int64_t vocab, int64_t row_stride, float* most);
 

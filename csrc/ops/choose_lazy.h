@@ -30,6 +30,7 @@
 // overflow float32, nothing is filtered.
 #pragma once
 
+#include <cfloat>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -92,14 +93,15 @@ PYMDM_HD void raise(LazyBound& bound, double lower) {
   if (size * bound.inverse > 1e300)  // scores may be infinite, and equal
     bound.keep = lower < 0 ? -INFINITY : fmin(bound.keep, 0.5e300 * bound.temperature);
   const double cut = bound.keep - kLogScale * kLog2 * bound.temperature;
-  bound.cut = static_cast<float>(cut < 3.4e38 ? cut : 3.4e38);
+  bound.cut = cut < -3.4e38 ? -INFINITY : static_cast<float>(cut < 3.4e38 ? cut : 3.4e38);
 }
 
 // Elements of at most `most` whose word is above the limit have S < keep. `none` says that no word at all can reach it.
 // Law: most + T (32 - log2 w) log 2 >= keep needs w <= 2^z; 2^z <= 2^floor(z) (1 + frac(z)), the chord once more.
 PYMDM_HD uint32_t word_limit(const LazyBound& bound, float most, bool& none) {
   // The rounding of `most` (2^-24 of it) and of these few operations is inside the margin of keep, as above.
-  const double z = 32 - (bound.keep - most) * bound.inverse * (1 / kLog2);
+  const double top = most == -INFINITY ? -FLT_MAX : most;  // a float64 below float32's range looks like -inf
+  const double z = 32 - (bound.keep - top) * bound.inverse * (1 / kLog2);
   none = z < -33.1;  // below the bound of w = 0, 65 log 2
   if (!(z < 32)) return 0xFFFFFFFFu;
   if (z < 1) return 2;

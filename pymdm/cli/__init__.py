@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from pymdm.cli.audit import audit
 from pymdm.cli.errors import user_errors
 from pymdm.cli.info import info
 from pymdm.cli.sample import sample
@@ -17,7 +18,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (sample, info):
+for command in (sample, audit, info):
     app.command()(user_errors(command))
 
 

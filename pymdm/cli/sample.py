@@ -33,6 +33,22 @@ def _progress(total: int) -> tuple[Any, Callable[[Any], None]]:
     return bar, watch
 
 
+def _sampler(kind: str, nfe: int | None, masks: int, order: int, rule: str, block_length: int | None) -> Any:
+    """The sampler of the options; `masks` is the largest number of tokens to draw in a sequence."""
+    from pymdm.samplers import Ancestral, Confidence, FirstHitting
+
+    if nfe is not None and nfe < 1:
+        raise ValueError(f"sample: nfe must be at least 1, got {nfe}")
+    per_call = 1 if nfe is None else max(1, -(-masks // nfe))
+    if kind == "first-hitting":
+        return FirstHitting(tokens_per_call=per_call, order=order)
+    if kind == "ancestral":
+        return Ancestral(steps=nfe or max(masks, 1))
+    if kind == "confidence":
+        return Confidence(rule, tokens_per_call=per_call, block_length=block_length)
+    raise ValueError(f"sample: sampler must be first-hitting, ancestral or confidence, got {kind!r}")
+
+
 def sample(
     model: Annotated[Path | None, typer.Argument(help="Checkpoint folder; default: the model in the package.")] = None,
     num_samples: Annotated[int, typer.Option("--num-samples", "-n", help="Sequences to draw.")] = 1,
@@ -40,8 +56,16 @@ def sample(
     prompt: Annotated[str | None, typer.Option(help="Text to begin with.")] = None,
     infill: Annotated[str | None, typer.Option(help='Text with holes, e.g. "The [MASK:12] is".')] = None,
     seed: Annotated[int | None, typer.Option(help="In [0, 2^64); default: drawn from the system and printed.")] = None,
-    nfe: Annotated[int | None, typer.Option(help="Network calls to spend; fewer than tokens is approximate.")] = None,
+    sampler: Annotated[str, typer.Option(help="first-hitting, ancestral or confidence.")] = "first-hitting",
+    nfe: Annotated[int | None, typer.Option(help="Network calls (ancestral: steps); default: one a token.")] = None,
+    order: Annotated[int, typer.Option(help="First-hitting with several tokens a call: 1, or 2 to extrapolate.")] = 1,
+    rule: Annotated[str, typer.Option(help="Confidence: probability, margin, entropy or random.")] = "probability",
+    block_length: Annotated[int | None, typer.Option(help="Confidence: blocks from left to right.")] = None,
     temperature: Annotated[float, typer.Option(help="1 is the model's law; 0 takes the most likely token.")] = 1.0,
+    top_k: Annotated[int, typer.Option(help="Keep the k most likely tokens; 0: all. Changes the law.")] = 0,
+    top_p: Annotated[
+        float, typer.Option(help="Keep the likeliest tokens of this mass; 1: all. Changes the law.")
+    ] = 1.0,
     batch_size: Annotated[int | None, typer.Option(help="Sequences in one network call; changes no sample.")] = None,
     dtype: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "float32",
     json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
@@ -65,44 +89,33 @@ def sample(
         vocabulary=loaded.vocabulary,
     )
     masks = [start.count(config.mask_id) for start in starts]
-    if nfe is not None and nfe < 1:
-        raise ValueError(f"sample: nfe must be at least 1, got {nfe}")
-    per_call = 1 if nfe is None else max(1, -(-max(masks) // nfe))
     bar, watch = _progress(sum(masks))
     with bar:
         out = pymdm.sample(
             loaded,
             infill=starts,
             seed=seed,
-            sampler=pymdm.FirstHitting(tokens_per_call=per_call),
+            sampler=_sampler(sampler, nfe, max(masks), order, rule, block_length),
             temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
             batch_size=batch_size,
             watch=watch,
             watch_interval=0.1,
         )
-    drawn = sum(masks)
-    facts = {
-        "law": out.law,
-        "nfe": out.calls,
-        "seconds": round(out.seconds, 3),
-        "tokens_per_second": round(drawn / out.seconds, 1) if out.seconds else None,
-        "seed": out.seed,
-        "dtype": dtype,
-        "temperature": temperature,
-    }
+    speed = sum(masks) / max(out.seconds, 1e-9)
     if json_output:
         samples = [
             {"text": s.text, "tokens": s.tokens.tolist(), "nfe": s.nfe, "law": out.law, "sequence_id": s.sequence_id}
             for s in out
         ]
-        print(json.dumps({"samples": samples, **facts}))
+        facts = {"law": out.law, "sampler": sampler, "calls": out.calls, "seconds": out.seconds, "seed": out.seed}
+        options = {"dtype": dtype, "temperature": temperature, "top_k": top_k, "top_p": top_p}
+        print(json.dumps({"samples": samples, **facts, **options, "tokens_per_second": speed}))
         return
     for i, s in enumerate(out):
         if len(out) > 1:
             print(f"--- sample {i}")
         print(s.text)
-    print(
-        f"law {out.law}, {out.calls} network calls, {out.seconds:.2f} s, {drawn / max(out.seconds, 1e-9):.0f} tokens/s, "
-        f"seed {out.seed}",
-        file=sys.stderr,
-    )
+    line = f"law {out.law}, {out.calls} network calls, {out.seconds:.2f} s, {speed:.0f} tokens/s, seed {out.seed}"
+    print("\n".join((line, *out.warnings)), file=sys.stderr)

@@ -2,7 +2,8 @@
 caught.
 
 `tables` (random small models), `goodness` (tests of a law), `plan` (one error level for a whole run, power, seeds),
-`implementation` (what is put to the proof), `checks` (the list of checks), `batch_reference` (the float64 reference
-over many sequences at once), `faults` (deliberately broken samplers), `run` (the whole proof), `audit` (a user's own
-sampler function), `report` (Markdown and HTML).
+`implementation` (what is put to the proof), `tally` and `check_*` (its checks), `checks` (their list), `batch_stream`
+and `batch_reference` (the float64 reference over many sequences at once), `faults` and `faults_*` (deliberately broken
+samplers), `run` (the whole proof), `audit` (a user's own sampler function), `distance` (of approximate samplers),
+`report` (Markdown and HTML), `strategies` (Hypothesis), `pytest_plugin` (`--reseed`).
 """

@@ -11,7 +11,9 @@ from pymdm.prove.check_stream import exact
 from pymdm.prove.goodness import binomial, chi_square, combine
 from pymdm.prove.implementation import Implementation
 from pymdm.prove.plan import Verdict, binomial_power, chi_square_power
+from pymdm.reference import philox
 from pymdm.reference.choose import choose, filtered
+from pymdm.reference.gumbel import gumbel
 
 
 def random_logits(rng: np.random.Generator, rows: int, classes: int) -> NDArray[np.float64]:
@@ -28,8 +30,17 @@ def random_logits(rng: np.random.Generator, rows: int, classes: int) -> NDArray[
     return logits + np.where(far, rng.choice([-1.0, 1.0], (rows, 1)) * 10.0 ** rng.uniform(2, 6, size=(rows, 1)), 0.0)
 
 
+def near_ties(rng: np.random.Generator, noise: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:
+    """Logits that undo most of the noise they will meet, so that all scores are within 1e-9 to 1 of each other.
+
+    Rows that a sieve decides on bounds of the noise show their mistakes only when scores are this close.
+    """
+    jitter = rng.random(noise.shape) * 10.0 ** rng.uniform(-9, 0, size=(len(noise), 1))
+    return (jitter - noise) * temperature
+
+
 def choose_oracle(impl: Implementation, n: int, seed: int, level: float) -> list[Verdict]:
-    """n rows of random logits, temperatures and bases give the oracle's class: the arg-max over every float64 score."""
+    """n rows of logits, random or close to a tie, give the oracle's class: the arg-max over every float64 score."""
     rng = np.random.default_rng(seed)
     wrong = done = 0
     while done < n:
@@ -38,6 +49,9 @@ def choose_oracle(impl: Implementation, n: int, seed: int, level: float) -> list
         temperature = float(rng.choice([1.0, 1.0, 0.25, 0.7, 3.0]))
         sequence, event = rng.integers(0, 2**56, rows, np.uint64), int(rng.integers(0, 1000))
         base = int(rng.integers(0, 100)) * 4
+        if rng.random() < 0.5:
+            bits = philox.bits(seed, sequence[:, None], event, philox.TOKEN, base + np.arange(classes))
+            logits = near_ties(rng, gumbel(bits), temperature)
         mine = choose(logits, seed, sequence, event, base=base, temperature=temperature)
         theirs = impl.choose(logits, seed, sequence, event, base=base, temperature=temperature)
         wrong += int(np.sum(mine != np.asarray(theirs)))

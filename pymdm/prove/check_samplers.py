@@ -14,7 +14,7 @@ from pymdm.prove.goodness import chi_square, combine
 from pymdm.prove.implementation import Batch, Implementation
 from pymdm.prove.plan import Verdict, chi_square_power
 from pymdm.prove.tables import TableModel
-from pymdm.prove.tally import Tally
+from pymdm.prove.tally import Tally, states
 from pymdm.reference import laws
 from pymdm.reference.gumbel import CAP_FLOAT32
 from pymdm.reference.schedule import SCHEDULES, grid
@@ -119,24 +119,25 @@ def path_law(impl: Implementation, model: TableModel, n: int, seed: int, level: 
     length, v = model.length, model.vocab_size
     tally = Tally(model, laws.start_law(v, length))
     batch = impl.first_hitting(model, n, seed)
-    states = laws.all_states(v, length)
-    complete = np.flatnonzero(np.all(states < v, axis=1))
-    orders = np.flatnonzero(tally._rank < len(tally.orders) - 1)  # base-L codes of the L! orders
+    every = laws.all_states(v, length)
+    complete = np.flatnonzero(np.all(every < v, axis=1))
+    orders = np.flatnonzero(tally.rank < len(tally.orders) - 1)  # base-L codes of the L! orders
     codes = (orders[:, None] // length ** np.arange(length)) % length
-    law = np.zeros((len(orders), len(states)))
+    law = np.zeros((len(orders), len(every)))
     for i, order in enumerate(codes):
         x = np.full((len(complete), length), v)
         p = np.full(len(complete), 1 / len(orders))
         for l in order:
-            token = states[complete, l]
+            token = every[complete, l]
             p = p * model.mu[laws.state_index(x, v), l, token]
             x[:, l] = token
-        law[tally._rank[orders[i]], complete] = p
-    order, tokens = np.asarray(batch.order), np.asarray(batch.tokens)
-    proper = np.all((order >= 0) & (order < length), axis=1) & np.all((tokens >= 0) & (tokens <= v), axis=1)
-    rank = tally._rank[tally._digits(np.where(proper[:, None], order, 0))]
-    proper &= rank < len(orders)
-    cell = np.where(proper, rank * len(states) + np.where(proper[:, None], tokens, 0) @ model._powers, law.size)
+        law[tally.rank[orders[i]], complete] = p
+    order = np.asarray(batch.order)
+    proper = np.all((order >= 0) & (order < length), axis=1)
+    rank = tally.rank[tally.digits(np.where(proper[:, None], order, 0))]
+    state = states(batch.tokens, model)
+    proper &= (rank < len(orders)) & (state < len(every))
+    cell = np.where(proper, rank * len(every) + state, law.size)
     fit = chi_square(np.bincount(cell, minlength=law.size + 1), np.append(law.ravel(), 0.0))
     formula = "P(order, x) = (1/L!) prod_e mu(x before e)[l_e][x_{l_e}]"
     return [Verdict(f"first-hitting / {model.name} / path", formula, fit, chi_square_power(n, fit.cells, level))]
@@ -168,12 +169,8 @@ def independence(impl: Implementation, model: TableModel, n: int, seed: int, lev
     verdicts = []
     joint = np.append(law, 0.0)[:, None] * np.append(law, 0.0)[None, :]
     for name, (one, other) in pairs.items():
-        tallies = []
-        for batch in (one, other):
-            tokens = np.asarray(batch.tokens)
-            legal = np.all((tokens >= 0) & (tokens <= model.vocab_size), axis=1)
-            tallies.append(np.where(legal, np.where(legal[:, None], tokens, 0) @ model._powers, len(law)))
-        counts = np.bincount(tallies[0] * len(joint) + tallies[1], minlength=joint.size)
+        pair = [states(batch.tokens, model) for batch in (one, other)]
+        counts = np.bincount(pair[0] * len(joint) + pair[1], minlength=joint.size)
         token_fit = chi_square(counts, joint)
         bins = [np.minimum((np.asarray(b.times)[:, 0] ** model.length * 8).astype(np.int64), 7) for b in (one, other)]
         time_fit = chi_square(np.bincount(bins[0] * 8 + bins[1], minlength=64), np.full(64, 1 / 64))

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from pymdm.prove import check_choice, check_samplers, check_stream
+from pymdm.prove import check_choice, check_precision, check_samplers, check_stream
 from pymdm.prove.implementation import Implementation
 from pymdm.prove.plan import Verdict
 from pymdm.prove.tables import TableModel, random_model
@@ -27,7 +27,8 @@ class Check:
     Attributes:
         name: unique.
         run: (implementation, n, seed, level) -> verdicts.
-        fast: n for the fast subset; full: n for the whole proof.
+        fast: n for the fast subset, 0 to leave it out; full: n for the whole proof.
+        start: n that the search for a fault's sample count starts from.
         tests: upper bound of the verdicts it returns.
     """
 
@@ -36,6 +37,7 @@ class Check:
     fast: int
     full: int
     tests: int
+    start: int = 64
 
 
 @lru_cache(maxsize=1)
@@ -96,6 +98,8 @@ CHECKS: dict[str, Check] = {
         Check("choice ties", check_choice.choose_ties, 64, 2048, 1),
         Check("choice filters", check_choice.choose_filters, 768, 1 << 14, 3),
         Check("choice law", check_choice.choose_law, _FAST, _FULL, 3),
+        Check("noise kinds", check_precision.noise_kinds, 2048, 1 << 15, 4),
+        Check("literal precision", check_precision.literal_precision, 0, 1 << 16, 2, start=1 << 16),
         Check("agreement", _on(check_samplers.agreement, "consistent"), 256, 1 << 14, 3),
         Check("invariance", _on(check_samplers.invariance, "consistent"), 128, 1 << 12, 1),
         Check("rows independent", _on(check_samplers.independence, "pair"), _FAST, _FULL, 4),

@@ -33,9 +33,10 @@ class Caught:
     p_value: float
 
 
-def catch(fault: Fault, plan: Plan, start: int = 64, limit: int = 1 << 22) -> Caught:
+def catch(fault: Fault, plan: Plan, limit: int = 1 << 22) -> Caught:
     """Runs a fault through its check with n doubled until a p-value falls to the plan's level per test."""
-    check, n = CHECKS[fault.check], start
+    check = CHECKS[fault.check]
+    n = check.start
     while True:
         verdicts = check.run(fault.make(), n, plan.seed_for(f"{fault.name}/{n}"), plan.level)
         worst = min(verdicts, key=lambda v: v.p_value)
@@ -45,12 +46,12 @@ def catch(fault: Fault, plan: Plan, start: int = 64, limit: int = 1 << 22) -> Ca
 
 
 def catch_all(
-    plan: Plan, faults: Iterable[Fault] | None = None, progress: Callable[[Caught], None] | None = None, **search: int
+    plan: Plan, faults: Iterable[Fault] | None = None, progress: Callable[[Caught], None] | None = None
 ) -> list[Caught]:
     """`catch` for every fault of the registry (or those given), telling `progress` of each."""
     results = []
     for fault in FAULTS.values() if faults is None else faults:
-        results.append(catch(fault, plan, **search))
+        results.append(catch(fault, plan))
         if progress is not None:
             progress(results[-1])
     return results

@@ -9,6 +9,7 @@ from pymdm.prove.fault_registry import fault
 from pymdm.reference import philox
 from pymdm.reference.ancestral import literal_logits
 from pymdm.reference.choose import filtered
+from pymdm.reference.gumbel import gumbel
 from pymdm.reference.schedule import grid
 
 
@@ -99,6 +100,12 @@ class MaskWeight(BatchReference):
 class LiteralReused(BatchReference):
     def address(self, seed, sequence, event, purpose, index):
         return seed, sequence, 0 if purpose == philox.LITERAL else event, purpose, index
+
+
+@fault("float32 noise in the literal form", "noise capped at 16.6: rare classes start late", "literal precision")
+class LiteralFloat32(BatchReference):
+    def gumbel_of(self, bits):
+        return gumbel(bits, "float32")
 
 
 @fault(

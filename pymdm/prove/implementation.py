@@ -23,6 +23,21 @@ class Batch:
     times: NDArray[np.float64]
     order: NDArray[np.int64]
 
+    @classmethod
+    def by_position(cls, tokens: ArrayLike, times: ArrayLike, rank: ArrayLike) -> Batch:
+        """From times [B, L] (NaN where given) and ranks of unmasking [B, L] (-1 where given) kept per position.
+
+        Example:
+            >>> Batch.by_position([[4, 2, 5]], [[0.1, float("nan"), 0.7]], [[1, -1, 0]]).order.tolist()
+            [[2, 0]]
+        """
+        rank, when = np.asarray(rank, dtype=np.int64), np.asarray(times, dtype=np.float64)
+        n = int((rank >= 0).sum(axis=1).max(initial=0))
+        order = np.argsort(np.where(rank < 0, rank.shape[1], rank), axis=1, kind="stable")[:, :n]
+        live = np.take_along_axis(rank, order, axis=1) >= 0
+        times = np.where(live, np.take_along_axis(when, order, axis=1), np.nan)
+        return cls(np.asarray(tokens, dtype=np.int64), times, np.where(live, order, -1))
+
 
 class Implementation(Protocol):
     """Random stream, choice and samplers under one roof. Arrays of addresses broadcast; all results are numpy arrays.
@@ -30,6 +45,8 @@ class Implementation(Protocol):
     `model` is a `TableModel` (callable on numpy arrays and on torch tensors; it knows its `mask_id` and `length`), and
     `prompt` is [L] or [B, L] int64 with mask_id at the free positions, or None. `sequences` [B] are the sequence ids,
     default 0..B-1. `schedule` is "linear", "cosine" or "geometric".
+
+    `uniforms`, `exponential_of` and `choose_noise` may be absent: the tests that need them are then left out.
     """
 
     name: str
@@ -49,6 +66,11 @@ class Implementation(Protocol):
 
     def gumbel_of(self, bits: ArrayLike) -> NDArray[np.float64]:
         """The Gumbel noise that given bits turn into."""
+
+    def choose_noise(
+        self, logits: ArrayLike, seed: int, sequence: ArrayLike, event: ArrayLike, kind: str
+    ) -> NDArray[np.int64]:
+        """A literal draw (purpose 5, base 0) with a kind of noise, as `pymdm.reference.gumbel` names them."""
 
     def choose(
         self,

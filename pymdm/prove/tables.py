@@ -89,9 +89,13 @@ class TableModel:
             logits = np.concatenate([logits, np.full_like(logits[..., :1], 7.0)], axis=-1)
         return logits
 
+    def index(self, tokens: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Table index [...] of partial sequences [..., L], as `pymdm.reference.laws.state_index`."""
+        return tokens @ self._powers
+
     def __call__(self, tokens: Any, time: Any = None) -> Any:
         if isinstance(tokens, np.ndarray):
-            return self._lookup(tokens @ self._powers, time)
+            return self._lookup(self.index(tokens), time)
         import torch  # only callers that hold tensors need it
 
         found = self(tokens.cpu().numpy(), None if time is None else time.cpu().numpy())
@@ -99,7 +103,7 @@ class TableModel:
 
     def rows(self, tokens: NDArray[np.int64], positions: NDArray[np.int64], time: Any = None) -> NDArray[np.float64]:
         """Logits [M, V] of position positions[i] of sequence tokens[i]; the same numbers as the full call."""
-        return self._lookup((tokens @ self._powers, positions), time)
+        return self._lookup((self.index(tokens), positions), time)
 
     def conditionals(self, temperature: float = 1.0) -> NDArray[np.float64]:
         """[S, L, V] conditionals at a temperature."""

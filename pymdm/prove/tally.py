@@ -19,6 +19,13 @@ RARE = 2e-3  # tokens with a probability below this are also tested one by one
 KEEP = 1 << 20  # hitting times kept for the DKW tests
 
 
+def states(tokens: Any, model: TableModel) -> NDArray[np.int64]:
+    """[B] table index of each sequence [B, L]; one past the last where a token is neither a token nor the mask."""
+    tokens = np.asarray(tokens)
+    legal = np.all((tokens >= 0) & (tokens <= model.vocab_size), axis=1)
+    return np.where(legal, model.index(np.where(legal[:, None], tokens, 0)), (model.vocab_size + 1) ** model.length)
+
+
 class Tally:
     """Counts sequences, orders and hitting times of one model, and turns them into verdicts.
 
@@ -37,36 +44,37 @@ class Tally:
         self.schedule = SCHEDULES[schedule]()
         n = len(self.free)
         self.orders = np.zeros(factorial(n) + 1, dtype=np.int64) if n <= 6 else np.zeros(0, dtype=np.int64)
-        self.before = np.zeros((length, length), dtype=np.int64)  # [i, j]: i unmasked before j
-        self._rank = np.full(length**n, factorial(n)) if n <= 6 else np.zeros(0, dtype=np.int64)
+        self.before = np.zeros((n, n), dtype=np.int64)  # [i, j]: free position i unmasked before j, for n > 6
+        self.improper = 0  # orders that are not one of the free positions, for n > 6
+        # rank[digits(order)]: number of the order among all n!, or n! where it is none
+        self.rank = np.full(length**n, factorial(n)) if n <= 6 else np.zeros(0, dtype=np.int64)
         if n <= 6:
             for i, order in enumerate(permutations(self.free)):
-                self._rank[self._digits(np.array(order))] = i
+                self.rank[self.digits(np.array(order))] = i
         self.levels: list[NDArray[np.float64]] = []  # (m_e / m_{e-1})^{n_e}, [chunk, n]
         self.kept = 0
         self.n = 0
 
-    def _digits(self, order: NDArray[np.int64]) -> Any:
+    def digits(self, order: NDArray[np.int64]) -> Any:
         """Orders [..., n] as numbers in base L."""
         return order @ (self.model.length ** np.arange(order.shape[-1]))
 
     def add(self, batch: Batch) -> None:
         """Counts a batch."""
-        tokens, v = np.asarray(batch.tokens), self.model.vocab_size
-        self.n += len(tokens)
-        legal = np.all((tokens >= 0) & (tokens <= v), axis=1)
-        state = np.where(legal, np.where(legal[:, None], tokens, 0) @ self.model._powers, len(self.law))
-        self.counts += np.bincount(state, minlength=len(self.counts))
+        self.n += len(batch.tokens)
+        self.counts += np.bincount(states(batch.tokens, self.model), minlength=len(self.counts))
         if batch.order.shape[1] == 0:
             return
         n = len(self.free)
         order = np.asarray(batch.order)[:, :n]
         proper = np.all((order >= 0) & (order < self.model.length), axis=1)
         if n <= 6:
-            digits = self._digits(np.where(proper[:, None], order, 0))
-            self.orders += np.bincount(np.where(proper, self._rank[digits], factorial(n)), minlength=len(self.orders))
+            digits = self.digits(np.where(proper[:, None], order, 0))
+            self.orders += np.bincount(np.where(proper, self.rank[digits], factorial(n)), minlength=len(self.orders))
         else:
-            when = np.argsort(order, axis=1)
+            proper &= np.all(np.sort(order, axis=1) == self.free, axis=1)
+            self.improper += int(np.sum(~proper))
+            when = np.argsort(order[proper], axis=1)
             self.before += (when[:, :, None] < when[:, None, :]).sum(axis=0)
         if self.kept < KEEP and batch.times.shape[1]:
             m = np.asarray(self.schedule.masked(np.asarray(batch.times)[:, :n]))
@@ -108,6 +116,11 @@ class Tally:
             return Verdict(
                 f"{name} / order", f"each of {n}! orders equally", fit, chi_square_power(self.n, fit.cells, level)
             )
+        if self.improper:
+            fit = Fit(
+                float(self.improper), 0.0, self.n, detail=f"{self.improper} orders are not of the masked positions"
+            )
+            return Verdict(f"{name} / order", "an order of the masked positions", fit)
         pairs = [binomial(int(self.before[i, j]), self.n, 0.5) for i in range(n) for j in range(i)]
         return Verdict(f"{name} / order", "each pair either way round equally", combine(pairs))
 
@@ -118,7 +131,9 @@ class Tally:
             fit = Fit(float("nan"), 0.0, len(u), detail="a hitting time is missing")
             return [Verdict(f"{name} / hitting times", "finite", fit)]
         each = combine([dkw(u[:, e]) for e in range(u.shape[1])])
-        joint = independent_uniforms(u)
+        few = u.shape[1] <= 8
+        pairs = [u] if few else [u[:, i : i + 2] for i in range(u.shape[1] - 1)]  # neighbours where there are too many
+        joint = combine([independent_uniforms(columns) for columns in pairs])
         return [
             Verdict(
                 f"{name} / hitting times", "(m_e / m_{e-1})^n uniform", each, dkw_power(len(u), level / u.shape[1])

@@ -116,4 +116,4 @@ def bits_row(seed: int, sequence: ArrayLike, event: ArrayLike, purpose: int, bas
     high, low = (
         np.stack(block(seed, sequence[:, None], event[:, None], 2 * purpose + half, index4), axis=-1) for half in (0, 1)
     )
-    return ((high << _32) | low).reshape(len(base), -1)[:, :count]
+    return ((high << _32) | low).reshape(len(base), 4 * index4.shape[1])[:, :count]

@@ -29,51 +29,51 @@ class Linear:
 
 @dataclass(frozen=True)
 class Cosine:
-    """alpha(t) = 1 - cos(pi/2 (1 - t)) = 2 sin^2(pi/4 (1 - t)), m = sin(pi t / 2): alpha(0) = 1, alpha(1) = 0."""
+    """alpha(t) = cos(pi t / 2), m = 1 - cos(pi t / 2) = 2 sin^2(pi t / 4): alpha(0) = 1, alpha(1) = 0."""
 
     def alpha(self, t: Any) -> Any:
-        return 2.0 * np.sin(np.pi / 4 * (1.0 - np.asarray(t, dtype=np.float64))) ** 2
+        return np.sin(np.pi / 2 * (1.0 - np.asarray(t, dtype=np.float64)))
 
     def masked(self, t: Any) -> Any:
-        return np.sin(np.pi / 2 * np.asarray(t, dtype=np.float64))
+        return 2.0 * np.sin(np.pi / 4 * np.asarray(t, dtype=np.float64)) ** 2
 
     def time(self, m: Any) -> Any:
-        return 2.0 / np.pi * np.arcsin(np.asarray(m, dtype=np.float64))
+        return 4.0 / np.pi * np.arcsin(np.sqrt(np.asarray(m, dtype=np.float64) / 2))
 
 
 @dataclass(frozen=True)
 class Geometric:
-    """alpha(t) = exp(-s), s = low^(1-t) high^t: alpha(0) = exp(-low), alpha(1) = exp(-high), near but not equal to 1
-    and 0.
+    """exp(-s) with s = low^(1-t) high^t, shifted and scaled to alpha(0) = 1 and alpha(1) = 0.
 
-    The ends are part of the law: `time(m)` is 0 for m <= 1 - exp(-low) and 1 for m >= 1 - exp(-high).
+    m(t) = (exp(-low) - exp(-s)) / (exp(-low) - exp(-high)); the unscaled one would begin at exp(-low) and end at
+    exp(-high).
     """
 
     low: float = 1e-5
     high: float = 20.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.low < self.high:
+        if not 0 < self.low < self.high < np.inf:
             raise ValueError(f"Geometric: need 0 < low < high, got {self.low} and {self.high}")
 
-    def _rate(self, t: Any) -> Any:
-        t = np.asarray(t, dtype=np.float64)
-        return self.low ** (1.0 - t) * self.high**t
+    def _span(self) -> float:
+        """1 - exp(-(high - low)), the part of exp(-low) that is used."""
+        return float(-np.expm1(self.low - self.high))
 
     def alpha(self, t: Any) -> Any:
-        return np.exp(-self._rate(t))
+        above = self.low * np.expm1(np.log(self.high / self.low) * np.asarray(t, dtype=np.float64))  # s - low
+        return (np.exp(-above) - np.exp(self.low - self.high)) / self._span()
 
     def masked(self, t: Any) -> Any:
-        return -np.expm1(-self._rate(t))
+        above = self.low * np.expm1(np.log(self.high / self.low) * np.asarray(t, dtype=np.float64))
+        return -np.expm1(-above) / self._span()
 
     def time(self, m: Any) -> Any:
-        with np.errstate(divide="ignore"):
-            rate = -np.log1p(-np.asarray(m, dtype=np.float64))
-            t = np.log(rate / self.low) / np.log(self.high / self.low)
-        return np.clip(t, 0.0, 1.0)
+        above = -np.log1p(-np.asarray(m, dtype=np.float64) * self._span())
+        return np.clip(np.log1p(above / self.low) / np.log(self.high / self.low), 0.0, 1.0)
 
 
-SCHEDULES = {"linear": Linear, "cosine": Cosine, "geometric": Geometric}
+SCHEDULES: dict[str, Any] = {"linear": Linear, "cosine": Cosine, "geometric": Geometric}
 
 
 def grid(steps: int, start: float = 1.0, end: float = 0.0) -> Any:

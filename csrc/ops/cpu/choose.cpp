@@ -34,7 +34,8 @@ const Kernels& kernels() {
   for (int64_t v = 0; v < a.vocab; ++v) {
     const double x = load_element(logits, a.dtype, v);
     if ((a.banned && a.banned[v]) || x < std::numeric_limits<double>::infinity()) continue;
-    fail("choose", "row ", row, " has ", x, " at token ", v, "; expected finite logits or -inf");
+    fail("choose", "row ", row, " has ", std::isnan(x) ? "nan" : "inf", " at token ", v,
+         "; expected finite logits or -inf");
   }
   fail("choose", "row ", row, " has no token to choose: every logit is -inf or banned");
 }

@@ -69,7 +69,8 @@ Extent extent_of(const void* logits, const uint8_t* banned, int64_t begin, int64
 }
 
 // Words of columns of counters `blocks`, `blocks` + kBlocks, ... in kVectors vectors; before even() and odd().
-inline void philox_group(const PhiloxRow& p, U blocks, U (&ab)[kStreams], U (&cd)[kStreams]) {
+inline void philox_group(const RowSearch& search, U blocks, U (&ab)[kStreams], U (&cd)[kStreams]) {
+  const PhiloxRow& p = search.philox;
   U a[kStreams], b[kStreams], c[kStreams], d[kStreams];
 #pragma GCC unroll 4
   for (int s = 0; s < kStreams; ++s) {  // rounds 1 and 2
@@ -85,8 +86,8 @@ inline void philox_group(const PhiloxRow& p, U blocks, U (&ab)[kStreams], U (&cd
 #pragma GCC unroll 4
     for (int s = 0; s < kStreams; ++s) {
       const U p0 = Isa::mul0(a[s]), p1 = Isa::mul1(c[s]);
-      a[s] = Isa::flip(Isa::high(p1), b[s], p.k0[round]);
-      c[s] = Isa::flip(Isa::high(p0), d[s], p.k1[round]);
+      a[s] = Isa::flip(Isa::high(p1), b[s], search.k0[round]);
+      c[s] = Isa::flip(Isa::high(p0), d[s], search.k1[round]);
       b[s] = p1;
       d[s] = p0;
     }
@@ -94,8 +95,8 @@ inline void philox_group(const PhiloxRow& p, U blocks, U (&ab)[kStreams], U (&cd
 #pragma GCC unroll 4
   for (int s = 0; s < kStreams; ++s) {
     const U p0 = Isa::mul0(a[s]), p1 = Isa::mul1(c[s]);
-    ab[s] = Isa::pack(p1, b[s], p.k0[9]);
-    cd[s] = Isa::pack(p0, d[s], p.k1[9]);
+    ab[s] = Isa::pack(p1, b[s], search.k0[9]);
+    cd[s] = Isa::pack(p0, d[s], search.k1[9]);
   }
 }
 
@@ -147,7 +148,7 @@ void search_row(RowSearch& search) {
       Flag unordered = Isa::no_flag();
       for (int64_t i = chunk; i < chunk_end; i += kGroup) {
         U ab[kStreams], cd[kStreams];
-        const PhiloxRow* keys = &search.philox;
+        const RowSearch* keys = &search;
         asm("" : "+r"(keys));  // round keys are broadcast from memory each time: hoisted, they spill (measured)
         philox_group(*keys, blocks, ab, cd);
         blocks = Isa::add(blocks, kGroup / 4);

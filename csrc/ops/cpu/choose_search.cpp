@@ -1,6 +1,5 @@
 #include "ops/cpu/choose_search.h"
 
-#include <cfloat>
 #include <cmath>
 
 #include "ops/convert.h"
@@ -28,25 +27,6 @@ void settle(RowSearch& search) {
   search.count = 0;
 }
 
-PhiloxRow philox_row(Key2 key, Words4 counter) {
-  PhiloxRow p;
-  for (int round = 0; round < 10; ++round) {
-    p.k0[round] = key.k0 + static_cast<uint32_t>(round) * kPhiloxW0;
-    p.k1[round] = key.k1 + static_cast<uint32_t>(round) * kPhiloxW1;
-  }
-  // Round 1: a1 = hi(M1 c) ^ b ^ k0, b1 = lo(M1 c), c1 = hi(M0 a) ^ d ^ k1, d1 = lo(M0 a), where only a is the block.
-  const uint64_t m1 = uint64_t{kPhiloxM1} * counter.w[2];
-  const uint32_t a1 = static_cast<uint32_t>(m1 >> 32) ^ counter.w[1] ^ p.k0[0];
-  p.c1 = counter.w[3] ^ p.k1[0];
-  // Round 2: a2 = hi(M1 c1) ^ b1 ^ k0', c2 = hi(M0 a1) ^ d1 ^ k1', d2 = lo(M0 a1).
-  const uint64_t m0 = uint64_t{kPhiloxM0} * a1;
-  p.a2 = static_cast<uint32_t>(m1) ^ p.k0[1];
-  p.c2 = static_cast<uint32_t>(m0 >> 32) ^ p.k1[1];
-  p.d2 = static_cast<uint32_t>(m0);
-  p.first_block = counter.w[0];
-  return p;
-}
-
 // Is there a NaN or +inf among the columns that are not banned?
 bool any_bad(const RowSearch& search, int64_t begin, int64_t end) {
   for (int64_t v = begin; v < end; ++v) {
@@ -68,11 +48,8 @@ bool open_chunk(RowSearch& search, Extent extent, int64_t begin, int64_t end, ui
     search.bad = any_bad(search, begin, end);
     if (search.bad) return false;
   }
-  if (extent.most == -INFINITY) {
-    if (search.dtype != DType::kFloat64) return false;
-    extent.most = -FLT_MAX;  // float64 below float32's range looks like -inf
-  } else if (std::isfinite(
-                 extent.most))  // some element is at least this, less its rounding to float32, and has g > -3.82
+  if (extent.most == -INFINITY && search.dtype != DType::kFloat64) return false;
+  if (std::isfinite(extent.most))  // some element is at least this, less its rounding to float32, and has g > -3.82
     raise(search.bound, extent.most - 0x1p-23 * std::fabs(extent.most) - 1e-37 + kGumbelMin * search.bound.temperature);
   bool none;
   limit = word_limit(search.bound, extent.most, none);
@@ -116,6 +93,10 @@ Part choose_part(const Kernels& kernels, const ChooseArgs& args, int64_t row, co
   search.philox =
       philox_row(key_of(args.seed), counter_of(search.sequence, search.event, 2 * static_cast<uint32_t>(args.purpose),
                                                (base + static_cast<uint64_t>(begin)) >> 2));
+  for (uint32_t round = 0; round < 10; ++round) {
+    search.k0[round] = search.philox.key.k0 + round * kPhiloxW0;
+    search.k1[round] = search.philox.key.k1 + round * kPhiloxW1;
+  }
   kernels.search(search);
   settle(search);
   return Part{search.score, search.column, search.bad};

@@ -13,16 +13,9 @@
 
 #include "ops/choose.h"
 #include "ops/choose_lazy.h"
+#include "random/philox_row.h"
 
 namespace pymdm::ops {
-
-// Philox of counters (block, event, sequence, word purpose) with what does not depend on block worked out: after two
-// rounds only a and c vary.
-struct PhiloxRow {
-  uint32_t k0[10], k1[10];   // round keys
-  uint32_t c1, a2, c2, d2;   // c1: xor of round 1; a2, c2: xors of round 2; d2: word d after round 2
-  uint32_t first_block = 0;  // block of column `begin`
-};
 
 struct Candidate {
   int64_t column;
@@ -37,6 +30,7 @@ struct RowSearch {
   const uint8_t* banned;  // or null
   int64_t begin, end;     // begin is a multiple of 4
   PhiloxRow philox;
+  uint32_t k0[10], k1[10];  // round keys, for broadcasts
   LazyBound bound;
   bool bad;  // NaN or +inf seen
   // Kept here, decided at the end.

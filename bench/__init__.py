@@ -1,0 +1,1 @@
+"""Benchmarks and measurements; installed as `pymdm.bench`."""

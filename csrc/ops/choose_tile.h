@@ -1,0 +1,157 @@
+// The arithmetic of one thread of the CUDA kernel, four columns (one Philox block) at a time. Host and device, so that
+// ops/cpu/choose_tile.cpp can walk the same functions on a processor and the CPU tests cover them.
+#pragma once
+
+#include <cstdint>
+
+#include "ops/choose.h"
+#include "ops/choose_lazy.h"
+#include "ops/convert.h"
+#include "random/address.h"
+#include "random/philox_row.h"
+
+namespace pymdm::ops {
+
+constexpr int kTileThreads = 256;
+constexpr int kTileQuads = 4;                                    // quads a thread loads before it works on them
+constexpr int64_t kTileColumns = 4 * kTileThreads * kTileQuads;  // columns a block takes at a time
+constexpr int kTileCandidates = 512;                             // kept until the end of the part
+
+// Floats as unsigned integers of the same order, for atomicMax; no NaN comes here. Never 0, which stands for "none".
+PYMDM_HD uint32_t ordered(float x) {
+  uint32_t bits;
+  memcpy(&bits, &x, 4);
+  return bits & 0x80000000u ? ~bits : bits | 0x80000000u;
+}
+
+PYMDM_HD float from_ordered(uint32_t key) { return float_from_bits(key & 0x80000000u ? key & 0x7FFFFFFFu : ~key); }
+
+// The larger, NaN if either is one.
+PYMDM_HD float max_or_nan(float a, float b) {
+#if defined(__CUDA_ARCH__)
+  float out;
+  asm("max.NaN.f32 %0, %1, %2;" : "=f"(out) : "f"(a), "f"(b));
+  return out;
+#else
+  return a != a || a > b ? a : b;
+#endif
+}
+
+struct Quad {
+  float x[4];  // -inf beyond the row and where banned
+};
+
+PYMDM_HD int tile_element_size(DType dtype) { return dtype == DType::kFloat32 ? 4 : dtype == DType::kFloat64 ? 8 : 2; }
+
+PYMDM_HD const char* tile_row(const ChooseArgs& args, int64_t row) {
+  return static_cast<const char*>(args.logits) + row * args.row_stride * tile_element_size(args.dtype);
+}
+
+template <DType kType>
+struct alignas(kType == DType::kFloat64   ? 16
+               : kType == DType::kFloat32 ? 16
+                                          : 8) RawQuad {
+  unsigned char bytes[kType == DType::kFloat64 ? 32 : kType == DType::kFloat32 ? 16 : 8];
+};
+
+// Columns v .. v + 3 of a row. `vector`: the row starts on a boundary of RawQuad, so that one or two wide loads do.
+template <DType kType>
+PYMDM_HD Quad load_quad(const char* logits, const uint8_t* banned, int64_t vocab, int64_t v, bool vector) {
+  Quad out;
+  if (vector && v + 4 <= vocab) {
+    const RawQuad<kType> raw = reinterpret_cast<const RawQuad<kType>*>(logits)[v >> 2];
+    for (int i = 0; i < 4; ++i) out.x[i] = static_cast<float>(load_element(raw.bytes, kType, i));
+  } else {
+    for (int i = 0; i < 4; ++i)
+      out.x[i] = v + i < vocab ? static_cast<float>(load_element(logits, kType, v + i)) : -INFINITY;
+  }
+  if (banned)
+    for (int i = 0; i < 4; ++i)
+      if (v + i < vocab && banned[v + i]) out.x[i] = -INFINITY;
+  return out;
+}
+
+PYMDM_HD float quad_most(const Quad& q) { return max_or_nan(max_or_nan(q.x[0], q.x[1]), max_or_nan(q.x[2], q.x[3])); }
+
+// Whether quad's columns hold a NaN or +inf that is not banned; asked only where quad_most is not below +inf, because
+// a float64 beyond float32's range looks infinite.
+PYMDM_HD bool quad_bad(const char* logits, DType dtype, const uint8_t* banned, int64_t vocab, int64_t v) {
+  for (int64_t i = v; i < v + 4 && i < vocab; ++i) {
+    const double x = load_element(logits, dtype, i);
+    if (!(x < INFINITY) && !(banned && banned[i])) return true;
+  }
+  return false;
+}
+
+// The float32 sieve of choose_lazy.h. False: an element with logit x and high word w, or any smaller x and larger w,
+// cannot win.
+PYMDM_HD bool may_win(float x, uint32_t w, float slope, float cut) {
+  return !(x - static_cast<float>(chord_bits(w)) * slope < cut);
+}
+
+PYMDM_HD uint32_t least_word(const Words4& w) {
+  const uint32_t a = w.w[0] < w.w[1] ? w.w[0] : w.w[1], b = w.w[2] < w.w[3] ? w.w[2] : w.w[3];
+  return a < b ? a : b;
+}
+
+// The cut that an element known to exist, with logit x and high word w, sets for all others.
+PYMDM_HD float cut_from(double temperature, double x, uint32_t w) {
+  LazyBound bound = lazy_bound(temperature);
+  raise(bound, x + temperature * gumbel_lower(w));
+  return bound.cut;
+}
+
+// A good first cut: from that of the four whose float32 bound is highest. -inf where all are -inf.
+PYMDM_HD float first_cut(const Quad& q, const Words4& w, double temperature, float slope) {
+  float x = q.x[0], top = q.x[0] - static_cast<float>(chord_bits(w.w[0])) * slope;
+  uint32_t word = w.w[0];
+  for (int i = 1; i < 4; ++i) {
+    const float bound = q.x[i] - static_cast<float>(chord_bits(w.w[i])) * slope;
+    if (bound > top) top = bound, x = q.x[i], word = w.w[i];
+  }
+  if (!(x > -INFINITY) || x == INFINITY) return -INFINITY;
+  return cut_from(temperature, x - 0x1p-23 * fabs(static_cast<double>(x)) - 1e-37, word);  // x may be a rounded float64
+}
+
+struct TileBest {
+  double score;
+  int64_t column;  // -1 none, -2 bad row
+};
+
+// Ties go to the lower column, so the order of joining does not matter.
+PYMDM_HD TileBest better(TileBest a, TileBest b) {
+  if (a.column == -2 || b.column == -2) return TileBest{0, -2};
+  if (b.column < 0) return a;
+  return a.column < 0 || b.score > a.score || (b.score == a.score && b.column < a.column) ? b : a;
+}
+
+// The deciding score of column v, in float64 from all 64 bits; greedy at temperature 0.
+PYMDM_HD TileBest evaluate(const ChooseArgs& args, const char* logits, int64_t row, int64_t v) {
+  const double x = load_element(logits, args.dtype, v);
+  if (!(x > -INFINITY)) return TileBest{0, -1};
+  if (args.temperature == 0) return TileBest{x, v};
+  const uint64_t r = random_bits(args.seed, args.sequence[row], args.event[row], args.purpose,
+                                 (args.base ? args.base[row] : 0) + static_cast<uint64_t>(v));
+  return TileBest{full_score(x, 1.0 / args.temperature, r), v};
+}
+
+PYMDM_HD PhiloxRow tile_philox(const ChooseArgs& args, int64_t row) {
+  return philox_row(key_of(args.seed),
+                    counter_of(args.sequence[row], args.event[row], 2 * static_cast<uint32_t>(args.purpose),
+                               (args.base ? args.base[row] : 0) >> 2));
+}
+
+// How a row is cut over blocks: enough of them to fill a large device, none shorter than one pass of a block.
+struct TileGrid {
+  int64_t parts, length;  // length is a multiple of kTileColumns
+};
+
+PYMDM_HD TileGrid tile_grid(int64_t rows, int64_t vocab) {
+  const int64_t target = 2048, passes = (vocab + kTileColumns - 1) / kTileColumns;
+  int64_t parts = rows >= target ? 1 : (target + rows - 1) / rows;
+  if (parts > passes) parts = passes;
+  const int64_t length = (passes + parts - 1) / parts * kTileColumns;
+  return TileGrid{(vocab + length - 1) / length, length};
+}
+
+}  // namespace pymdm::ops

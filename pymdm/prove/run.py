@@ -1,0 +1,152 @@
+"""The whole proof of an implementation: every check, the laws of many random models, and the planted faults."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from math import factorial
+
+import numpy as np
+
+from pymdm.prove.check_samplers import ancestral, first_hitting
+from pymdm.prove.checks import CHECKS
+from pymdm.prove.faults import FAULTS, Caught, Fault, catch_all
+from pymdm.prove.implementation import Implementation
+from pymdm.prove.plan import ALPHA, Plan, Verdict, root_seed, sample_size
+from pymdm.prove.tables import TableModel, random_models, random_prompt
+from pymdm.reference import laws
+
+Progress = Callable[[str], None]
+PER_MODEL = 18  # verdicts of one model, at most
+
+
+@dataclass
+class Proof:
+    """Outcome of a run.
+
+    Attributes:
+        implementation: its name.
+        plan: the plan with all verdicts, judged.
+        caught: what became of every planted fault.
+        approximations: (model, tokens per call, total variation from the exact law), enumerated, no sampling.
+        seconds: wall time by part of the run.
+    """
+
+    implementation: str
+    plan: Plan
+    caught: list[Caught] = field(default_factory=list)
+    approximations: list[tuple[str, int, float]] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def passed(self) -> bool:
+        """Whether every law held and every fault was caught."""
+        return all(v.passed for v in self.plan.verdicts) and all(c.caught for c in self.caught)
+
+
+def model_verdicts(
+    impl: Implementation, model: TableModel, plan: Plan, samples: int | None = None, cap: int | None = None
+) -> list[Verdict]:
+    """Every exact sampler on one model: first-hitting free, with given tokens and at a temperature; ancestral, both
+    forms.
+
+    Args:
+        impl: the implementation.
+        model: a table model.
+        plan: gives level and seeds; which prompt, temperature and grid is drawn from them.
+        samples: per sampler; default: what power 1 - 1e-6 at total variation 1% takes for this model's number of cells.
+        cap: upper bound of that number.
+    """
+    rng = np.random.default_rng(plan.seed_for(f"options/{model.name}"))
+    prompt = random_prompt(model, rng)
+    temperature = float(rng.choice([0.5, 0.7, 0.9, 1.3]))
+    steps, schedule = int(rng.integers(2, 6)), str(rng.choice(["linear", "cosine"]))
+
+    def size(free: int, orders: bool) -> int:
+        cells = max(model.vocab_size**free, factorial(free) if orders else 2)
+        n = samples or sample_size(max(cells, 2), plan.level)
+        return n if cap is None else min(n, cap)
+
+    def seed(kind: str) -> int:
+        return plan.seed_for(f"{kind}/{model.name}")
+
+    length, free, level = model.length, int(np.sum(prompt == model.mask_id)), plan.level
+    given = seed("given")
+    verdicts = first_hitting(impl, model, size(length, True), seed("free"), level, schedule=schedule)
+    verdicts += first_hitting(impl, model, size(free, True), given, level, prompt=prompt)
+    warm = size(length, False)
+    verdicts += first_hitting(
+        impl, model, warm, seed("warm"), level, temperature=temperature, wanted=("tokens", "rare")
+    )  # fmt: skip
+    for form in ("choose-then-sample", "literal"):
+        n = size(length, False)
+        verdicts += ancestral(impl, model, n, seed(form), level, steps=steps, form=form, schedule=schedule)
+    n = size(free, False)
+    verdicts += ancestral(impl, model, n, seed("ancestral given"), level, steps=steps, prompt=prompt)
+    return verdicts
+
+
+def prove(
+    impl: Implementation,
+    *,
+    fast: bool = False,
+    models: Sequence[TableModel] | int = 50,
+    faults: Sequence[Fault] | None = None,
+    seed: int | None = None,
+    alpha: float = ALPHA,
+    progress: Progress | None = None,
+) -> Proof:
+    """Puts an implementation to the proof.
+
+    Args:
+        impl: the implementation.
+        fast: small sample sizes: the fast subset of the checks, 8,192 samples per model and sampler.
+        models: table models, or how many to draw.
+        faults: planted faults to look for; default all (none when fast). They are broken copies of the reference, so
+            they show what the checks can see, not anything about `impl`.
+        seed: root seed; default fixed, or new with PYMDM_RESEED.
+        alpha: chance that a correct implementation fails anywhere in the run.
+        progress: told one line per finished part.
+
+    Returns:
+        A `Proof`.
+    """
+    say = progress or (lambda line: None)
+    seed = root_seed() if seed is None else seed
+    table = random_models(models, seed) if isinstance(models, int) else list(models)
+    checks = [c for c in CHECKS.values() if not fast or c.fast]
+    plan = Plan(sum(c.tests for c in checks) + PER_MODEL * len(table), alpha, seed)
+    proof = Proof(impl.name, plan)
+    began = time.perf_counter()
+
+    def lap(part: str) -> None:
+        nonlocal began
+        now = time.perf_counter()
+        proof.seconds[part] = now - began
+        began = now
+
+    for check in checks:
+        verdicts = check.run(impl, check.fast if fast else check.full, plan.seed_for(check.name), plan.level)
+        plan.add(verdicts)
+        say(f"check {check.name}: smallest p-value {min((v.p_value for v in verdicts), default=1.0):.2g}")
+    lap("checks")
+    for i, model in enumerate(table):
+        verdicts = model_verdicts(impl, model, plan, 8192 if fast else None)
+        plan.add(verdicts)
+        say(f"model {i + 1}/{len(table)} {model.name}: smallest p-value {min(v.p_value for v in verdicts):.2g}")
+    lap("random models")
+    for model in table[:10]:
+        exact = laws.first_hitting_law(model.mu)
+        for k in (2, 3):
+            distance = 0.5 * float(np.abs(laws.first_hitting_law(model.mu, tokens_per_call=k) - exact).sum())
+            proof.approximations.append((model.name, k, distance))
+    chosen = ([] if fast else list(FAULTS.values())) if faults is None else list(faults)
+
+    def told(caught: Caught) -> None:
+        say(f"fault {caught.fault.name}: {'caught' if caught.caught else 'MISSED'} at n = {caught.n}")
+
+    proof.caught = catch_all(plan, chosen, told)
+    lap("faults")
+    plan.judge()
+    return proof

@@ -1,0 +1,311 @@
+"""Samplers on the compiled core: invariances, resumption, counts, and the laws of the approximate forms.
+
+Laws of the exact forms are in test_proof.py. Chi-square tests here use alpha 1e-7 each and fixed seeds (about 10 tests).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+import pymdm
+from pymdm.reference import laws
+
+V, L = 3, 4
+ALPHA = 1e-7
+POWERS = torch.tensor([(V + 1) ** (L - 1 - l) for l in range(L)])
+
+SAMPLERS = [
+    pymdm.FirstHitting(),
+    pymdm.FirstHitting(tokens_per_call=2),
+    pymdm.FirstHitting(tokens_per_call=(1, 2)),
+    pymdm.FirstHitting(tokens_per_call=2, order=2),
+    pymdm.FirstHitting(tokens_per_call=2, corrector=True),
+    pymdm.FirstHitting(schedule="cosine"),
+    pymdm.Ancestral(steps=3),
+    pymdm.Ancestral(steps=3, cache=False),
+    pymdm.Ancestral(steps=3, form="literal"),
+    pymdm.Ancestral(steps=3, form="literal", noise="float32"),
+    pymdm.Confidence("probability"),
+    pymdm.Confidence("margin", tokens_per_call=2),
+    pymdm.Confidence("entropy", block_length=2),
+    pymdm.Confidence("probability", threshold=0.5),
+    pymdm.Confidence("random"),
+]
+
+
+def table(seed: int = 0) -> np.ndarray:
+    """[S, L, V] random conditionals, inconsistent as a trained network's are."""
+    return np.random.default_rng(seed).dirichlet(np.ones(V), size=((V + 1) ** L, L))
+
+
+def network(mu: np.ndarray, calls: list[int] | None = None):
+    logits = torch.from_numpy(np.log(mu))
+
+    def score(tokens: torch.Tensor) -> torch.Tensor:
+        if calls is not None:
+            calls.append(len(tokens))
+        return logits[tokens @ POWERS]
+
+    return score
+
+
+def draw(sampler, n=64, mu=None, **options):
+    return pymdm.sample(
+        network(table() if mu is None else mu), mask_id=V, length=L, num_samples=n, seed=11, sampler=sampler, **options
+    )
+
+
+def histogram(out) -> np.ndarray:
+    assert int(out.tokens.max()) < V
+    return np.bincount((out.tokens @ POWERS).numpy(), minlength=(V + 1) ** L)
+
+
+def chi_square(out, law: np.ndarray) -> float:
+    """p-value of the samples under a law over partial sequences; cells below 5 expected are pooled."""
+    counts, expected = histogram(out), law * len(out)
+    small = expected < 5
+    observed = np.append(counts[~small], counts[small].sum())
+    wanted = np.append(expected[~small], expected[small].sum())
+    if wanted[-1] == 0:
+        observed, wanted = observed[:-1], wanted[:-1]
+    return float(stats.chisquare(observed, wanted * observed.sum() / wanted.sum()).pvalue)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS, ids=str)
+class TestEverySampler:
+    def test_is_the_same_for_any_packing(self, sampler):
+        whole = draw(sampler)
+        for batch_size in (1, 2, 3, 7, 16):
+            out = draw(sampler, batch_size=batch_size)
+            assert torch.equal(out.tokens, whole.tokens)
+            assert out.nfe == whole.nfe
+        ids = list(range(63, -1, -1))
+        assert torch.equal(draw(sampler, sequence_ids=ids).tokens.flip(0), whole.tokens)
+        part = draw(sampler, n=5, sequence_ids=[40, 41, 42, 43, 44])
+        assert torch.equal(part.tokens, whole.tokens[40:45])
+
+    def test_is_the_same_after_a_stop(self, sampler):
+        whole = draw(sampler)
+        out = draw(sampler, max_calls=1)
+        for _ in range(20):
+            if not int(out.state.remaining.sum()):
+                break
+            out = pymdm.resume(network(table()), out.state.to_dict(), sampler=sampler, max_calls=1)
+        assert torch.equal(out.tokens, whole.tokens)
+        assert torch.equal(out.order, whole.order)
+        assert torch.equal(out.times, whole.times)
+        assert (out.nfe, out.calls, out.draws) == (whole.nfe, whole.calls, whole.draws)
+
+    def test_keeps_what_is_given(self, sampler):
+        infill = torch.full((50, L), V)
+        infill[:, 1] = torch.arange(50) % V
+        out = pymdm.sample(network(table()), mask_id=V, infill=infill, seed=3, sampler=sampler)
+        assert torch.equal(out.tokens[:, 1], infill[:, 1])
+        assert bool((out.order[:, 1] == -1).all()) and bool(out.times[:, 1].isnan().all())
+        ranks = out.order[:, [0, 2, 3]].sort(1).values
+        assert torch.equal(ranks, torch.arange(3).expand(50, 3))
+
+    def test_sequences_of_several_lengths(self, sampler):
+        def score(tokens: torch.Tensor) -> torch.Tensor:  # depends on the whole sequence, of any length
+            mix = (tokens + 1).cumsum(1) * 7 + tokens.sum(1, keepdim=True)
+            return torch.stack([torch.sin(mix + v).double() for v in range(V)], -1)
+
+        lengths = [1, 5, 3, 5, 2]
+        options = dict(mask_id=V, seed=5, sampler=sampler)
+        out = pymdm.sample(score, infill=[[V] * n for n in lengths], **options)
+        for i, n in enumerate(lengths):
+            alone = pymdm.sample(score, infill=[[V] * n], sequence_ids=[i], **options)
+            assert torch.equal(out[i].tokens, alone[0].tokens)
+            assert out[i].nfe == alone[0].nfe
+
+
+def test_parallel_law_matches_enumeration():
+    mu = table(1)
+    for k in (1, 2, 4):
+        out = draw(pymdm.FirstHitting(tokens_per_call=k), n=60_000, mu=mu)
+        assert chi_square(out, laws.first_hitting_law(mu, None, k)) > ALPHA
+        assert out.nfe == [-(-L // k)] * 60_000
+    # The test has the power to tell two tokens a call from one.
+    assert chi_square(out, laws.first_hitting_law(mu, None, 1)) < ALPHA
+
+
+def test_ancestral_law_matches_enumeration():
+    mu = table(2)
+    for form in ("choose-then-sample", "literal"):
+        out = draw(pymdm.Ancestral(steps=3, form=form), n=60_000, mu=mu)
+        assert chi_square(out, laws.ancestral_law(mu, np.linspace(1, 0, 4))) > ALPHA
+    assert chi_square(out, laws.first_hitting_law(mu)) < ALPHA
+
+
+def test_ancestral_calls_match_the_closed_form():
+    steps, n = 5, 20_000
+    for form in ("choose-then-sample", "literal"):
+        nfe = np.array(draw(pymdm.Ancestral(steps=steps, form=form), n=n).nfe)
+        expected = steps * (1 - (1 - 1 / steps) ** L)
+        assert abs(nfe.mean() - expected) < 6 * nfe.std() / np.sqrt(n)
+    # Without a cache every step before the last mask is gone costs a call.
+    calls: list[int] = []
+    pymdm.sample(
+        network(table(), calls), mask_id=V, length=L, seed=1, sampler=pymdm.Ancestral(steps=steps, cache=False)
+    )
+    assert 1 <= len(calls) <= steps
+
+
+def test_second_order_forms_are_closer_than_the_first_order_one():
+    # `noise` is what sampling alone adds to a total variation at this size; its own spread is an eighth of that.
+    from pymdm.bench.second_order import LENGTH, VOCAB, ising
+    from pymdm.bench.second_order import network as leave_one_out
+
+    mu = laws.conditionals(ising(0.3, 0))
+    law = laws.complete(laws.first_hitting_law(mu), VOCAB, LENGTH).ravel()
+    weights = torch.from_numpy(VOCAB ** np.arange(LENGTH - 1, -1, -1))
+    variation = {}
+    for name, options in {"first": {}, "extrapolation": {"order": 2}, "corrector": {"corrector": True}}.items():
+        out = pymdm.sample(
+            leave_one_out(mu),
+            mask_id=VOCAB,
+            length=LENGTH,
+            num_samples=100_000,
+            seed=2,
+            sampler=pymdm.FirstHitting(tokens_per_call=3, **options),
+        )
+        found = np.bincount((out.tokens @ weights).numpy(), minlength=VOCAB**LENGTH) / 100_000
+        variation[name] = 0.5 * np.abs(found - law).sum()
+    noise = 0.5 * float(np.sqrt(2 * law * (1 - law) / (np.pi * 100_000)).sum())
+    assert variation["extrapolation"] < variation["first"] - noise
+    assert variation["corrector"] < variation["first"] - noise
+
+
+def test_time_conditioned_network_sees_the_hitting_time():
+    seen: list[torch.Tensor] = []
+
+    def score(tokens: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
+        seen.append(times.clone())
+        return torch.zeros(*tokens.shape, V)
+
+    out = pymdm.sample(score, mask_id=V, length=L, num_samples=3, seed=4, time_conditioned=True)
+    by_rank = out.times.gather(1, out.order.argsort(1))
+    assert torch.equal(torch.stack(seen, 1), by_rank)
+    assert bool((by_rank.diff(dim=1) < 0).all())
+
+
+def test_user_schedule_maps_the_same_events():
+    square = pymdm.Schedule("user", masked=lambda t: t * t, time_of_masked=lambda m: m**0.5)
+    linear, mine = draw(pymdm.FirstHitting()), draw(pymdm.FirstHitting(schedule=square))
+    assert torch.equal(linear.tokens, mine.tokens)
+    torch.testing.assert_close(mine.times**2, linear.times)
+
+
+def test_confidence_takes_the_surest_position_first():
+    logits = torch.zeros(L, V)
+    logits[:, 0] = torch.tensor([1.0, 9.0, 3.0, 5.0])
+    out = pymdm.sample(
+        lambda tokens: logits.expand(len(tokens), L, V),
+        mask_id=V,
+        length=L,
+        seed=1,
+        temperature=0,
+        sampler=pymdm.Confidence("probability"),
+    )
+    assert out[0].order.tolist() == [3, 0, 2, 1]
+    blocks = pymdm.sample(
+        lambda tokens: logits.expand(len(tokens), L, V),
+        mask_id=V,
+        length=L,
+        seed=1,
+        temperature=0,
+        sampler=pymdm.Confidence("margin", block_length=2),
+    )
+    assert blocks[0].order.tolist() == [1, 0, 3, 2]
+    threshold = pymdm.Confidence("probability", threshold=0.9)
+    many = pymdm.sample(
+        lambda tokens: logits.expand(len(tokens), L, V), mask_id=V, length=L, seed=1, temperature=0, sampler=threshold
+    )
+    assert many.calls == 2  # 9, 5 and 3 have probability above 0.9, 1 has not
+
+
+def test_random_rule_is_a_uniform_order():
+    out = draw(pymdm.Confidence("random"), n=24_000)
+    code = (out.order @ torch.tensor([64, 16, 4, 1])).numpy()
+    counts = np.unique(code, return_counts=True)[1]
+    assert len(counts) == 24
+    assert stats.chisquare(counts).pvalue > ALPHA
+
+
+def test_temperature_zero_is_the_arg_max():
+    mu = table(3)
+    out = draw(pymdm.FirstHitting(), mu=mu, temperature=0)
+    for tokens, order in zip(out.tokens, out.order, strict=True):
+        state = torch.full((L,), V)
+        for position in order.argsort().tolist():
+            assert int(tokens[position]) == int(mu[int(state @ POWERS), position].argmax())
+            state[position] = tokens[position]
+
+
+def test_banned_tokens_and_a_mask_column_are_never_drawn():
+    def score(tokens: torch.Tensor) -> torch.Tensor:
+        logits = torch.zeros(*tokens.shape, V + 1)
+        logits[..., V] = 50.0  # the mask's column
+        return logits
+
+    for sampler in (pymdm.FirstHitting(), pymdm.Ancestral(steps=3, form="literal"), pymdm.Confidence()):
+        out = pymdm.sample(score, mask_id=V, length=L, num_samples=200, seed=1, banned_tokens=[1], sampler=sampler)
+        assert set(out.tokens.unique().tolist()) == {0, 2}
+
+
+def test_warnings_name_the_distorting_noise():
+    assert draw(pymdm.Ancestral(steps=3)).warnings == ()
+    assert "float32" in draw(pymdm.Ancestral(steps=3, form="literal", noise="float32")).warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: pymdm.FirstHitting(tokens_per_call=0), "tokens_per_call must be at least 1, got 0"),
+        (lambda: pymdm.FirstHitting(order=3), "order must be 1 or 2, got 3"),
+        (lambda: pymdm.FirstHitting(order=2, corrector=True), "not both"),
+        (lambda: pymdm.Ancestral(), "needs steps or times"),
+        (lambda: pymdm.Ancestral(steps=-1), "steps must be at least 1"),
+        (lambda: pymdm.Ancestral(times=(1.0, 0.5, 0.6, 0.0)), "must decrease"),
+        (lambda: pymdm.Ancestral(times=(1.0, 0.5)), "must run from 1 to 0"),
+        (lambda: pymdm.Ancestral(steps=3, noise="float32"), 'for form="literal" only'),
+        (lambda: pymdm.Ancestral(steps=3, noise="double"), "noise must be one of"),
+        (lambda: pymdm.Confidence("best"), "rule must be one of"),
+        (lambda: pymdm.Confidence(block_length=0), "block_length must be at least 1"),
+        (lambda: pymdm.Schedule("quadratic"), "expected linear, cosine, geometric or user"),
+        (lambda: pymdm.Schedule("user", masked=lambda t: 1 - t, time_of_masked=lambda m: 1 - m), "must increase"),
+    ],
+)
+def test_bad_samplers_are_refused(make, words):
+    with pytest.raises(ValueError, match=words):
+        make()
+
+
+def test_bad_networks_are_refused():
+    with pytest.raises(ValueError, match=r"sample: the network must return logits \[1, 4, V\], got \(1, 3\)"):
+        pymdm.sample(lambda t: torch.zeros(1, 3), mask_id=V, length=L)
+    with pytest.raises(TypeError, match=r"sample: the network must return .* got list"):
+        pymdm.sample(lambda t: [0], mask_id=V, length=L)
+    with pytest.raises(ValueError, match="nan"):
+        pymdm.sample(lambda t: torch.full((1, L, V), float("nan")), mask_id=V, length=L)
+    with pytest.raises(ValueError, match="banned tokens must be in"):
+        draw(pymdm.FirstHitting(), banned_tokens=[9])
+    with pytest.raises(RuntimeError, match="mine"):
+
+        def broken(tokens: torch.Tensor) -> torch.Tensor:
+            raise RuntimeError("mine")
+
+        pymdm.sample(broken, mask_id=V, length=L)
+
+
+def test_a_damaged_state_is_refused():
+    saved = draw(pymdm.FirstHitting(), n=2, max_calls=2).state.to_dict()
+    with pytest.raises(ValueError, match="has no tokens"):
+        pymdm.resume(network(table()), {k: v for k, v in saved.items() if k != "tokens"})
+    with pytest.raises(ValueError, match="contradicts itself"):
+        pymdm.resume(network(table()), {**saved, "remaining": saved["remaining"] + 1})
+    with pytest.raises(ValueError, match="must have 8 entries"):
+        pymdm.resume(network(table()), {**saved, "order": saved["order"][:3]})
