@@ -52,7 +52,7 @@ void gelu_row(const float* c, const float* bias, int64_t n, T* out) {
   for_row(
       n, PYMDM_BODY(i, lanes) {
         const vf x = load(c + i, lanes) + load(bias + i, lanes);
-        store(out + i, times_sigmoid(x, 1.59576912f * (x + 0.044715f * x * x * x)), lanes);
+        store(out + i, times_sigmoid(x, 1.59576912f * (x + 0.044715f * x * x * x), grade(out)), lanes);
       });
 }
 
@@ -61,7 +61,7 @@ void swiglu_row(const float* g, const float* gb, const float* u, const float* ub
   for_row(
       n, PYMDM_BODY(i, lanes) {
         const vf gate = load(g + i, lanes) + load(gb + i, lanes);
-        store(out + i, times_sigmoid(gate, gate) * (load(u + i, lanes) + load(ub + i, lanes)), lanes);
+        store(out + i, times_sigmoid(gate, gate, grade(out)) * (load(u + i, lanes) + load(ub + i, lanes)), lanes);
       });
 }
 
@@ -81,7 +81,8 @@ void rotate_row(const float* c, const float* bias, const float* cos, const float
 float maximum_row(const float* s, int64_t n, float start) {
   vf top = splat(start);
   int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) top = max(top, load(s + i, Whole{}));
+  for (; i + kLanes <= n; i += kLanes)
+    top = max(load(s + i, Whole{}), top);  // passes NaN over: the exponentials keep it
   float best = start;
   for (int64_t j = 0; j < kLanes; ++j) best = best < top[j] ? top[j] : best;
   for (; i < n; ++i) best = best < s[i] ? s[i] : best;
@@ -93,7 +94,7 @@ float softmax_row(const float* s, int64_t n, int64_t padded, float top, T* p) {
   vf total{};
   for_row(
       n, PYMDM_BODY(i, lanes) {
-        const vf e = first(exp2_of(load(s + i, lanes) - top), lanes);
+        const vf e = first(exp2_of(load(s + i, lanes) - top, grade(p)), lanes);
         total += e;
         store(p + i, e, lanes);
       });
