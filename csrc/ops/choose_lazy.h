@@ -97,8 +97,9 @@ PYMDM_HD void raise(LazyBound& bound, double lower) {
 }
 
 // Elements of at most `most` whose word is above the limit have S < keep. `none` says that no word at all can reach it.
+// Static: each vector file has its own copy, see ops/cpu/choose_search.h.
 // Law: most + T (32 - log2 w) log 2 >= keep needs w <= 2^z; 2^z <= 2^floor(z) (1 + frac(z)), the chord once more.
-PYMDM_HD uint32_t word_limit(const LazyBound& bound, float most, bool& none) {
+static PYMDM_HD uint32_t word_limit(const LazyBound& bound, float most, bool& none) {
   // The rounding of `most` (2^-24 of it) and of these few operations is inside the margin of keep, as above.
   const double top = most == -INFINITY ? -FLT_MAX : most;  // a float64 below float32's range looks like -inf
   const double z = 32 - (bound.keep - top) * bound.inverse * (1 / kLog2);

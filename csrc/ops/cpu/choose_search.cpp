@@ -38,10 +38,15 @@ bool any_bad(const RowSearch& search, int64_t begin, int64_t end) {
 
 }  // namespace
 
-uint32_t word_limit_of(const RowSearch& search, float most) {
-  bool none;
-  return word_limit(search.bound, most, none);
+namespace {
+
+void raise_search(RowSearch& search, double lower) {
+  raise(search.bound, lower);
+  // Only saves calls of open_chunk: below this, most - 3.82 T is below best. Rounding does not matter.
+  search.ordinary = static_cast<float>(std::fmin(search.bound.best - kGumbelMin * search.bound.temperature, 3e38));
 }
+
+}  // namespace
 
 bool open_chunk(RowSearch& search, Extent extent, int64_t begin, int64_t end, uint32_t& limit) {
   if (extent.unordered || extent.most == INFINITY) {  // +inf may also be a float64 beyond float32
@@ -50,7 +55,8 @@ bool open_chunk(RowSearch& search, Extent extent, int64_t begin, int64_t end, ui
   }
   if (extent.most == -INFINITY && search.dtype != DType::kFloat64) return false;
   if (std::isfinite(extent.most))  // some element is at least this, less its rounding to float32, and has g > -3.82
-    raise(search.bound, extent.most - 0x1p-23 * std::fabs(extent.most) - 1e-37 + kGumbelMin * search.bound.temperature);
+    raise_search(search,
+                 extent.most - 0x1p-23 * std::fabs(extent.most) - 1e-37 + kGumbelMin * search.bound.temperature);
   bool none;
   limit = word_limit(search.bound, extent.most, none);
   return !none;
@@ -65,7 +71,7 @@ void offer(RowSearch& search, int64_t begin, uint32_t mask, const uint32_t* word
     if (column >= search.end || x == -INFINITY || (search.banned && search.banned[column])) continue;
     const double upper = x + bound.temperature * gumbel_upper(word[i]);
     if (upper < bound.keep) continue;
-    raise(bound, x + bound.temperature * gumbel_lower(word[i]));
+    raise_search(search, x + bound.temperature * gumbel_lower(word[i]));
     if (search.count == kCandidates) settle(search);
     search.candidates[search.count++] = Candidate{column, upper};
   }
@@ -81,6 +87,7 @@ Part choose_part(const Kernels& kernels, const ChooseArgs& args, int64_t row, co
   search.begin = begin;
   search.end = end;
   search.bound = lazy_bound(args.temperature);
+  search.ordinary = -INFINITY;
   search.bad = false;
   search.seed = args.seed;
   search.sequence = args.sequence[row];

@@ -6,7 +6,7 @@
 //   3. what passes becomes a candidate with an upper and a lower bound; the lower bound raises the bar at once, and
 //      only candidates whose upper bound still reaches it at the end, nearly always one, are evaluated in float64.
 // The vector files see plain data and call the functions below, which are compiled once for the base processor: an
-// inline function compiled with AVX-512 could be the copy the linker keeps for everybody.
+// inline function compiled with AVX-512 could be the copy the linker keeps for everybody. (word_limit is static.)
 #pragma once
 
 #include <cstdint>
@@ -32,7 +32,8 @@ struct RowSearch {
   PhiloxRow philox;
   uint32_t k0[10], k1[10];  // round keys, for broadcasts
   LazyBound bound;
-  bool bad;  // NaN or +inf seen
+  float ordinary;  // chunks whose largest logit is at most this do not raise the bar by themselves
+  bool bad;        // NaN or +inf seen
   // Kept here, decided at the end.
   uint64_t seed, sequence, base;
   uint32_t event;
@@ -52,9 +53,6 @@ struct Extent {
 // Opens a chunk: the word limit, after its largest logit has raised the bar. False: nothing in it can win. An extent
 // that is not finite is looked at element by element and sets bad.
 bool open_chunk(RowSearch& search, Extent extent, int64_t begin, int64_t end, uint32_t& limit);
-
-// The limit again, after offers have raised the bar.
-uint32_t word_limit_of(const RowSearch& search, float most);
 
 // Elements begin + i, for the bits i of mask, passed the second sieve; word[i] are their high words.
 void offer(RowSearch& search, int64_t begin, uint32_t mask, const uint32_t* word);
