@@ -69,13 +69,13 @@ def measure(strength: float, samples: int, models: int) -> list[dict[str, Any]]:
     return rows
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> int:
     """Measures, and writes second_order.{json,md,png}."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--samples", type=int, default=1 << 20)
     parser.add_argument("--models", type=int, default=4)
     parser.add_argument("--out", type=Path, default=Path("docs"))
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
     rows = [row for e in (0.05, 0.15, 0.4) for row in measure(e, options.samples, options.models)]
     # E |count / n - p| = sqrt(2 p (1 - p) / (pi n)): what equal frequencies would show.
     floor = 0.5 * VOCAB**LENGTH * float(np.sqrt(2 * 2.0**-LENGTH / (np.pi * options.samples)))
@@ -96,6 +96,7 @@ def main() -> None:
         lines.append(f"| {row['strength']} | {row['nfe']} | {cells} |")
     (options.out / "second_order.md").write_text("\n".join(lines) + "\n")
     _plot(rows, floor, options.out / "second_order.png")
+    return 0
 
 
 def _plot(rows: list[dict[str, Any]], floor: float, path: Path) -> None:
