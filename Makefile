@@ -27,8 +27,10 @@ demo: setup
 test: setup lint
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
+# AUDIT_ARGS=--reseed draws new seeds.
 prove: setup
-	$(BIN)/python -m pytest -m "slow or not slow" $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
+	$(BIN)/pymdm audit --full --report out/proof $(AUDIT_ARGS)
 
 lint: setup
 	$(BIN)/ruff check .
@@ -37,7 +39,8 @@ lint: setup
 	$(BIN)/mypy
 
 bench: setup
-	$(BIN)/pymdm bench
+	$(BIN)/pymdm bench choose --check
+	$(BIN)/pymdm bench speedup
 
 clean:
 	rm -rf build $(VENV) pymdm/_C*.so *.egg-info
