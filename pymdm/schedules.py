@@ -14,8 +14,9 @@ class Schedule:
     """A noise schedule given by m(t) = 1 - alpha(t), the probability that a token is masked at time t, and its inverse.
 
     Args:
-        name: "linear" (m = t), "cosine" (m = sin(pi t / 2)), "geometric" (alpha = exp(-sigma), sigma from `sigma_min` to
-            `sigma_max` along a geometric line; times are clipped to [0, 1]), or "user" with the two functions below.
+        name: "linear" (m = t), "cosine" (m = sin(pi t / 2)), "geometric" (exp(-sigma), sigma from `sigma_min` to
+            `sigma_max` along a geometric line, scaled to alpha(0) = 1 and alpha(1) = 0), or "user" with the two functions
+            below.
         masked: increasing function from [0, 1] onto [0, 1].
         time_of_masked: its inverse.
 

@@ -61,7 +61,7 @@ def test_schedules_invert_and_decrease(schedule):
 
 def test_schedules_are_the_stated_formulas():
     t = np.linspace(0.01, 0.99, 9)
-    assert np.allclose(Cosine().alpha(t), np.cos(np.pi * t / 2))
+    assert np.allclose(Cosine().alpha(t), 1 - np.cos(np.pi / 2 * (1 - t)))
     low, high = 1e-3, 8.0
     raw = np.exp(-(low ** (1 - t)) * high**t)
     scaled = (raw - np.exp(-high)) / (np.exp(-low) - np.exp(-high))

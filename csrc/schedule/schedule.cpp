@@ -24,21 +24,23 @@ class Cosine : public Schedule {
   double time_of_masked(double masked) const override { return std::asin(masked) / kHalfPi; }
 };
 
-// alpha = exp(-s), s = low^(1-t) high^t: alpha is near but not equal to 1 and 0 at the ends, where times are clipped.
+// exp(-s) with s = low^(1-t) high^t, shifted and scaled to alpha(0) = 1 and alpha(1) = 0.
 class Geometric : public Schedule {
  public:
-  Geometric(double low, double high) : low_(low), high_(high) {
+  Geometric(double low, double high) : low_(low), log_ratio_(std::log(high / low)), span_(-std::expm1(low - high)) {
     check(low > 0 && high > low && std::isfinite(high), "schedule", "geometric needs 0 < sigma_min < sigma_max, got ",
           low, " and ", high);
   }
-  double masked(double time) const override { return -std::expm1(-std::pow(low_, 1 - time) * std::pow(high_, time)); }
+  double masked(double time) const override {
+    return -std::expm1(-low_ * std::expm1(log_ratio_ * time)) / span_;  // low expm1(..) = s - low
+  }
   double time_of_masked(double masked) const override {
-    const double time = std::log(-std::log1p(-masked) / low_) / std::log(high_ / low_);
+    const double time = std::log1p(-std::log1p(-masked * span_) / low_) / log_ratio_;
     return std::min(1.0, std::max(0.0, time));
   }
 
  private:
-  double low_, high_;
+  double low_, log_ratio_, span_;
 };
 
 class User : public Schedule {

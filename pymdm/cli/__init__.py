@@ -24,7 +24,7 @@ app = typer.Typer(
 for command in (demo, sample, train, audit, info):
     app.command()(user_errors(command))
 # Options after the case belong to the case.
-passed_on = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": ["-h"]}
+passed_on = {"allow_extra_args": True, "ignore_unknown_options": True}
 app.command(context_settings=passed_on)(user_errors(bench))
 
 

@@ -19,7 +19,7 @@ def bench(
     context: typer.Context,
     case: Annotated[str, typer.Argument(help="; ".join(f"{k}: {v}" for k, v in CASES.items()))] = "choose",
 ) -> None:
-    """Measure on this machine; options after the case are its own (`pymdm bench choose --help`).
+    """Measure on this machine; options after the case are its own (`pymdm bench choose -- --help`).
 
     Exit code 1 with --check where a mark is missed.
 

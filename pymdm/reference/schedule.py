@@ -29,16 +29,16 @@ class Linear:
 
 @dataclass(frozen=True)
 class Cosine:
-    """alpha(t) = cos(pi t / 2), m = 1 - cos(pi t / 2) = 2 sin^2(pi t / 4): alpha(0) = 1, alpha(1) = 0."""
+    """alpha(t) = 1 - cos(pi/2 (1 - t)) = 2 sin^2(pi/4 (1 - t)), m = sin(pi t / 2): alpha(0) = 1, alpha(1) = 0."""
 
     def alpha(self, t: Any) -> Any:
-        return np.sin(np.pi / 2 * (1.0 - np.asarray(t, dtype=np.float64)))
+        return 2.0 * np.sin(np.pi / 4 * (1.0 - np.asarray(t, dtype=np.float64))) ** 2
 
     def masked(self, t: Any) -> Any:
-        return 2.0 * np.sin(np.pi / 4 * np.asarray(t, dtype=np.float64)) ** 2
+        return np.sin(np.pi / 2 * np.asarray(t, dtype=np.float64))
 
     def time(self, m: Any) -> Any:
-        return 4.0 / np.pi * np.arcsin(np.sqrt(np.asarray(m, dtype=np.float64) / 2))
+        return 2.0 / np.pi * np.arcsin(np.asarray(m, dtype=np.float64))
 
 
 @dataclass(frozen=True)
