@@ -34,6 +34,12 @@ def _one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
         raise ValueError(f"sample: {name} must be one of {', '.join(choices)}, got {value!r}")
 
 
+def _noise_warnings(noise: str) -> tuple[str, ...]:
+    if noise in ("exact", "float64"):
+        return ()
+    return (f"{noise} noise distorts the samples (truncated Gumbel, Proposition 5.2): for measurement only",)
+
+
 @dataclass(frozen=True)
 class FirstHitting:
     """First-hitting sampler: one network call per token of a sequence, whatever the batch.
@@ -51,9 +57,10 @@ class FirstHitting:
         corrector: correct the tokens of a call by the next call's output at their positions. Needs a network whose
             output at an unmasked position is its conditional given all others.
         schedule: noise schedule, a name or a `pymdm.Schedule`. It sets the times; a time-free network does not see it.
+        noise: "exact", or the coarse noise of published samplers, to measure what it does (see `Ancestral`).
 
     Raises:
-        ValueError: a value out of range, or order 2 together with the corrector.
+        ValueError: a value out of range, order 2 together with the corrector, or either of them with coarse noise.
 
     Source: Zheng et al., ICLR 2025, Proposition 4.1 and section 4; the corrector is ours.
 
@@ -65,6 +72,7 @@ class FirstHitting:
     order: int = 1
     corrector: bool = False
     schedule: Schedule | str = "linear"
+    noise: str = "exact"
 
     def __post_init__(self) -> None:
         counts = self._counts()
@@ -74,6 +82,9 @@ class FirstHitting:
             raise ValueError(f"sample: order must be 1 or 2, got {self.order}")
         if self.corrector and self.order == 2:
             raise ValueError("sample: give order=2 or corrector=True, not both")
+        _one_of("noise", self.noise, NOISES)
+        if self.noise != "exact" and (self.order == 2 or self.corrector):
+            raise ValueError("sample: coarse noise is for plain first-hitting sampling only")
         as_schedule(self.schedule)
 
     def _counts(self) -> list[int]:
@@ -81,17 +92,17 @@ class FirstHitting:
 
     @property
     def law(self) -> str:
-        return "exact" if set(self._counts()) == {1} else "approximate"
+        return "exact" if set(self._counts()) == {1} and self.noise == "exact" else "approximate"
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        return ()
+        return _noise_warnings(self.noise)
 
     def native(self) -> Any:
-        make = C.corrected if self.corrector else C.extrapolated if self.order == 2 else C.first_hitting
-        if self.law == "exact":
-            make = C.first_hitting  # with one token a call there is nothing to refine
-        return make(as_schedule(self.schedule).native(), self._counts())
+        schedule, counts = as_schedule(self.schedule).native(), self._counts()
+        if set(counts) == {1} or not (self.corrector or self.order == 2):  # one token a call leaves nothing to refine
+            return C.first_hitting(schedule, counts, NOISES.index(self.noise))
+        return (C.corrected if self.corrector else C.extrapolated)(schedule, counts)
 
 
 @dataclass(frozen=True)
@@ -146,9 +157,7 @@ class Ancestral:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        if self.noise in ("exact", "float64"):
-            return ()
-        return (f"{self.noise} noise distorts the samples (truncated Gumbel, Proposition 5.2): for measurement only",)
+        return _noise_warnings(self.noise)
 
     def native(self) -> Any:
         times = self.times or [1 - i / self.steps for i in range(self.steps)] + [0.0]

@@ -105,6 +105,11 @@ std::vector<int64_t> checked_counts(std::vector<int64_t> tokens_per_call) {
   return tokens_per_call;
 }
 
+ops::Noise checked_noise(int64_t noise) {
+  check(noise >= 0 && noise <= 3, kOp, "noise must be 0..3, got ", noise);
+  return static_cast<ops::Noise>(noise);
+}
+
 template <class Kind>
 void bind_first_hitting(py::module_& m, const char* name) {
   m.def(
@@ -116,7 +121,13 @@ void bind_first_hitting(py::module_& m, const char* name) {
 }
 
 void bind_samplers(py::module_& m) {
-  bind_first_hitting<sample::FirstHitting>(m, "first_hitting");
+  m.def(
+      "first_hitting",
+      [](ScheduleRef schedule, std::vector<int64_t> tokens_per_call, int64_t noise) {
+        return SamplerRef(std::make_shared<sample::FirstHitting>(
+            std::move(schedule), checked_counts(std::move(tokens_per_call)), checked_noise(noise)));
+      },
+      py::arg("schedule"), py::arg("tokens_per_call"), py::arg("noise") = 0);
   bind_first_hitting<sample::Extrapolated>(m, "extrapolated");
   bind_first_hitting<sample::Corrected>(m, "corrected");
   m.def(
@@ -130,11 +141,10 @@ void bind_samplers(py::module_& m) {
   m.def(
       "literal",
       [](std::vector<double> times, ScheduleRef schedule, bool cache, int64_t noise) {
-        check(noise >= 0 && noise <= 3, kOp, "noise must be 0..3, got ", noise);
         std::vector<double> masked;
         grid_of(times, *schedule, masked);
-        return SamplerRef(std::make_shared<sample::Literal>(std::move(times), std::move(masked), cache,
-                                                            static_cast<ops::Noise>(noise)));
+        return SamplerRef(
+            std::make_shared<sample::Literal>(std::move(times), std::move(masked), cache, checked_noise(noise)));
       },
       py::arg("times"), py::arg("schedule"), py::arg("cache"), py::arg("noise"));
   m.def(

@@ -13,7 +13,8 @@ enum class Noise : int32_t {
   kTruncated = 3,  // exact noise conditioned on being below the float32 cap
 };
 
-// As choose, with the noise of `kind` at every element; temperature above 0, no top-k, no top-p.
+// As choose, with the noise of `kind`: the arg-max over all elements, of which those whose high word already rules them
+// out are not evaluated; temperature above 0, no top-k, no top-p.
 void choose_emulated(const ChooseArgs& args, Noise kind);
 
 // The noise that a 64-bit draw stands for under `kind`; -inf where a coarse u is 0.

@@ -1,12 +1,11 @@
 #include "sample/draw.h"
 
-#include "ops/choose.h"
 #include "ops/log_softmax.h"
 
 namespace pymdm::sample {
 
 std::vector<int64_t> draw(State& state, const Addresses& at, const Logits& logits, const Options& options,
-                          Purpose purpose) {
+                          Purpose purpose, ops::Noise noise) {
   std::vector<int64_t> tokens(at.sequence.size());
   state.draws += static_cast<int64_t>(tokens.size());
   ops::ChooseArgs args;
@@ -25,7 +24,7 @@ std::vector<int64_t> draw(State& state, const Addresses& at, const Logits& logit
   args.top_k = options.top_k;
   args.top_p = options.top_p;
   args.token = tokens.data();
-  ops::choose(args);
+  ops::choose_emulated(args, noise);
   return tokens;
 }
 

@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "ops/choose_emulated.h"
 #include "random/address.h"
 #include "sample/sampler.h"
 
@@ -15,7 +16,7 @@ struct Addresses {
   std::vector<uint64_t> base;      // [M], or empty for 0
 };
 std::vector<int64_t> draw(State& state, const Addresses& at, const Logits& logits, const Options& options,
-                          Purpose purpose);
+                          Purpose purpose, ops::Noise noise = ops::Noise::kExact);
 
 // Addresses of all rows of a plan. An event that decides several positions gives each its own stretch of indices.
 Addresses addresses(const State& state, const Plan& plan, bool several_positions, int64_t classes);

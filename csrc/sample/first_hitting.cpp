@@ -13,7 +13,8 @@ void FirstHitting::plan(const State& state, int64_t b, Plan& plan) const {
 }
 
 void FirstHitting::write(State& state, const Plan& plan, const Logits& logits, const Options& options) const {
-  const std::vector<int64_t> tokens = draw(state, addresses(state, plan, false, 0), logits, options, Purpose::kToken);
+  const std::vector<int64_t> tokens =
+      draw(state, addresses(state, plan, false, 0), logits, options, Purpose::kToken, noise_);
   for (int64_t i = 0; i < plan.size(); ++i)
     for (int64_t r = plan.row_begin[i]; r < plan.row_begin[i + 1]; ++r)
       unmask(state, plan.sequences[i], plan.positions[r], tokens[r], plan.row_times[r]);

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "ops/choose_emulated.h"
 #include "sample/sampler.h"
 #include "schedule/schedule.h"
 
@@ -15,8 +16,10 @@ namespace pymdm::sample {
 
 class FirstHitting : public Sampler {
  public:
-  FirstHitting(std::shared_ptr<const Schedule> schedule, std::vector<int64_t> tokens_per_call)
-      : schedule_(std::move(schedule)), tokens_per_call_(std::move(tokens_per_call)) {}
+  // Noise other than exact is for measuring what it does.
+  FirstHitting(std::shared_ptr<const Schedule> schedule, std::vector<int64_t> tokens_per_call,
+               ops::Noise noise = ops::Noise::kExact)
+      : schedule_(std::move(schedule)), tokens_per_call_(std::move(tokens_per_call)), noise_(noise) {}
 
   void plan(const State& state, int64_t b, Plan& plan) const override;
   void write(State& state, const Plan& plan, const Logits& logits, const Options& options) const override;
@@ -24,6 +27,7 @@ class FirstHitting : public Sampler {
  private:
   std::shared_ptr<const Schedule> schedule_;
   std::vector<int64_t> tokens_per_call_;
+  ops::Noise noise_;
 };
 
 }  // namespace pymdm::sample
