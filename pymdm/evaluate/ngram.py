@@ -29,23 +29,40 @@ def ngram_bits(train: str, held_out: str, orders: tuple[int, ...] = (2, 3, 5)) -
         raise ValueError("ngram_bits: both texts must have at least one character")
     if min(orders) < 1:
         raise ValueError(f"ngram_bits: orders must be at least 1, got {min(orders)}")
+    return {k: float(bits.mean()) for k, bits in _character_bits(train, held_out, orders).items()}
+
+
+def ngram_character_bits(train: str, text: str, order: int = 5) -> NDArray[np.float64]:
+    """[characters] bits of each character of `text` under the n-gram of `ngram_bits`; their mean is its answer.
+
+    Example:
+        >>> ngram_character_bits("abababab", "abab", 2).shape
+        (4,)
+    """
+    if not train or not text or order < 1:
+        raise ValueError("ngram_character_bits: both texts must have a character and order must be at least 1")
+    return _character_bits(train, text, (order,))[order]
+
+
+def _character_bits(train: str, held_out: str, orders: tuple[int, ...]) -> dict[int, NDArray[np.float64]]:
+    """Bits of each held-out character for each order."""
     alphabet = {c: i for i, c in enumerate(sorted(set(train) | set(held_out)))}
     size = len(alphabet)
     a, b = (np.array([alphabet[c] for c in text], dtype=np.int64) for text in (train, held_out))
     p: NDArray[np.float64] = np.full(len(b), 1.0 / size)
     context_a, context_b = np.zeros_like(a), np.zeros_like(b)  # one number per different context of k - 1 characters
-    bits: dict[int, float] = {}
+    bits: dict[int, NDArray[np.float64]] = {}
     for k in range(1, min(max(orders), len(train)) + 1):
         grams_a = context_a * size + a[k - 1 :]
         grams_b = context_b * size + b[k - 1 :]
         p = _interpolate(p, grams_a, grams_b, size)
         if k in orders:
-            bits[k] = float(-np.log2(p).mean())
+            bits[k] = -np.log2(p)
         _, ids = np.unique(np.concatenate([grams_a, grams_b]), return_inverse=True)  # small numbers again: no overflow
         context_a, context_b = ids[: len(grams_a)][:-1], ids[len(grams_a) :][:-1]
         if not len(context_b) and k < max(orders):  # held_out is shorter than k: longer contexts never occur
-            return bits | {order: float(-np.log2(p).mean()) for order in orders if order > k}
-    return bits | {order: float(-np.log2(p).mean()) for order in orders if order not in bits}
+            return bits | {order: -np.log2(p) for order in orders if order > k}
+    return bits | {order: -np.log2(p) for order in orders if order not in bits}
 
 
 def _interpolate(
