@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from pymdm._native import C
 from pymdm.network import callable_network
 from pymdm.prove.implementation import Batch
-from pymdm.samplers import Ancestral, FirstHitting, Sampler
+from pymdm.samplers import NOISES, Ancestral, FirstHitting, Sampler
 
 
 def _int64(values: ArrayLike, shape: tuple[int, ...]) -> torch.Tensor:
@@ -78,6 +78,13 @@ class Compiled:
             top_k=top_k or 0,
             top_p=1.0 if top_p is None else top_p,
         ).numpy()
+
+    def choose_noise(
+        self, logits: ArrayLike, seed: int, sequence: ArrayLike, event: ArrayLike, kind: str
+    ) -> NDArray[np.int64]:
+        rows = torch.from_numpy(np.ascontiguousarray(logits, dtype=np.float64))
+        at = [_int64(part, (rows.shape[0],)) for part in (sequence, event)]
+        return C.choose_emulated(rows, int(seed), *at, NOISES.index(kind)).numpy()
 
     def first_hitting(
         self,

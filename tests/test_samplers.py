@@ -309,3 +309,64 @@ def test_a_damaged_state_is_refused():
         pymdm.resume(network(table()), {**saved, "remaining": saved["remaining"] + 1})
     with pytest.raises(ValueError, match="must have 8 entries"):
         pymdm.resume(network(table()), {**saved, "order": saved["order"][:3]})
+
+
+def tiny_engine() -> pymdm.Engine:
+    torch.manual_seed(0)
+    return pymdm.Engine(
+        pymdm.MaskedTransformer(pymdm.ModelConfig(vocab_size=11, length=32, width=32, layers=2, heads=2))
+    )
+
+
+def test_engine_and_callable_draw_the_same_tokens():
+    engine = tiny_engine()
+    native = pymdm.sample(engine, num_samples=5, length=12, seed=3)
+    wrapped = pymdm.sample(lambda tokens: engine(tokens), mask_id=11, num_samples=5, length=12, seed=3)
+    rows = pymdm.sample(
+        lambda tokens, rows: engine(tokens, rows=rows), mask_id=11, num_samples=5, length=12, seed=3, chosen_rows=True
+    )
+    assert torch.equal(native.tokens, wrapped.tokens) and torch.equal(native.tokens, rows.tokens)
+
+
+def test_samples_do_not_depend_on_threads_or_cpu_features(monkeypatch):
+    engine = tiny_engine()
+    threads = torch.get_num_threads()
+    found = []
+    try:
+        for count in (1, 2, 3):
+            torch.set_num_threads(count)
+            found.append(pymdm.sample(engine, num_samples=6, length=20, seed=8).tokens)
+    finally:
+        torch.set_num_threads(threads)
+    assert all(torch.equal(tokens, found[0]) for tokens in found)
+    mu = table(4)
+    whole = draw(pymdm.FirstHitting(), mu=mu).tokens  # the choice has one result on every processor
+    for disabled in ("avx512", "avx512,avx2"):
+        monkeypatch.setenv("PYMDM_CPU_DISABLE", disabled)
+        assert torch.equal(draw(pymdm.FirstHitting(), mu=mu).tokens, whole)
+
+
+def test_ctrl_c_is_honoured_between_steps():
+    import os
+    import signal
+    import threading
+
+    engine = tiny_engine()
+    timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        pymdm.sample(engine, num_samples=200_000, length=32, seed=1, batch_size=1)
+    timer.cancel()
+
+
+def test_a_watch_sees_every_step_and_may_stop_the_run():
+    left = []
+
+    def watch(state) -> None:
+        left.append(int(state.remaining.sum()))
+        if len(left) == 3:
+            raise InterruptedError("enough")
+
+    with pytest.raises(InterruptedError, match="enough"):
+        draw(pymdm.FirstHitting(), n=2, watch=watch)
+    assert left == [6, 4, 2]

@@ -4,6 +4,7 @@
 
 #include "binding/bind.h"
 #include "binding/tensor.h"
+#include "ops/choose_emulated.h"
 #include "ops/choose_lazy.h"
 
 namespace py = pybind11;
@@ -123,6 +124,37 @@ void bind_form(py::module_& m, const char* name, const char* doc) {
 }
 
 }  // namespace
+
+void bind_choose_emulated(py::module_& m) {
+  m.def(
+      "choose_emulated",
+      [](const at::Tensor& logits_in, uint64_t seed, const at::Tensor& sequence_in, const at::Tensor& event_in,
+         int64_t noise) {
+        const at::Tensor logits = cpu_tensor(kOp, "logits", logits_in, at::kDouble, 2);
+        const at::Tensor sequence = cpu_tensor(kOp, "sequence ids", sequence_in, at::kLong, 1);
+        const at::Tensor event = cpu_tensor(kOp, "events", event_in, at::kLong, 1).to(at::kInt);
+        const int64_t rows = logits.size(0), vocab = logits.size(1);
+        check(noise >= 0 && noise <= 3, kOp, "noise must be 0..3, got ", noise);
+        check(vocab > 0 && sequence.numel() == rows && event.numel() == rows, kOp, "expected ", rows,
+              " sequence ids and events, got ", sequence.numel(), " and ", event.numel());
+        at::Tensor token = at::empty({rows}, at::kLong);
+        ops::ChooseArgs args;
+        args.logits = logits.data_ptr();
+        args.dtype = DType::kFloat64;
+        args.rows = rows;
+        args.vocab = args.row_stride = vocab;
+        args.seed = seed;
+        args.purpose = Purpose::kLiteral;
+        args.sequence = reinterpret_cast<const uint64_t*>(sequence.data_ptr<int64_t>());
+        args.event = reinterpret_cast<const uint32_t*>(event.data_ptr<int32_t>());
+        args.token = token.data_ptr<int64_t>();
+        ops::choose_emulated(args, static_cast<ops::Noise>(noise));
+        return token;
+      },
+      py::arg("logits"), py::arg("seed"), py::arg("sequence"), py::arg("event"), py::arg("noise"),
+      "[M] int64 classes of the literal form for logits [M, V] float64, with a kind of noise: 0 exact, 1 float32, 2 "
+      "float64, 3 truncated.");
+}
 
 void bind_choose(py::module_& m) {
   bind_form<Form::kLazy>(m, "choose", "[M] int64 tokens for logits [M, V] by exact Gumbel-max.");

@@ -1,5 +1,8 @@
 #include "binding/engine.h"
 
+#include <chrono>
+#include <cmath>
+
 #include "binding/bind.h"
 
 namespace py = pybind11;
@@ -109,11 +112,22 @@ void Engine::check_batch(const model::Batch& batch) const {
   for (const int64_t row : batch.rows) check(row >= 0 && row < T, kOp, "rows must be in [0, ", T, "), got ", row);
 }
 
+void Engine::forward(const model::Batch& batch, float* logits, int64_t stride) {
+  const auto start = std::chrono::steady_clock::now();
+  network_->forward(batch, logits, stride);
+  seconds_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+double Engine::forward_seconds() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return seconds_;
+}
+
 at::Tensor Engine::score(const model::Batch& batch) {
   check_batch(batch);
   at::Tensor out = at::empty({batch.rows.size, network_->config().vocab_size}, at::kFloat);
   std::lock_guard<std::mutex> lock(mutex_);
-  network_->forward(batch, static_cast<float*>(out.data_ptr()), out.size(1));
+  forward(batch, static_cast<float*>(out.data_ptr()), out.size(1));
   return out;
 }
 
@@ -122,7 +136,7 @@ sample::Logits Engine::logits(const model::Batch& batch) {
   const int64_t vocab = network_->config().vocab_size, stride = (vocab + 15) / 16 * 16;
   std::lock_guard<std::mutex> lock(mutex_);
   auto* out = reinterpret_cast<float*>(outputs_[std::this_thread::get_id()].reserve(batch.rows.size * stride * 4));
-  network_->forward(batch, out, stride);
+  forward(batch, out, stride);
   return {out, DType::kFloat32, vocab, stride};
 }
 
@@ -146,6 +160,7 @@ void bind_engine(py::module_& m) {
           "Logits float32 [M, V] of rows [M] (indices into tokens [T]) of sequences tokens[offsets[b]:offsets[b + 1]].")
       .def_property_readonly("workspace_bytes", &Engine::workspace_bytes)
       .def_property_readonly("weight_bytes", [](Engine& e) { return e.network().weight_bytes(); })
+      .def_property_readonly("forward_seconds", &Engine::forward_seconds)
       .def("poison_workspace", &Engine::poison, "Fills the workspace with NaN; for tests.");
 }
 

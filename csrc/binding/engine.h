@@ -25,13 +25,16 @@ class Engine : public sample::Network {
 
   model::Transformer& network() { return *network_; }
   int64_t workspace_bytes();
+  double forward_seconds();  // spent in forwards since the engine was made
   void poison();
 
  private:
   void check_batch(const model::Batch& batch) const;
+  void forward(const model::Batch& batch, float* logits, int64_t stride);  // with the lock held
 
   at::Tensor embed_;
   std::unique_ptr<model::Transformer> network_;
+  double seconds_ = 0;
   std::mutex mutex_;  // one forward at a time: they share the workspace
   std::map<std::thread::id, ops::Buffer> outputs_;
 };

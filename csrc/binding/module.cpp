@@ -6,6 +6,7 @@ PYBIND11_MODULE(_C, m) {
   pymdm::binding::bind_info(m);
   pymdm::binding::bind_random(m);
   pymdm::binding::bind_choose(m);
+  pymdm::binding::bind_choose_emulated(m);
   pymdm::binding::bind_engine(m);
   pymdm::binding::bind_state(m);
   pymdm::binding::bind_sample(m);
