@@ -12,6 +12,8 @@ from torch import Tensor
 
 from pymdm._native import C
 
+_NUMPY = np.random.default_rng(0)
+
 
 def _log(p: Tensor) -> Tensor:
     return p.log()
@@ -45,7 +47,7 @@ SOURCES: dict[str, tuple[str, Callable[..., Any]]] = {
     "torch.rand float16": ("uniform", lambda n: torch.rand(n, dtype=torch.float16)),
     "torch.rand float32": ("uniform", torch.rand),
     "torch.rand float64": ("uniform", lambda n: torch.rand(n, dtype=torch.float64)),
-    "numpy random float32": ("uniform", lambda n, rng=np.random.default_rng(0): rng.random(n, dtype=np.float32)),
+    "numpy random float32": ("uniform", lambda n: _NUMPY.random(n, dtype=np.float32)),
     "torch exponential_ float32": ("exponential", lambda n: torch.empty(n).exponential_()),
     "torch.distributions.Gumbel float32": (
         "gumbel",
