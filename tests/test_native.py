@@ -9,7 +9,11 @@ import pymdm
 
 
 def import_from(folder: Path) -> str:
-    code = f"import sys; sys.path.insert(0, {str(folder)!r}); import pymdm"
+    # An editable install finds the real extension by a finder of its own: leave that out.
+    code = (
+        "import sys; sys.meta_path[:] = [f for f in sys.meta_path if 'Editable' not in getattr(f, '__name__', '')]; "
+        f"sys.path.insert(0, {str(folder)!r}); import pymdm"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 1
     return done.stderr.strip().splitlines()[-1]
