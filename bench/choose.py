@@ -54,13 +54,16 @@ def check_correct(logits: torch.Tensor, sequence: torch.Tensor, event: torch.Ten
 
 
 def medians(forms: dict[str, Callable[[], Any]], rounds: dict[str, int]) -> dict[str, float]:
-    """Median seconds of each form over interleaved rounds, after one warm-up; some run in the first rounds only."""
+    """Median seconds of each form over interleaved rounds; some run in the first rounds only.
+
+    Each timed call follows an untimed one of the same form: torch's threads spin for some milliseconds after its
+    operators, and would take the processors from whichever form comes next (4 ms of choose's 14 on 2 cores).
+    """
     times: dict[str, list[float]] = {name: [] for name in forms}
-    for form in forms.values():
-        form()
     for i in range(max(rounds.values())):
         for name, form in forms.items():
             if i < rounds[name]:
+                form()
                 start = time.perf_counter()
                 form()
                 times[name].append(time.perf_counter() - start)
