@@ -1,0 +1,184 @@
+// The engine's operators one by one, for tests: tensors in, the operator on buffers laid out as the engine's, a tensor
+// out. Every buffer is NaN before the operator runs, the rows behind the last included.
+#include <pybind11/stl.h>
+#include <torch/csrc/utils/pybind.h>
+
+#include <limits>
+#include <numeric>
+#include <optional>
+
+#include "binding/bind.h"
+#include "binding/tensor.h"
+#include "ops/attention.h"
+#include "ops/gather.h"
+#include "ops/mlp.h"
+#include "ops/norm.h"
+
+namespace py = pybind11;
+
+namespace pymdm::binding {
+namespace {
+
+using Maybe = std::optional<at::Tensor>;
+
+// Rows of `width` elements, 64 bytes further apart than that, with kRowPadding rows more than counted.
+struct Rows {
+  at::Tensor memory;
+  ops::Matrix matrix;
+  int64_t width;
+
+  Rows(int64_t count, int64_t width, at::ScalarType type) : width(width) {
+    const int64_t stride = (width + 31) / 32 * 32 + 32;
+    memory = at::full({count + ops::kRowPadding, stride}, std::numeric_limits<double>::quiet_NaN(), type);
+    matrix = {memory.data_ptr(), stride, type == at::kFloat ? DType::kFloat32 : DType::kBFloat16};
+  }
+  Rows(const at::Tensor& x, at::ScalarType type) : Rows(x.size(0), x.size(1), type) {
+    view(x.size(0)).copy_(x);
+    if (width % 2) memory.narrow(1, width, 1).zero_();  // what linear() asks of odd widths
+  }
+  at::Tensor view(int64_t count) const { return memory.narrow(0, 0, count).narrow(1, 0, width); }
+};
+
+ops::Parameter parameter(const at::Tensor& t) {
+  return {t.data_ptr(), logits_dtype("ops", t), t.size(0), t.dim() > 1 ? t.size(1) : 1};
+}
+
+at::ScalarType scalar_type(bool bfloat16) { return bfloat16 ? at::kBFloat16 : at::kFloat; }
+DType type_of(bool bfloat16) { return bfloat16 ? DType::kBFloat16 : DType::kFloat32; }
+
+std::vector<float> floats(const Maybe& t) { return t ? vector_of<float>(t->contiguous()) : std::vector<float>(); }
+std::vector<int32_t> ints(const Maybe& t) {
+  return t ? vector_of<int32_t>(t->to(at::kInt).contiguous()) : std::vector<int32_t>();
+}
+
+ops::Packed packed(const at::Tensor& weight, const Maybe& bias, bool bfloat16, ops::PackPlan plan = {}) {
+  if (plan.out == 0) plan.out = weight.size(0);
+  const ops::Parameter w = parameter(weight), b = bias ? parameter(*bias) : ops::Parameter{};
+  return ops::pack("ops", w, bias ? &b : nullptr, type_of(bfloat16), plan);
+}
+
+at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const Maybe& bias, bool bfloat16) {
+  const Rows in(x, scalar_type(bfloat16));
+  const Rows out(x.size(0), weight.size(0), at::kFloat);
+  ops::linear(packed(weight, bias, bfloat16), in.matrix, x.size(0), out.matrix);
+  return out.view(x.size(0)).clone();
+}
+
+at::Tensor linear_residual(const at::Tensor& x, const at::Tensor& weight, const Maybe& bias, const at::Tensor& residual,
+                           const Maybe& gate, const Maybe& sequence, bool bfloat16) {
+  const Rows in(x, scalar_type(bfloat16)), out(residual, at::kFloat);
+  const std::vector<float> gates = floats(gate);
+  const std::vector<int32_t> rows = ints(sequence);
+  const ops::Gates g = gate ? ops::Gates{gates.data(), gate->size(1), rows.data()} : ops::Gates{};
+  ops::linear_residual(packed(weight, bias, bfloat16), in.matrix, x.size(0), g, out.matrix);
+  return out.view(x.size(0)).clone();
+}
+
+at::Tensor norm(const at::Tensor& x, const at::Tensor& weight, const Maybe& bias, bool centred, double eps,
+                const Maybe& shift, const Maybe& scale, const Maybe& sequence, bool bfloat16) {
+  const Rows in(x, at::kFloat), out(x.size(0), x.size(1), scalar_type(bfloat16));
+  const std::vector<float> shifts = floats(shift), scales = floats(scale);
+  const std::vector<int32_t> rows = ints(sequence);
+  const ops::Norm n{centred, static_cast<float>(eps), floats(weight), floats(bias)};
+  const ops::Modulation m =
+      scale ? ops::Modulation{shifts.data(), scales.data(), scale->size(1), rows.data()} : ops::Modulation{};
+  ops::norm(n, m, in.matrix, x.size(0), out.matrix);
+  return out.view(x.size(0)).to(at::kFloat);
+}
+
+at::Tensor mlp(const at::Tensor& x, const at::Tensor& in_weight, const Maybe& in_bias, const at::Tensor& out_weight,
+               const Maybe& out_bias, const at::Tensor& residual, bool gated, bool bfloat16) {
+  const ops::Parameter w1 = parameter(in_weight), w2 = parameter(out_weight);
+  const ops::Parameter b1 = in_bias ? parameter(*in_bias) : ops::Parameter{};
+  const ops::Parameter b2 = out_bias ? parameter(*out_bias) : ops::Parameter{};
+  const ops::Mlp layer = ops::pack_mlp("ops", gated, w1, in_bias ? &b1 : nullptr, w2, out_bias ? &b2 : nullptr,
+                                       type_of(bfloat16), nullptr);
+  const int64_t m = x.size(0);
+  const Rows in(x, scalar_type(bfloat16)), out(residual, at::kFloat);
+  const Rows hidden(ops::mlp_chunk(m), layer.hidden(), scalar_type(bfloat16));
+  ops::mlp_residual(layer, in.matrix, m, {}, hidden.matrix, out.matrix);
+  return out.view(m).clone();
+}
+
+at::Tensor gather(const at::Tensor& x, const at::Tensor& ids) {
+  const Rows in(x, x.scalar_type()), out(ids.size(0), x.size(1), x.scalar_type());
+  ops::gather(in.matrix, {ids.data_ptr<int64_t>(), ids.size(0)}, x.size(1), out.matrix);
+  return out.view(ids.size(0)).clone();
+}
+
+at::Tensor embed(const at::Tensor& table, const at::Tensor& ids) {
+  const Rows out(ids.size(0), table.size(1), at::kFloat);
+  ops::embed(parameter(table), {ids.data_ptr<int64_t>(), ids.size(0)}, out.matrix);
+  return out.view(ids.size(0)).clone();
+}
+
+// q [T, H, hd], k and v [T, G, hd] before rotary; sequences of the given lengths. The projections are identities.
+at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const std::vector<int64_t>& lengths,
+                     bool causal, double base, bool bfloat16) {
+  const at::ScalarType type = scalar_type(bfloat16);
+  const int64_t T = q.size(0), H = q.size(1), G = k.size(1), hd = q.size(2);
+  std::vector<int32_t> position;
+  std::vector<int64_t> slot, slot_end;
+  std::vector<ops::QuerySpan> spans;
+  int64_t slots = 0, first = 0, longest = 0;
+  for (const int64_t length : lengths) {
+    for (int64_t l = 0; l < length; ++l) position.push_back(static_cast<int32_t>(l)), slot.push_back(slots + l);
+    spans.push_back({first, first + length, slots, length});
+    slot_end.push_back(slots + length);
+    first += length, longest = std::max(longest, length);
+    slots += (length + ops::kKeyPanel - 1) / ops::kKeyPanel * ops::kKeyPanel;
+  }
+  if (first != T) fail("ops_attention", "lengths must sum to ", T, ", got ", first);
+  ops::KeyValues kv;
+  kv.dtype = type_of(bfloat16);
+  kv.shape = {H, G, hd};
+  kv.slots = slots;
+  kv.value_width = ops::KeyValues::value_columns(hd);
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  const at::Tensor keys = at::full({G * slots * hd + 64}, nan, type),
+                   values = at::full({G * slots * kv.value_width + 64}, nan, type);
+  kv.keys = static_cast<char*>(keys.data_ptr());
+  kv.values = static_cast<char*>(values.data_ptr());
+
+  const auto identity = [&](int64_t heads) {  // panels hold whole heads
+    const int64_t per_panel = std::min(heads, std::max<int64_t>(1, ops::kPanel / hd));
+    ops::PackPlan plan;
+    plan.panel = (per_panel * hd + 15) / 16 * 16;
+    plan.out = (heads + per_panel - 1) / per_panel * plan.panel;
+    plan.source = [=](int64_t n) {
+      const int64_t head = n / plan.panel * per_panel + n % plan.panel / hd;
+      return n % plan.panel >= per_panel * hd || head >= heads ? -1 : head * hd + n % plan.panel % hd;
+    };
+    return packed(at::eye(heads * hd), {}, bfloat16, plan);
+  };
+  const ops::Rotary rotary = ops::rotary(longest, hd, base);
+  const ops::Places places{position.data(), slot.data()};
+  ops::clear_padding(kv, {slot_end.data(), static_cast<int64_t>(slot_end.size())});
+  const Rows x(at::cat({k, v}, 1).flatten(1), type), xq(q.flatten(1), type), rotated(T, H * hd, type);
+  ops::keys_values(identity(2 * G), x.matrix, T, rotary, places, kv);
+  ops::queries(identity(H), xq.matrix, T, kv.shape, rotary, places, rotated.matrix);
+  const Rows out(T, H * hd, type);
+  ops::attention(rotated.matrix, kv, {spans.data(), static_cast<int64_t>(spans.size())}, causal, position.data(),
+                 out.matrix);
+  return out.view(T).to(at::kFloat).view({T, H, hd});
+}
+
+}  // namespace
+
+void bind_ops(py::module_& m) {
+  const py::none none;
+  m.def("ops_linear", &linear, py::arg("x"), py::arg("weight"), py::arg("bias") = none, py::arg("bfloat16") = false);
+  m.def("ops_linear_residual", &linear_residual, py::arg("x"), py::arg("weight"), py::arg("bias"), py::arg("residual"),
+        py::arg("gate") = none, py::arg("sequence") = none, py::arg("bfloat16") = false);
+  m.def("ops_norm", &norm, py::arg("x"), py::arg("weight"), py::arg("bias") = none, py::arg("centred") = true,
+        py::arg("eps") = 1e-5, py::arg("shift") = none, py::arg("scale") = none, py::arg("sequence") = none,
+        py::arg("bfloat16") = false);
+  m.def("ops_mlp", &mlp, py::arg("x"), py::arg("in_weight"), py::arg("in_bias"), py::arg("out_weight"),
+        py::arg("out_bias"), py::arg("residual"), py::arg("gated"), py::arg("bfloat16") = false);
+  m.def("ops_gather", &gather, py::arg("x"), py::arg("ids"));
+  m.def("ops_embed", &embed, py::arg("table"), py::arg("ids"));
+  m.def("ops_attention", &attention, py::arg("q"), py::arg("k"), py::arg("v"), py::arg("lengths"),
+        py::arg("causal") = false, py::arg("base") = 1e4, py::arg("bfloat16") = false);
+}
+
+}  // namespace pymdm::binding
