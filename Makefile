@@ -39,8 +39,7 @@ lint: setup
 	$(BIN)/mypy
 
 bench: setup
-	$(BIN)/pymdm bench choose --check
-	$(BIN)/pymdm bench speedup
+	$(BIN)/pymdm bench
 
 clean:
 	rm -rf build $(VENV) pymdm/_C*.so *.egg-info

@@ -1,1 +1,1 @@
-"""Benchmarks and measurements; installed as `pymdm.bench`."""
+"""Benchmarks and measurements; installed as `pymdm.bench`. `common.py` is the frame, one file a case."""

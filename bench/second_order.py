@@ -1,21 +1,27 @@
 """Total variation of the parallel first-hitting variants from the exact law, on models that can be enumerated.
 
-Run: python -m pymdm.bench.second_order --out docs
+Binary sequences of length 6 with pairwise interactions J ~ N(0, strength^2); mean over random laws. What sampling noise
+alone would show is given beside.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-from pathlib import Path
+import sys
 from typing import Any
 
 import numpy as np
 import torch
 
 import pymdm
+from pymdm.bench import common
+from pymdm.bench.rows import Row, row
 from pymdm.reference import laws
 
+EXAMPLE = "pymdm bench second_order --samples 131072 --models 3"
+QUICK = {"samples": 1 << 14, "models": 1}
+FULL = {"samples": 1 << 20, "models": 4}
+STRENGTHS = (0.05, 0.15, 0.4)
 LENGTH, VOCAB = 6, 2
 VARIANTS = {"first order": {}, "extrapolation": {"order": 2}, "corrector": {"corrector": True}}
 
@@ -42,12 +48,11 @@ def network(mu: np.ndarray) -> Any:
     return lambda tokens: logits[tokens @ weights]
 
 
-def measure(strength: float, samples: int, models: int) -> list[dict[str, Any]]:
+def measure(strength: float, samples: int, models: int) -> list[Row]:
     """Mean total variation over `models` random laws for every variant and number of tokens a call."""
-    rows: list[dict[str, Any]] = []
+    rows: list[Row] = []
     weights = torch.from_numpy(VOCAB ** np.arange(LENGTH - 1, -1, -1))
     for per_call in (6, 3, 2, 1):
-        row: dict[str, Any] = {"strength": strength, "nfe": LENGTH // per_call}
         for name, options in VARIANTS.items():
             found = []
             for seed in range(models):
@@ -63,61 +68,44 @@ def measure(strength: float, samples: int, models: int) -> list[dict[str, Any]]:
                 )
                 counts = torch.bincount(out.tokens @ weights, minlength=VOCAB**LENGTH)
                 found.append(0.5 * float(np.abs(counts.numpy() / samples - law).sum()))
-            row[name] = float(np.mean(found))
-        rows.append(row)
-        print(row, flush=True)
+            rows.append(row(f"strength {strength}, NFE {LENGTH // per_call}", name, float(np.mean(found))))
     return rows
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Measures, and writes second_order.{json,md,png}."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--samples", type=int, default=1 << 20)
-    parser.add_argument("--models", type=int, default=4)
-    parser.add_argument("--out", type=Path, default=Path("docs"))
-    options = parser.parse_args(argv)
-    rows = [row for e in (0.05, 0.15, 0.4) for row in measure(e, options.samples, options.models)]
+def run(args: argparse.Namespace) -> common.Measured:
+    """One row a strength, number of calls and variant."""
+    rows = [r for strength in STRENGTHS for r in measure(strength, args.samples, args.models)]
     # E |count / n - p| = sqrt(2 p (1 - p) / (pi n)): what equal frequencies would show.
-    floor = 0.5 * VOCAB**LENGTH * float(np.sqrt(2 * 2.0**-LENGTH / (np.pi * options.samples)))
-    about = {"length": LENGTH, "vocab": VOCAB, "samples": options.samples, "models": options.models, "floor": floor}
-    (options.out / "second_order.json").write_text(json.dumps({**about, "rows": rows}, indent=1) + "\n")
-    lines = [
-        "# Parallel first-hitting: total variation from the exact law",
-        "",
-        f"Made by `python -m pymdm.bench.second_order --samples {options.samples} --models {options.models}`: binary",
-        f"sequences of length {LENGTH}, pairwise interactions J ~ N(0, strength^2), mean of {options.models} random laws,",
-        f"{options.samples:,} samples each. Sampling noise alone shows about {floor:.4f}. Shape: second_order.png.",
-        "",
-        "| strength | NFE | first order | extrapolation | corrector |",
-        "|---|---|---|---|---|",
-    ]
-    for row in rows:
-        cells = " | ".join(f"{row[name]:.4f}" for name in VARIANTS)
-        lines.append(f"| {row['strength']} | {row['nfe']} | {cells} |")
-    (options.out / "second_order.md").write_text("\n".join(lines) + "\n")
-    _plot(rows, floor, options.out / "second_order.png")
-    return 0
+    floor = 0.5 * VOCAB**LENGTH * float(np.sqrt(2 * 2.0**-LENGTH / (np.pi * args.samples)))
+    settings = {"length": LENGTH, "vocab": VOCAB, "samples": args.samples, "models": args.models}
+    return common.Measured(settings, rows, [f"Sampling noise alone shows about {floor:.4f}."])
 
 
-def _plot(rows: list[dict[str, Any]], floor: float, path: Path) -> None:
-    import matplotlib
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of this case."""
+    parser.add_argument("--samples", type=common.at_least(1), default=1 << 17, help="for each law (default 131072)")
+    parser.add_argument("--models", type=common.at_least(1), default=3, help="random laws averaged over (default 3)")
 
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
 
-    strengths = sorted({row["strength"] for row in rows})
-    figure, axes = plt.subplots(1, len(strengths), figsize=(4 * len(strengths), 3.2), sharey=True)
-    for axis, strength in zip(axes, strengths, strict=True):
-        mine = [row for row in rows if row["strength"] == strength]
+def plot(result: dict[str, Any], figure: Any) -> None:
+    """Total variation over the number of calls, one panel a strength."""
+    figure.set_size_inches(4 * len(STRENGTHS), 3.4)
+    panels = figure.subplots(1, len(STRENGTHS), sharey=True)
+    for axis, strength in zip(panels, STRENGTHS, strict=True):
         for name, marker in zip(VARIANTS, "o^s", strict=True):
-            axis.loglog([r["nfe"] for r in mine], [r[name] for r in mine], marker=marker, label=name)
-        axis.axhline(floor, color="grey", linestyle=":", label="sampling noise")
+            start = f"strength {strength}, NFE "
+            mine = [r for r in result["rows"] if r["subject"].startswith(start) and r["measure"] == name]
+            nfe = [int(r["subject"].removeprefix(start)) for r in mine]
+            axis.loglog(nfe, [r["value"] for r in mine], marker=marker, label=name)
         axis.set(title=f"interaction {strength}", xlabel="NFE")
-    axes[0].set_ylabel("total variation")
-    axes[0].legend()
-    figure.tight_layout()
-    figure.savefig(path, dpi=110)
+    panels[0].set_ylabel("total variation")
+    panels[0].legend()
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Command line of this case; see `common.main`."""
+    return common.main(sys.modules[__name__], argv)
 
 
 if __name__ == "__main__":
-    main()
+    common.run_as_script(main)

@@ -1,224 +1,193 @@
-"""First-hitting sampling in the compiled engine beside published ancestral sampling in plain PyTorch.
+"""First-hitting sampling in the compiled engine beside published ancestral sampling in plain PyTorch, one network.
 
-The network is a random 12 x 768 transformer (or what the options say), the same weights on both sides. Long runs are
-measured on a stated part of their steps and extrapolated by the speed model of the paper, time = calls t1 + steps t2
-(Zheng et al., ICLR 2025, section 4), with expected calls N (1 - (1 - 1/N)^(B L)) for the whole-batch cache.
+The published procedure computes logits at all positions, log-softmax and Gumbel noise over [B, L, V + 1], and calls the
+network again where anything in the batch changed (cached; uncached: in every step). Its time follows the speed model of
+the paper, calls t1 + steps t2 (Zheng et al., ICLR 2025, section 4), with N (1 - (1 - 1/N)^(B L)) expected calls if cached.
+t1, t2 and the time of a first-hitting call are measured, whole runs are computed from them and marked ~; the model is
+checked against measured steps of the procedure. Sampler, engine and bfloat16 are swapped one at a time. The wall is the
+ratio that would be reached if the network's operations ran at the rate of at::linear and nothing else took time.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import platform
-import statistics
-import subprocess
 import sys
-import time
-from collections.abc import Callable
 from typing import Any
 
 import torch
-from rich.console import Console
-from rich.table import Table
 
 import pymdm
-from pymdm.reference.published import categorical, sample_published
+from pymdm.bench import common
+from pymdm.bench.network import DTYPES, check_same_network, first_hitting_operations, linear_rate, random_model
+from pymdm.bench.rows import Row, row
+from pymdm.bench.sampling import DRAWS, Forms, check_model, expected_calls, whole_runs
+from pymdm.bench.timing import ratio, spread
+from pymdm.bundled import bundled_path
+from pymdm.checkpoint import load_checkpoint
 
+EXAMPLE = "pymdm bench speedup --preset paper --check"
+NETWORK = ("layers", "width", "heads", "vocab")
 PRESETS: dict[str, dict[str, int]] = {
-    "quick": {"layers": 4, "width": 256, "heads": 4, "length": 128, "vocab": 8192, "steps": 1024, "batch": 1},
-    "n1024": {"layers": 12, "width": 768, "heads": 12, "length": 1024, "vocab": 50_257, "steps": 1024, "batch": 1},
-    "paper": {"layers": 12, "width": 768, "heads": 12, "length": 1024, "vocab": 50_257, "steps": 10_000, "batch": 1},
-    "paper-b8": {"layers": 12, "width": 768, "heads": 12, "length": 1024, "vocab": 50_257, "steps": 10_000, "batch": 8},
+    "small": {"layers": 4, "width": 256, "heads": 4, "vocab": 8192, "length": 128, "steps": 1024, "batch": 1},
+    "n1024": {"layers": 12, "width": 768, "heads": 12, "vocab": 50_258, "length": 1024, "steps": 1024, "batch": 1},
+    "paper": {"layers": 12, "width": 768, "heads": 12, "vocab": 50_258, "length": 1024, "steps": 10_000, "batch": 1},
+    "paper-b8": {"layers": 12, "width": 768, "heads": 12, "vocab": 50_258, "length": 1024, "steps": 10_000, "batch": 8},
 }
-MARKS = {"n1024": 30.0, "paper": 150.0, "paper-b8": 200.0}  # against PyTorch, float32 network, float64 noise
+SIZES = tuple(PRESETS["small"])
+MARKS = {"n1024": 30.0, "paper": 150.0, "paper-b8": 200.0}  # against the cached procedure with float64 noise
+QUICK = {"part": 24, "rounds": 3}
+FULL = {"part": 32, "rounds": 9}
 
 
-def seconds_of(work: Callable[[], Any], repeats: int) -> float:
-    """Median seconds after one call that is not counted."""
-    work()
-    found = []
-    for _ in range(repeats):
-        began = time.perf_counter()
-        work()
-        found.append(time.perf_counter() - began)
-    return statistics.median(found)
+def setting(args: argparse.Namespace) -> tuple[dict[str, int], pymdm.MaskedTransformer]:
+    """Sizes and network: the preset's with what the options say instead, or those of a checkpoint.
 
-
-def expected_calls(steps: int, tokens: int) -> float:
-    """Network calls of ancestral sampling that reuses its output while none of `tokens` masked tokens moved."""
-    return steps * (1 - (1 - 1 / steps) ** tokens)
-
-
-def check_same_law(model: Any, config: Any) -> None:
-    """Both sides must draw from the same network: the engine's logits are the module's."""
-    tokens = torch.full((1, min(64, config.length)), config.mask_id)
-    with torch.no_grad():
-        ours, theirs = pymdm.Engine(model)(tokens), model(tokens)
-    if not torch.allclose(ours, theirs, rtol=1e-3, atol=1e-4 * float(theirs.abs().max())):
-        raise RuntimeError("bench: the engine and the PyTorch module disagree; nothing was timed")
-
-
-def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Measures t1 and t2 of the published procedure and the time of a first-hitting call, and sets them beside each other."""
+    Raises:
+        ValueError: options that contradict the checkpoint, or a network that published samplers cannot reuse.
+    """
     size = dict(PRESETS[args.preset])
-    for name in size:
-        size[name] = getattr(args, name) or size[name]
-    length, batch, steps = size["length"], size["batch"], size["steps"]
-    config = pymdm.ModelConfig(
-        vocab_size=size["vocab"], length=length, width=size["width"], layers=size["layers"], heads=size["heads"]
+    given = {name: getattr(args, name) for name in SIZES if getattr(args, name) is not None}
+    if args.model is None:
+        size |= given
+        return size, random_model(size)
+    if fixed := [name for name in NETWORK if name in given]:
+        raise ValueError(f"bench speedup: --{fixed[0]} is the checkpoint's; leave it out with --model")
+    checkpoint = load_checkpoint(bundled_path() if args.model == "bundled" else args.model)
+    c = checkpoint.config
+    if c.conditioning == "time":
+        raise ValueError("bench speedup: expected a network without time, whose output can be reused")
+    size |= {"layers": c.layers, "width": c.width, "heads": c.heads, "vocab": c.vocab_size, "length": c.length} | given
+    if size["length"] > c.length:
+        raise ValueError(f"bench speedup: --length must be at most the checkpoint's {c.length}, got {size['length']}")
+    return size, pymdm.MaskedTransformer.from_state(c, checkpoint.state_dict)
+
+
+def ratio_rows(runs: dict[str, list[float]], walls: dict[str, float], mark: float | None) -> list[Row]:
+    """Baselines over first-hitting sampling: the ratio with the mark first, then what it is made of."""
+
+    def line(
+        subject: str, words: str, over: list[float], under: list[float], note: str = "", bound: float | None = None
+    ) -> Row:
+        main = subject == "speedup"
+        value = ratio(over, under)
+        return row(subject, words, value, "x", mark=bound, note=note, extrapolated=True, headline=main)
+
+    cached, torch_run = runs["cached float64"], runs["PyTorch"]
+    best = "engine bfloat16" if "engine bfloat16" in runs else "PyTorch"
+    rows = []
+    for ours in ("engine bfloat16", "engine float32"):
+        if ours in runs:
+            dtype = ours.split()[1]
+            bound = mark if ours == best else None
+            rows.append(line("speedup", f"cached ancestral / first-hitting {dtype}", cached, runs[ours], bound=bound))
+            uncached = runs["uncached float64"]
+            rows.append(line("speedup", f"uncached ancestral / first-hitting {dtype}", uncached, runs[ours]))
+    rows.append(line("speedup, other noise", "cached, float32 noise", runs["cached float32"], runs[best]))
+    race = "cached float64, one logarithm"
+    rows.append(line("speedup, other noise", "cached, float64 noise, one logarithm", runs[race], runs[best]))
+    rows.append(line("from the sampler", "cached ancestral / first-hitting", cached, torch_run, "both PyTorch float32"))
+    if best == "PyTorch":
+        return rows
+    both = "both first-hitting"
+    rows.append(line("from the engine", "PyTorch / engine", torch_run, runs["engine float32"], f"{both}, float32"))
+    note = f"{both}, engine"
+    rows.append(line("from bfloat16", "float32 / bfloat16", runs["engine float32"], runs["engine bfloat16"], note))
+    note = "the same law as the baseline's in exact arithmetic"
+    for dtype in reversed(DTYPES):
+        words = f"cached ancestral / ancestral in the engine, {dtype}"
+        rows.append(line("same sampler in the engine", words, cached, runs[f"ancestral engine {dtype}"], note))
+    for dtype, wall in reversed(walls.items()):
+        words = f"cached ancestral / {dtype} operations at at::linear's rate"
+        rows.append(row("largest possible here", words, spread(cached).value / wall, "x", extrapolated=True))
+    return rows
+
+
+def time_rows(seconds: dict[str, list[float]], runs: dict[str, list[float]], size: dict[str, int]) -> list[Row]:
+    """Whole runs with their network calls and categorical steps, then what was measured."""
+    L, N, B = size["length"], size["steps"], size["batch"]
+    calls, alone = expected_calls(N, B * L), expected_calls(N, L)
+    rows = []
+    for name, times in runs.items():
+        if name.startswith("uncached") and name != "uncached float64":
+            continue
+        if name.startswith("cached"):
+            subject, note = f"ancestral, PyTorch, {name}", f"{calls:,.0f} calls, {N:,} categorical steps"
+        elif name.startswith("uncached"):
+            subject, note = f"ancestral, PyTorch, {name}", f"{N:,} calls, {N:,} categorical steps"
+        elif name.startswith("ancestral"):
+            subject, note = f"ancestral, {name.removeprefix('ancestral ')}", f"{alone:,.0f} calls a sequence"
+        else:
+            subject, note = f"first-hitting, {name}", f"{L:,} calls a sequence, as many categorical steps"
+        subject += " noise" if "cached" in name else ""
+        rows.append(row(subject, "whole run", spread(times), "s", note=note, extrapolated=True))
+    for name, times in seconds.items():
+        if name == "t1":
+            rows.append(row("PyTorch", "t1: network call and log-softmax, all positions", spread(times), "s"))
+        elif name.startswith("t2"):
+            note = "" if B == 1 else f"{B} x the time of one sequence"
+            rows.append(row("PyTorch", f"t2: step with {name[3:]} noise", spread(times), "s", note=note))
+        else:
+            what = name if name.startswith("ancestral") else f"first-hitting, {name}"
+            rows.append(
+                row(what.replace("ancestral engine", "ancestral, engine"), "one call, one sequence", spread(times), "s")
+            )
+    t2 = f"t2 {next(iter(DRAWS))}"
+    rows.append(row("PyTorch", "t2 / t1, float64 noise", ratio(seconds[t2], seconds["t1"]), "x"))
+    return rows
+
+
+def run(args: argparse.Namespace) -> common.Measured:
+    """Ratios, whole runs, their parts, and the speed model beside the measurement."""
+    if args.device != "cpu" and not torch.cuda.is_available():
+        raise ValueError(f"bench speedup: device must be cpu where torch finds no CUDA device, got {args.device}")
+    size, model = setting(args)
+    L, N, B = size["length"], size["steps"], size["batch"]
+    check_same_network(model)
+    forms = Forms(model.to(args.device), L, N, B, args.device)
+    seconds = forms.measure(args.rounds)
+    runs = whole_runs(seconds, L, N, B)
+    walls: dict[str, float] = {}
+    notes = []
+    if args.device == "cpu":
+        operations = first_hitting_operations(model.config, L)
+        for dtype in DTYPES:
+            rate = linear_rate(getattr(torch, dtype), model.config.width, min(B * L, 1024), max(args.rounds, 5))
+            walls[dtype] = B * L * operations / rate
+            notes.append(
+                f"at::linear in {dtype}: {rate / 1e9:,.0f} GFLOP/s at best; a first-hitting call is {operations / 1e9:,.1f}"
+                f" GFLOP, so {L * B:,} of them take at least {walls[dtype]:,.0f} s."
+            )
+    own = args.model is None and size == PRESETS[args.preset] and args.device == "cpu"
+    mark = MARKS.get(args.preset) if own else None
+    rows = ratio_rows(runs, walls, mark) + time_rows(seconds, runs, size)
+    rows += check_model(forms, seconds, min(args.part, N))
+    settings: dict[str, Any] = {"preset": args.preset} if own else {"model": args.model or "random weights"}
+    settings |= size | {"parameters": sum(p.numel() for p in model.parameters()), "device": args.device}
+    baseline = "The baseline's network is float32; its noise is float64 where nothing else is said."
+    return common.Measured(settings, rows, [baseline, *notes])
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of this case."""
+    parser.add_argument("--preset", choices=PRESETS, default="small", help="sizes (default small)")
+    parser.add_argument("--model", metavar="PATH", help="a checkpoint folder, or bundled, instead of random weights")
+    names = {"vocab": "V", "length": "L", "steps": "N, ancestral steps", "batch": "B, sequences"}
+    for name in SIZES:
+        words = f"{names.get(name, name)}, instead of the preset's"
+        parser.add_argument(f"--{name}", type=common.at_least(1), help=words)
+    parser.add_argument(
+        "--device", default="cpu", help="of the PyTorch network, cpu (default) or cuda; the engine is CPU"
     )
-    torch.manual_seed(0)
-    model = pymdm.MaskedTransformer(config).eval()
-    check_same_law(model, config)
-
-    masked = torch.full((batch, length), config.mask_id)
-    with torch.no_grad():
-        t1 = seconds_of(lambda: model(masked), args.repeats)
-        log_mu = model(masked[:1]).log_softmax(dim=-1)
-    generator = torch.Generator().manual_seed(0)
-    draw = {}
-    for name, dtype in (("float64", torch.float64), ("float32", torch.float32)):
-        # One sequence at a time: the draws are independent, and B of them need B times the memory.
-        draw[name] = batch * seconds_of(
-            lambda dtype=dtype, log_mu=log_mu: categorical(log_mu, dtype, generator), args.repeats
-        )
-    part = max(1, min(steps, args.part))
-    began = time.perf_counter()
-    measured = sample_published(
-        model, batch=1, length=length, mask_id=config.mask_id, steps=steps, seed=1, stop_after=part
+    parser.add_argument(
+        "--part", type=common.at_least(1), default=8, help="steps that check the speed model (default 8)"
     )
-    measured_seconds = time.perf_counter() - began
-    del log_mu
-
-    first_hitting: dict[str, dict[str, float]] = {}
-    for dtype in ("float32", "bfloat16"):
-        engine = pymdm.Engine(model, dtype=dtype)
-        calls = max(1, min(length, args.part))
-
-        def work(engine: Any = engine, calls: int = calls) -> Any:
-            return pymdm.sample(engine, num_samples=batch, length=length, seed=1, max_calls=calls)
-
-        per_call = seconds_of(work, args.repeats) / calls
-        first_hitting[dtype] = {"seconds_per_call": per_call, "seconds": per_call * length, "calls": length}
-    network_calls = expected_calls(steps, batch * length)
-    published = {
-        name: {"t1": t1, "t2": t2, "calls": network_calls, "seconds": network_calls * t1 + steps * t2}
-        for name, t2 in draw.items()
-    }
-    uncached = steps * (t1 + draw["float64"])
-    # t1 at B = 1 for the check of the speed model against the measured part
-    single = t1 if batch == 1 else seconds_of(lambda: model(masked[:1]), args.repeats)
-    predicted = measured.calls * single + measured.steps * draw["float64"] / batch
-    total = published["float64"]["seconds"]
-    mark = MARKS.get(args.preset)
-    speedup = {d: total / f["seconds"] for d, f in first_hitting.items()}
-    return {
-        "case": "speedup",
-        "preset": args.preset,
-        "size": size,
-        "parameters": sum(p.numel() for p in model.parameters()),
-        "published": published,
-        "published_uncached_seconds": uncached,
-        "measured_part": {
-            "steps": measured.steps,
-            "calls": measured.calls,
-            "seconds": measured_seconds,
-            "predicted": predicted,
-        },
-        "first_hitting": first_hitting,
-        "speedup_float64_noise": speedup,
-        "from_sampler": total / (length * t1),
-        "from_engine": length * t1 / first_hitting["float32"]["seconds"],
-        "from_bfloat16": first_hitting["float32"]["seconds"] / first_hitting["bfloat16"]["seconds"],
-        "mark": mark,
-        "passed": mark is None or max(speedup.values()) >= mark,
-        "machine": machine(),
-    }
-
-
-def machine() -> dict[str, Any]:
-    """What it ran on."""
-    name = platform.processor() or platform.machine()
-    try:
-        with open("/proc/cpuinfo") as file:
-            name = next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
-    except (OSError, StopIteration):
-        pass
-    try:
-        commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
-    except OSError:
-        commit = ""
-    threads = torch.get_num_threads()
-    return {
-        "processor": name,
-        "threads": threads,
-        "torch": torch.__version__,
-        "pymdm": pymdm.__version__,
-        "commit": commit,
-    }
-
-
-def show(result: dict[str, Any], console: Console) -> None:
-    """The tables a person reads."""
-    size, part = result["size"], result["measured_part"]
-    sizes = ", ".join(f"{k} {v:,}" for k, v in size.items())
-    console.print(f"{sizes}; float32 weights unless said", highlight=False)
-    table = Table(title="seconds for the whole run (extrapolated from measured calls and steps)")
-    for column in ("sampler", "network calls", "t1", "t2", "seconds"):
-        table.add_column(column, justify="left" if column == "sampler" else "right")
-    for name, p in result["published"].items():
-        label = f"ancestral, cached, PyTorch, {name} noise"
-        table.add_row(label, f"{p['calls']:,.0f}", f"{p['t1']:.3f}", f"{p['t2']:.3f}", f"{p['seconds']:,.1f}")
-    for name, f in result["first_hitting"].items():
-        table.add_row(
-            f"first-hitting, engine, {name}",
-            str(f["calls"]),
-            f"{f['seconds_per_call']:.3f}",
-            "in t1",
-            f"{f['seconds']:,.1f}",
-        )
-    console.print(table)
-    console.print(
-        f"speed model against {part['steps']} measured steps at B = 1: predicted {part['predicted']:.1f} s, "
-        f"measured {part['seconds']:.1f} s",
-        highlight=False,
-    )
-    for name, ratio in result["speedup_float64_noise"].items():
-        console.print(f"first-hitting in {name}: {ratio:.1f}x against float64 noise", highlight=False)
-    console.print(
-        f"of which the sampler {result['from_sampler']:.1f}x, the engine {result['from_engine']:.2f}x, "
-        f"bfloat16 {result['from_bfloat16']:.2f}x",
-        highlight=False,
-    )
-    if result["mark"]:
-        console.print(f"mark {result['mark']:.0f}x: {'passed' if result['passed'] else 'missed'}", highlight=False)
-    console.print(str(result["machine"]), highlight=False)
+    parser.add_argument("--rounds", type=common.at_least(1), default=5, help="interleaved rounds (default 5)")
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Command line: prints the tables, returns 1 where `--check` found a miss."""
-    parser = argparse.ArgumentParser(prog="pymdm bench speedup", description=__doc__.splitlines()[0])
-    parser.add_argument("--preset", choices=PRESETS, default="quick")
-    for name in PRESETS["quick"]:
-        parser.add_argument(f"--{name}", type=int, help=f"instead of the preset's {name}")
-    parser.add_argument("--part", type=int, default=8, help="steps and calls that are measured (default 8)")
-    parser.add_argument("--repeats", type=int, default=3, help="timed repeats, median taken (default 3)")
-    parser.add_argument("--check", action="store_true", help="exit with 1 where the mark is missed")
-    parser.add_argument("--json", metavar="FILE", help="write the result there, - for standard output")
-    args = parser.parse_args(argv)
-    for name in (*PRESETS["quick"], "part", "repeats"):
-        value = getattr(args, name)
-        if value is not None and value < 1:
-            parser.error(f"--{name} must be at least 1, got {value}")
-    result = run(args)
-    show(result, Console(stderr=args.json == "-"))
-    if args.json == "-":
-        print(json.dumps(result, indent=1))
-    elif args.json:
-        with open(args.json, "w") as file:
-            json.dump(result, file, indent=1)
-    return 1 if args.check and not result["passed"] else 0
+    """Command line of this case; see `common.main`."""
+    return common.main(sys.modules[__name__], argv)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    common.run_as_script(main)

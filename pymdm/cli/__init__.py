@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from pymdm.cli.audit import audit
-from pymdm.cli.bench import bench
+from pymdm.cli.bench import bench, cases_text
 from pymdm.cli.demo import demo
 from pymdm.cli.errors import user_errors
 from pymdm.cli.info import info
@@ -24,8 +24,8 @@ app = typer.Typer(
 for command in (demo, sample, train, audit, info):
     app.command()(user_errors(command))
 # Options after the case belong to the case.
-passed_on = {"allow_extra_args": True, "ignore_unknown_options": True}
-app.command(context_settings=passed_on)(user_errors(bench))
+passed_on = {"allow_extra_args": True, "allow_interspersed_args": False}
+app.command(context_settings=passed_on, epilog=cases_text())(user_errors(bench))
 
 
 def main() -> None:

@@ -3,29 +3,48 @@
 from __future__ import annotations
 
 import importlib
+import subprocess
+import sys
 from typing import Annotated
 
 import typer
 
-CASES = {
-    "choose": "exact Gumbel-max beside torch's ways to draw, and a plain maximum",
-    "speedup": "first-hitting beside published ancestral sampling in plain PyTorch",
-    "engine": "the forward beside at::linear, eager PyTorch and torch.compile",
-    "second_order": "total variation of the parallel first-hitting variants",
-}
+from pymdm.bench.cases import CASES, TOOLS, module_name
 
 
 def bench(
     context: typer.Context,
-    case: Annotated[str, typer.Argument(help="; ".join(f"{k}: {v}" for k, v in CASES.items()))] = "choose",
+    case: Annotated[str, typer.Argument(help="Case to measure; none: all of them.", show_default=False)] = "",
+    full: Annotated[bool, typer.Option("--full", help="All cases at full length.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Exit with 1 where a mark is missed.")] = False,
+    out: Annotated[str, typer.Option(metavar="FOLDER", help="Write a JSON and a PNG file for each case.")] = "",
 ) -> None:
-    """Measure on this machine; options after the case are its own (`pymdm bench choose -- --help`).
+    """Measure on this machine, as ratios in one run: every case in under 2 minutes, or one case with options of its own.
 
-    Exit code 1 with --check where a mark is missed.
+    Example: pymdm bench speedup --preset paper --check
 
-    Example: pymdm bench choose --check
+    Also: pymdm bench speedup --help (options of a case); pymdm bench compare a.json b.json
     """
-    name = case.replace("-", "_")
-    if name not in CASES:
-        raise ValueError(f"bench: expected one of {', '.join(CASES)}, got {case!r}")
-    raise typer.Exit(importlib.import_module(f"pymdm.bench.{name}").main(context.args) or 0)
+    shared = ["--full"] * full + ["--check"] * check + (["--out", out] if out else [])
+    if not case:
+        raise typer.Exit(run_all(shared if full else ["--quick", *shared]))
+    module = importlib.import_module(TOOLS.get(case) or module_name(case))
+    raise typer.Exit(module.main([*shared, *context.args]) or 0)
+
+
+def run_all(options: list[str]) -> int:
+    """Each case in a process of its own, so that none inherits another's threads and memory; 1 where one failed."""
+    failed = []
+    for i, (name, what) in enumerate(CASES.items()):
+        print(f"[{i + 1}/{len(CASES)}] {name}: {what}", file=sys.stderr, flush=True)
+        if subprocess.run([sys.executable, "-m", "pymdm", "bench", name, *options]).returncode:
+            failed.append(name)
+    if failed:
+        print(f"pymdm: bench: missed a mark or failed: {', '.join(failed)}", file=sys.stderr)
+    return int(bool(failed))
+
+
+def cases_text() -> str:
+    """The cases, one a line."""
+    width = max(map(len, CASES))
+    return "\b\nCases:\n" + "\n".join(f"  {name:<{width}}  {what}" for name, what in CASES.items())

@@ -1,0 +1,74 @@
+"""Seconds of several forms in interleaved rounds, their medians and ratios."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+SPIN = 0.25  # s; calls shorter than this follow an untimed call of the same form
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A median and the quartiles around it, over `rounds` values."""
+
+    value: float
+    low: float
+    high: float
+    rounds: int
+
+
+def spread(values: Sequence[float]) -> Spread:
+    """Median and quartiles (linear between order statistics) of at least one value."""
+    low, middle, high = np.quantile(np.asarray(values, dtype=np.float64), (0.25, 0.5, 0.75))
+    return Spread(float(middle), float(low), float(high), len(values))
+
+
+def ratio(over: Sequence[float], under: Sequence[float]) -> Spread:
+    """Ratio of the medians, with the quartiles of the ratios within rounds (those that both ran in)."""
+    within = spread([a / b for a, b in zip(over, under, strict=False)])
+    middle = spread(over).value / spread(under).value
+    return Spread(middle, min(within.low, middle), max(within.high, middle), within.rounds)
+
+
+def interleaved(forms: Mapping[str, Callable[[], Any]], rounds: int | Mapping[str, int]) -> dict[str, list[float]]:
+    """Seconds of each form, round by round, so that other load on the machine falls on all alike.
+
+    Every form is called once before anything is timed. Short calls then follow an untimed one of the same form each
+    time: torch's threads spin for some milliseconds after its operators, and would take the processors from whichever
+    form comes next (4 of 14 ms on 2 cores).
+
+    Args:
+        forms: name -> call.
+        rounds: rounds for all, or for each form; a form with fewer takes part in the first ones only.
+
+    Raises:
+        ValueError: no rounds.
+
+    >>> sorted(interleaved({"a": lambda: 1, "b": lambda: 2}, 3)) == ["a", "b"]
+    True
+    """
+    counts = dict.fromkeys(forms, rounds) if isinstance(rounds, int) else dict(rounds)
+    if min(counts.values()) < 1:
+        raise ValueError(f"bench: rounds must be at least 1, got {min(counts.values())}")
+    seconds: dict[str, list[float]] = {name: [] for name in forms}
+    expected = {name: _seconds(form) for name, form in forms.items()}
+    for i in range(max(counts.values())):
+        for name, form in forms.items():
+            if i >= counts[name]:
+                continue
+            if expected[name] < SPIN:
+                form()
+            expected[name] = _seconds(form)
+            seconds[name].append(expected[name])
+    return seconds
+
+
+def _seconds(form: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    form()
+    return time.perf_counter() - start
