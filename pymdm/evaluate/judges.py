@@ -1,0 +1,178 @@
+"""Judges: models that say how likely a text is, for generative perplexity.
+
+A judge is called with texts and returns `Scores`: nats, tokens and characters of each text, every text scored on its own
+and none left out. Bits per character compare judges with different tokens; perplexity per token does not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pymdm.checkpoint import CONFIG, WEIGHTS, load_checkpoint
+from pymdm.evaluate.autoregressive import causal_losses, context_windows
+from pymdm.evaluate.intervals import ratio_interval
+from pymdm.evaluate.ngram import NGram
+
+NGRAM_ORDER = 5
+BREAK = "\n\n"  # what an n-gram takes to stand before a text
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a judge says of N texts.
+
+    Attributes:
+        nats: -log p of each text, float64 [N].
+        tokens: the judge's own tokens that were scored, int64 [N]. characters: of each text, int64 [N].
+    """
+
+    nats: NDArray[np.float64]
+    tokens: NDArray[np.int64]
+    characters: NDArray[np.int64]
+
+    @property
+    def perplexity(self) -> float:
+        """exp of the nats per token, all texts together; NaN without a token."""
+        return math.exp(float(self.nats.sum()) / int(self.tokens.sum())) if self.tokens.sum() else math.nan
+
+    @property
+    def bits_per_char(self) -> float:
+        """Bits per character, all texts together; NaN without a character."""
+        return float(self.nats.sum()) / math.log(2) / int(self.characters.sum()) if self.characters.sum() else math.nan
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95% interval of `bits_per_char` over texts drawn like these."""
+        low, high = ratio_interval(self.nats, self.characters)
+        return low / math.log(2), high / math.log(2)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The summaries and the lists, as JSON-ready values."""
+        return {
+            "bits_per_char": self.bits_per_char,
+            "interval95": list(self.interval),
+            "perplexity": self.perplexity,
+            "nats": self.nats.tolist(),
+            "tokens": self.tokens.tolist(),
+            "characters": self.characters.tolist(),
+        }
+
+
+class Judge(Protocol):
+    """Texts -> `Scores`. `name` heads its column; `facts` says which model it is, so that numbers can be compared."""
+
+    name: str
+    facts: dict[str, Any]
+
+    def __call__(self, texts: Sequence[str]) -> Scores:
+        """Scores every text."""
+
+
+class NGramJudge:
+    """A character n-gram counted on the training text (see `NGram`); small, always there, the same for all samples.
+
+    Args:
+        train: text to count on, best the one the judged model learnt from.
+        order: k, with k - 1 characters of context; each text begins after a blank line.
+
+    Example:
+        >>> NGramJudge("the cat sat. " * 9)(["the cat", "zq"]).characters.tolist()
+        [7, 2]
+    """
+
+    def __init__(self, train: str, order: int = NGRAM_ORDER) -> None:
+        self._model = NGram(train, order)
+        self.name = f"{order}-gram"
+        digest = hashlib.sha256(train.encode()).hexdigest()
+        self.facts: dict[str, Any] = {"kind": "ngram", "order": order, "characters": len(train), "text_sha256": digest}
+
+    def __call__(self, texts: Sequence[str]) -> Scores:
+        nats = [float(b.sum()) * math.log(2) for b in self._model.bits(texts, context=BREAK)]
+        sizes = np.array([len(t) for t in texts], dtype=np.int64)
+        return Scores(np.array(nats, dtype=np.float64), sizes, sizes)
+
+
+class CheckpointJudge:
+    """An autoregressive checkpoint of our own (`ModelConfig.causal`), exact; longer texts in overlapping windows.
+
+    Args:
+        path: checkpoint folder.
+        stride: tokens scored by each further window; default half the network's length.
+
+    Raises:
+        ValueError: an unreadable checkpoint, or one that is not causal; when called, a text its vocabulary cannot spell.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], stride: int | None = None) -> None:
+        checkpoint = load_checkpoint(path)
+        if not checkpoint.config.causal:
+            raise ValueError(f"judge: {path} is not autoregressive (causal), so it gives no likelihood to judge by")
+        self._model, self._vocabulary = checkpoint.build(), checkpoint.vocabulary
+        self._stride = stride or max(1, checkpoint.config.length // 2)
+        self.name = Path(path).name
+        self.facts: dict[str, Any] = {"kind": "checkpoint", "sha256": file_sha256(Path(path) / WEIGHTS)}
+        self.facts |= {"window": checkpoint.config.length, "stride": self._stride}
+
+    def __call__(self, texts: Sequence[str]) -> Scores:
+        rows = self._vocabulary.encode_all(texts)
+        nats = np.zeros(len(texts))
+        for i, row in enumerate(rows):
+            for start, end, first in context_windows(len(row), self._model.config.length, self._stride):
+                losses = causal_losses(self._model, torch.tensor([row[start:end]]))[0]
+                nats[i] += float(losses[first - start :].double().sum())
+        sizes = np.array([len(t) for t in texts], dtype=np.int64)
+        return Scores(nats, np.array([len(r) for r in rows], dtype=np.int64), sizes)
+
+
+def load_judge(what: str, train_text: str = "") -> Judge:
+    """The judge of a name: "ngram" or "ngram:K", a checkpoint folder, a Hugging Face folder, or a .gguf file.
+
+    Args:
+        what: as above; folders and files are local, nothing is downloaded.
+        train_text: what an n-gram counts.
+
+    Raises:
+        ValueError: nothing that can judge under this name, or a package that is missing.
+
+    Example:
+        >>> load_judge("ngram:3", "some text").name
+        '3-gram'
+    """
+    kind, _, order = what.partition(":")
+    if kind == "ngram" and (not order or order.isdigit()):
+        if not train_text:
+            raise ValueError("judge: an n-gram judge needs a training text to count")
+        return NGramJudge(train_text, int(order) if order else NGRAM_ORDER)
+    path = Path(what)
+    if path.is_file() and path.suffix.lower() == ".gguf":
+        from pymdm.evaluate.hugging_face import HuggingFaceJudge
+
+        return HuggingFaceJudge(path)
+    if path.is_dir() and (path / CONFIG).is_file():
+        if '"model_type"' in (path / CONFIG).read_text(encoding="utf-8", errors="replace"):
+            from pymdm.evaluate.hugging_face import HuggingFaceJudge
+
+            return HuggingFaceJudge(path)
+        return CheckpointJudge(path)
+    raise ValueError(
+        f"judge: expected ngram, ngram:K, a checkpoint folder, a Hugging Face folder or a .gguf file, got {what!r}"
+    )
+
+
+def file_sha256(path: Path) -> str:
+    """Hash of a file's bytes, in hex."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while part := file.read(1 << 20):
+            digest.update(part)
+    return digest.hexdigest()
