@@ -11,7 +11,7 @@ from pymdm.loading import Model, load
 from pymdm.model import MaskedTransformer
 from pymdm.result import Sample, Samples
 from pymdm.sample import resume, sample
-from pymdm.samplers import Ancestral, Confidence, FirstHitting
+from pymdm.samplers import Ancestral, Confidence, FirstHitting, Remask
 from pymdm.schedules import Schedule
 from pymdm.vocabulary import Vocabulary
 
@@ -25,6 +25,7 @@ __all__ = [
     "MaskedTransformer",
     "Model",
     "ModelConfig",
+    "Remask",
     "Sample",
     "Samples",
     "Schedule",

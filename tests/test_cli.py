@@ -80,7 +80,13 @@ def test_sample_with_prompt_and_infill(checkpoint):
 
 
 def test_sample_says_when_it_is_approximate(checkpoint):
-    for options in (["--nfe", 4], ["--sampler", "ancestral", "--nfe", 4], ["--sampler", "confidence", "--nfe", 4]):
+    for options in (
+        ["--nfe", 4],
+        ["--sampler", "ancestral", "--nfe", 4],
+        ["--sampler", "confidence", "--nfe", 4],
+        ["--sampler", "remask", "--nfe", 4],
+        ["--sampler", "remask", "--strategy", "loop", "--nfe", 4],
+    ):
         out = run_json("sample", checkpoint, "--length", 16, "--seed", 1, *options)
         assert out["law"] == "approximate" and out["calls"] <= 4
 
@@ -100,6 +106,7 @@ def test_sample_says_when_it_is_approximate(checkpoint):
         (["--batch-size", 0], "batch_size must be at least 1"),
         (["--dtype", "float8"], "dtype"),
         (["--sampler", "greedy"], "sampler must be"),
+        (["--sampler", "remask", "--strategy", "often"], "strategy must be one of cap, rescale, conf, loop"),
         (["--infill", "a[MASK]", "--prompt", "a"], "not both"),
     ],
 )

@@ -33,6 +33,9 @@ SAMPLERS = [
     pymdm.Confidence("entropy", block_length=2),
     pymdm.Confidence("probability", threshold=0.5),
     pymdm.Confidence("random"),
+    pymdm.Remask(steps=6, eta=0.4),
+    pymdm.Remask(steps=6, strategy="conf"),
+    pymdm.Remask(steps=12, strategy="loop", eta=0.5),
 ]
 
 
@@ -89,10 +92,9 @@ class TestEverySampler:
 
     def test_is_the_same_after_a_stop(self, sampler):
         whole = draw(sampler)
-        out = draw(sampler, max_calls=1)
-        for _ in range(20):
-            if not int(out.state.remaining.sum()):
-                break
+        out, before = draw(sampler, max_calls=1), 0
+        while out.calls > before:
+            before = out.calls
             out = pymdm.resume(network(table()), out.state.to_dict(), sampler=sampler, max_calls=1)
         assert torch.equal(out.tokens, whole.tokens)
         assert torch.equal(out.order, whole.order)
@@ -275,6 +277,10 @@ def test_warnings_name_the_distorting_noise():
         (lambda: pymdm.Ancestral(steps=3, noise="double"), "noise must be one of"),
         (lambda: pymdm.Confidence("best"), "rule must be one of"),
         (lambda: pymdm.Confidence(block_length=0), "block_length must be at least 1"),
+        (lambda: pymdm.Remask(steps=0), "steps must be at least 1"),
+        (lambda: pymdm.Remask(steps=4, strategy="always"), "strategy must be one of cap, rescale, conf, loop"),
+        (lambda: pymdm.Remask(steps=4, eta=1.5), r"eta must be in \[0, 1\], got 1.5"),
+        (lambda: pymdm.Remask(steps=4, strategy="loop", t_on=0.1, t_off=0.2), "0 < t_off < t_on < 1"),
         (lambda: pymdm.Schedule("quadratic"), "expected linear, cosine, geometric or user"),
         (lambda: pymdm.Schedule("user", masked=lambda t: 1 - t, time_of_masked=lambda m: 1 - m), "must increase"),
     ],
@@ -316,6 +322,14 @@ def tiny_engine() -> pymdm.Engine:
     return pymdm.Engine(
         pymdm.MaskedTransformer(pymdm.ModelConfig(vocab_size=11, length=32, width=32, layers=2, heads=2))
     )
+
+
+def test_a_state_past_the_end_of_another_grid_is_refused():
+    saved = draw(pymdm.Ancestral(steps=6, cache=False), n=40, max_calls=5).state.to_dict()
+    assert int(saved["remaining"].sum()) > 0
+    for form in ("choose-then-sample", "literal"):
+        with pytest.raises(ValueError, match="is at step 5 of a grid of 3"):
+            pymdm.resume(network(table()), saved, sampler=pymdm.Ancestral(steps=3, form=form))
 
 
 def test_engine_and_callable_draw_the_same_tokens():

@@ -13,6 +13,7 @@
 #include "sample/extrapolated.h"
 #include "sample/first_hitting.h"
 #include "sample/literal.h"
+#include "sample/remask.h"
 #include "sample/run.h"
 
 namespace py = pybind11;
@@ -120,6 +121,24 @@ void bind_first_hitting(py::module_& m, const char* name) {
       py::arg("schedule"), py::arg("tokens_per_call"));
 }
 
+// Levels 1 = m_0 >= ... >= m_N = 0 and a probability of masking again for every step, at most min(1, s / (1 - m)).
+SamplerRef make_remask(std::vector<double> levels, std::vector<double> sigma, const ScheduleRef& schedule,
+                       bool confident) {
+  check(levels.size() >= 2 && levels.front() == 1.0 && levels.back() == 0.0 && sigma.size() + 1 == levels.size(), kOp,
+        "expected levels from 1 to 0 and one sigma a step, got ", levels.size(), " levels and ", sigma.size(),
+        " sigmas");
+  std::vector<double> times;
+  for (size_t i = 0; i + 1 < levels.size(); ++i) {
+    const double m = levels[i], s = levels[i + 1];
+    check(m >= s, kOp, "levels must not increase, got ", m, " then ", s);
+    check(sigma[i] >= 0 && sigma[i] <= 1 && sigma[i] * (1 - m) <= s * (1 + 1e-12), kOp,
+          "sigma must be in [0, min(1, s / (1 - m))], got ", sigma[i], " from level ", m, " to ", s);
+    times.push_back(i == 0 ? 1.0 : schedule->time_of_masked(m));
+  }
+  times.push_back(0.0);
+  return std::make_shared<sample::Remask>(std::move(times), std::move(levels), std::move(sigma), confident);
+}
+
 void bind_samplers(py::module_& m) {
   m.def(
       "first_hitting",
@@ -147,6 +166,7 @@ void bind_samplers(py::module_& m) {
             std::make_shared<sample::Literal>(std::move(times), std::move(masked), cache, checked_noise(noise)));
       },
       py::arg("times"), py::arg("schedule"), py::arg("cache"), py::arg("noise"));
+  m.def("remask", &make_remask, py::arg("levels"), py::arg("sigma"), py::arg("schedule"), py::arg("confident"));
   m.def(
       "confidence",
       [](int64_t rule, int64_t tokens_per_call, double threshold, int64_t block) {

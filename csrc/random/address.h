@@ -16,10 +16,10 @@ enum class Purpose : uint32_t {
   kToken = 3,
   kMove = 4,        // ancestral: does this position leave the mask in this step
   kLiteral = 5,     // ancestral, literal form: one class of V tokens and the mask
-  kConfidence = 6,  // which of the proposed tokens to keep, or to mask again
+  kConfidence = 6,  // which of the proposed tokens to keep
   kCorrector = 7,
-  kBlock = 8,
-  kFree = 9,  // left for callers and tests
+  kRemask = 8,  // is this drawn token masked again in this step
+  kFree = 9,    // left for callers and tests
 };
 
 constexpr uint64_t kMaxSequence = (uint64_t{1} << 56) - 1;  // sequence ids have 56 bits

@@ -53,6 +53,16 @@ void unmask(State& state, int64_t b, int64_t position, int64_t token, double tim
   --state.remaining[b];
 }
 
+void mask_again(State& state, int64_t b, int64_t position) {
+  const int64_t at = state.offsets[b] + position, rank = state.order[at];
+  state.tokens[at] = state.mask_id;
+  state.times[at] = kNever;
+  state.order[at] = -1;
+  for (int64_t i = state.offsets[b]; i < state.offsets[b + 1]; ++i) state.order[i] -= state.order[i] > rank;
+  --state.unmasked[b];
+  ++state.remaining[b];
+}
+
 std::vector<int64_t> masked_positions(const State& state, int64_t b) {
   std::vector<int64_t> out;
   out.reserve(state.remaining[b]);

@@ -33,6 +33,9 @@ void log_probabilities(const Logits& logits, int64_t row, const Options& options
 // Writes token, time and rank of unmasking of one planned row.
 void unmask(State& state, int64_t b, int64_t position, int64_t token, double time);
 
+// Masks a drawn position again and closes the gap in the ranks: `order` ranks the tokens that stand by their last draw.
+void mask_again(State& state, int64_t b, int64_t position);
+
 // Positions of sequence b that are masked, from the left.
 std::vector<int64_t> masked_positions(const State& state, int64_t b);
 

@@ -18,6 +18,8 @@ constexpr int64_t kElements = int64_t{1} << 22;
 void Literal::plan(const State& state, int64_t b, Plan& plan) const {
   const Kept& kept = state.kept[b];
   const int64_t step = state.event[b];
+  check(step < static_cast<int64_t>(grid_.size()) - 1, "sample", "sequence ", b, " is at step ", step, " of a grid of ",
+        grid_.size() - 1);
   const bool ask = !cache_ || static_cast<int64_t>(kept.positions.size()) != state.remaining[b];
   if (ask)
     for (const int64_t l : masked_positions(state, b)) plan.add_row(l, step, times_[step + 1]);

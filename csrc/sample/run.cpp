@@ -56,10 +56,10 @@ void run(State& state, const Sampler& sampler, Network& network, const RunOption
   const int64_t last_call =
       options.max_calls > 0 ? state.calls + options.max_calls : std::numeric_limits<int64_t>::max();
   while (state.calls < last_call) {
-    active.erase(std::remove_if(active.begin(), active.end(), [&](int64_t b) { return state.remaining[b] == 0; }),
+    active.erase(std::remove_if(active.begin(), active.end(), [&](int64_t b) { return sampler.finished(state, b); }),
                  active.end());
     for (; waiting < state.size() && static_cast<int64_t>(active.size()) < slots; ++waiting)
-      if (state.remaining[waiting] > 0) active.push_back(waiting);
+      if (!sampler.finished(state, waiting)) active.push_back(waiting);
     if (active.empty()) return;
 
     plan.clear();

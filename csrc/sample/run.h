@@ -1,4 +1,4 @@
-// The only loop: plan, network, write, until no sequence has a masked position. Knows no sampler and no network by
+// The only loop: plan, network, write, until every sequence is finished. Knows no sampler and no network by
 // name.
 #pragma once
 

@@ -56,6 +56,8 @@ class Sampler {
   virtual ~Sampler() = default;
   // Brings a state whose tokens are set to the start of the process: m = 1, event 0, masked positions counted.
   virtual void init(State& state) const;
+  // Whether sequence b needs no further step. Until then it stays in the batch.
+  virtual bool finished(const State& state, int64_t b) const { return state.remaining[b] == 0; }
   // Adds sequence b's wishes to the plan. The plan depends on addresses and the state alone.
   virtual void plan(const State& state, int64_t b, Plan& plan) const = 0;
   // Draws tokens for the planned rows and writes them.

@@ -34,9 +34,11 @@ def _progress(total: int) -> tuple[Any, Callable[[Any], None]]:
     return bar, watch
 
 
-def _sampler(kind: str, nfe: int | None, masks: int, order: int, rule: str, block_length: int | None) -> Any:
+def _sampler(
+    kind: str, nfe: int | None, masks: int, order: int, rule: str, block_length: int | None, strategy: str
+) -> Any:
     """The sampler of the options; `masks` is the largest number of tokens to draw in a sequence."""
-    from pymdm.samplers import Ancestral, Confidence, FirstHitting
+    from pymdm.samplers import Ancestral, Confidence, FirstHitting, Remask
 
     if nfe is not None and nfe < 1:
         raise ValueError(f"sample: nfe must be at least 1, got {nfe}")
@@ -47,7 +49,9 @@ def _sampler(kind: str, nfe: int | None, masks: int, order: int, rule: str, bloc
         return Ancestral(steps=nfe or max(masks, 1))
     if kind == "confidence":
         return Confidence(rule, tokens_per_call=per_call, block_length=block_length)
-    raise ValueError(f"sample: sampler must be first-hitting, ancestral or confidence, got {kind!r}")
+    if kind == "remask":
+        return Remask(steps=nfe or max(masks, 1), strategy=strategy)
+    raise ValueError(f"sample: sampler must be first-hitting, ancestral, confidence or remask, got {kind!r}")
 
 
 def sample(
@@ -57,11 +61,14 @@ def sample(
     prompt: Annotated[str | None, typer.Option(help="Text to begin with.")] = None,
     infill: Annotated[str | None, typer.Option(help='Text with holes, e.g. "The [MASK:12] is".')] = None,
     seed: Annotated[int | None, typer.Option(help="In [0, 2^64); default: drawn from the system and printed.")] = None,
-    sampler: Annotated[str, typer.Option(help="first-hitting, ancestral or confidence.")] = "first-hitting",
-    nfe: Annotated[int | None, typer.Option(help="Network calls (ancestral: steps); default: one a token.")] = None,
+    sampler: Annotated[str, typer.Option(help="first-hitting, ancestral, confidence or remask.")] = "first-hitting",
+    nfe: Annotated[
+        int | None, typer.Option(help="Network calls (ancestral, remask: steps); default: one a token.")
+    ] = None,
     order: Annotated[int, typer.Option(help="First-hitting with several tokens a call: 1, or 2 to extrapolate.")] = 1,
     rule: Annotated[str, typer.Option(help="Confidence: probability, margin, entropy or random.")] = "probability",
     block_length: Annotated[int | None, typer.Option(help="Confidence: blocks from left to right.")] = None,
+    strategy: Annotated[str, typer.Option(help="Remask: cap, rescale, conf or loop.")] = "cap",
     temperature: Annotated[float, typer.Option(help="1 is the model's law; 0 takes the most likely token.")] = 1.0,
     top_k: Annotated[int, typer.Option(help="Keep the k most likely tokens; 0: all. Changes the law.")] = 0,
     top_p: Annotated[
@@ -96,7 +103,7 @@ def sample(
             loaded,
             infill=starts,
             seed=seed,
-            sampler=_sampler(sampler, nfe, max(masks), order, rule, block_length),
+            sampler=_sampler(sampler, nfe, max(masks), order, rule, block_length, strategy),
             temperature=temperature,
             top_k=top_k,
             top_p=top_p,

@@ -1,0 +1,82 @@
+#include "sample/remask.h"
+
+#include <cmath>
+
+#include "core/parallel.h"
+#include "random/gumbel.h"
+#include "sample/draw.h"
+
+namespace pymdm::sample {
+namespace {
+
+// Whether an event of a given probability happens at an address.
+bool happens(double probability, const State& state, int64_t b, int64_t step, Purpose purpose, int64_t position) {
+  if (!(probability > 0)) return false;
+  const uint64_t r = random_bits(state.seed, state.sequence[b], static_cast<uint32_t>(step), purpose, position);
+  return probability >= 1 || uniform_lower(r) < probability;
+}
+
+}  // namespace
+
+bool Remask::finished(const State& state, int64_t b) const {
+  const bool free = state.remaining[b] > 0 || state.unmasked[b] > 0;
+  return !free || state.event[b] >= static_cast<int64_t>(sigma_.size());
+}
+
+void Remask::plan(const State& state, int64_t b, Plan& plan) const {
+  const int64_t step = state.event[b];
+  const double m = levels_[step], s = levels_[step + 1];
+  const double leave = (m - s + (confident_ ? 0 : sigma_[step] * (1 - m))) / m;
+  const int64_t rows = plan.rows();
+  for (const int64_t l : masked_positions(state, b))
+    if (happens(leave, state, b, step, Purpose::kMove, l)) plan.add_row(l, step, times_[step + 1]);
+  plan.add_sequence(b, plan.rows() > rows, times_[step], s, step + 1);
+}
+
+// Drawn positions that this step masks again. Kept scores [L] of a sequence: the probability of every drawn token.
+std::vector<int64_t> Remask::masked_again(const State& state, int64_t b) const {
+  const int64_t step = state.event[b], first = state.offsets[b];
+  std::vector<int64_t> drawn;
+  for (int64_t i = first; i < state.offsets[b + 1]; ++i)
+    if (state.order[i] >= 0) drawn.push_back(i - first);
+  const std::vector<double>& sure = state.kept[b].scores;
+  double total = 0;
+  if (confident_)
+    for (const int64_t l : drawn) total += std::exp(-sure[l]);
+  std::vector<int64_t> again;
+  for (const int64_t l : drawn) {
+    const double sigma = sigma_[step] * (confident_ ? std::exp(-sure[l]) / total : 1.0);
+    if (happens(sigma, state, b, step, Purpose::kRemask, l)) again.push_back(l);
+  }
+  return again;
+}
+
+void Remask::write(State& state, const Plan& plan, const Logits& logits, const Options& options) const {
+  std::vector<int64_t> tokens;
+  std::vector<double> sure(plan.rows());
+  if (plan.rows() > 0)
+    tokens = draw(state, addresses(state, plan, true, logits.vocab), logits, options, Purpose::kToken);
+  if (confident_ && plan.rows() > 0) {
+    Options untempered = options;
+    untempered.temperature = 1.0;
+    parallel_for(plan.rows(), rows_at_once(logits.vocab), [&](int64_t begin, int64_t end) {
+      std::vector<double> log_p(logits.vocab);
+      for (int64_t r = begin; r < end; ++r) {
+        log_probabilities(logits, r, untempered, log_p.data());
+        sure[r] = std::exp(log_p[tokens[r]]);
+      }
+    });
+  }
+  for (int64_t i = 0; i < plan.size(); ++i) {
+    const int64_t b = plan.sequences[i];
+    if (confident_) state.kept[b].scores.resize(state.offsets[b + 1] - state.offsets[b]);
+    const std::vector<int64_t> again = masked_again(state, b);  // before this step's tokens are there
+    for (int64_t r = plan.row_begin[i]; r < plan.row_begin[i + 1]; ++r) {
+      unmask(state, b, plan.positions[r], tokens[r], plan.row_times[r]);
+      if (confident_) state.kept[b].scores[plan.positions[r]] = sure[r];
+    }
+    for (const int64_t l : again) mask_again(state, b, l);
+  }
+}
+
+}  // namespace pymdm::sample
