@@ -8,6 +8,7 @@ from pymdm.cli.audit import audit
 from pymdm.cli.bench import bench, cases_text
 from pymdm.cli.demo import demo
 from pymdm.cli.errors import user_errors
+from pymdm.cli.evaluate import evaluate
 from pymdm.cli.info import info
 from pymdm.cli.sample import sample
 from pymdm.cli.train import train
@@ -21,7 +22,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, sample, train, audit, info):
+for command in (demo, sample, train, evaluate, audit, info):
     app.command()(user_errors(command))
 # Options after the case belong to the case.
 passed_on = {"allow_extra_args": True, "allow_interspersed_args": False}

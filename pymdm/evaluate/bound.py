@@ -12,7 +12,11 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-Denoiser = nn.Module | Callable[[Tensor], Tensor]
+from pymdm.engine import Engine
+from pymdm.evaluate.curve import Curve, CurveTally
+from pymdm.evaluate.intervals import ratio_interval, t_quantile
+
+Denoiser = nn.Module | Engine | Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,9 @@ class Bound:
         std_error: Monte Carlo standard error of `nats`; it does not include that another text would give another value.
         tokens, characters: size of the text (characters is 0 when it was not given).
         draws: network rows that were evaluated.
+        freedom: degrees of freedom of `std_error`.
+        by_sequence: the estimate of each sequence in nats, float64 [S]. sizes: its tokens, int64 [S].
+        curve: loss by masked share, where it was asked for.
     """
 
     nats: float
@@ -31,6 +38,10 @@ class Bound:
     tokens: int
     characters: int
     draws: int
+    freedom: float = math.inf
+    by_sequence: NDArray[np.float64] | None = None
+    sizes: NDArray[np.int64] | None = None
+    curve: Curve | None = None
 
     @property
     def nats_per_token(self) -> float:
@@ -49,9 +60,23 @@ class Bound:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95% interval of `bits_per_char`, from the Monte Carlo error."""
-        half = 1.96 * self.std_error / math.log(2.0) / self.characters if self.characters else math.nan
+        """95% interval of `bits_per_char` on this text, from the Monte Carlo error alone."""
+        half = (
+            t_quantile(self.freedom) * self.std_error / math.log(2.0) / self.characters if self.characters else math.nan
+        )
         return self.bits_per_char - half, self.bits_per_char + half
+
+    @property
+    def text_interval(self) -> tuple[float, float]:
+        """95% interval of `bits_per_char` for more text of this kind: text-sampling and Monte Carlo error together.
+
+        The sequences are the units, taken as independent draws; NaN where there is only one.
+        """
+        if self.by_sequence is None or self.sizes is None or not self.characters:
+            return math.nan, math.nan
+        scale = self.tokens / math.log(2.0) / self.characters
+        low, high = ratio_interval(self.by_sequence, self.sizes)
+        return low * scale, high * scale
 
 
 def evaluate_bound(
@@ -65,6 +90,8 @@ def evaluate_bound(
     batch_size: int = 32,
     seed: int = 0,
     autocast: bool = False,
+    curve_bins: int = 0,
+    progress: Callable[[int], None] | None = None,
 ) -> Bound:
     """Estimate the bound, summed over sequences.
 
@@ -73,7 +100,7 @@ def evaluate_bound(
     the masked positions is random. The law is that of the bound in either case: the estimate is unbiased.
 
     Args:
-        model: a `MaskedTransformer`, or any callable tokens int64 [B, L] -> logits [B, L, V].
+        model: a `MaskedTransformer`, an `Engine`, or any callable tokens int64 [B, L] -> logits [B, L, V].
         sequences: int64 [b, L] tensors; each may have its own L.
         mask_id: id that stands for a masked position.
         characters: characters of the whole text, for bits per character.
@@ -83,9 +110,12 @@ def evaluate_bound(
         batch_size: rows per network call.
         seed: of counts and positions; the same seed gives the same rows.
         autocast: run a module in bfloat16 autocast.
+        curve_bins: also give the loss by masked share, in so many bins (see `Curve`).
+        progress: told the number of rows done, after each group of sequences.
 
     Returns:
-        The bound of all sequences together.
+        The bound of all sequences together. Its Monte Carlo error comes from differences of neighbouring draws, its
+        degrees of freedom from Satterthwaite's formula, corrected for pairs.
 
     Raises:
         ValueError: no sequence, or a number of samples that is not even and positive.
@@ -97,26 +127,54 @@ def evaluate_bound(
     if batch_size < 1:
         raise ValueError(f"evaluate_bound: batch_size must be at least 1, got {batch_size}")
     rng = np.random.default_rng([seed, 7])
-    total, variance, tokens, draws = 0.0, 0.0, 0, 0
+    squares: list[NDArray[np.float64]] = []
+    parts: list[NDArray[np.float64]] = []
+    sizes: list[int] = []
+    draws = 0
+    tally = CurveTally(curve_bins) if curve_bins else None
     training = isinstance(model, nn.Module) and model.training
     if isinstance(model, nn.Module):
         model.eval()
     try:
         for rows, counts, weights in _plan(sequences, samples, exact_counts, rng):
-            means = _mean_losses(
-                model, rows, counts, mask_id, batch_size, rng, autocast
-            )  # [R, samples] over n and draws
-            values = (means * weights).reshape(-1, 2)
-            total += float(values.sum())
-            variance += float(np.square(values[:, 0] - values[:, 1]).sum())
-            tokens += int(rows.numel() // counts.shape[1])
+            # [b, K], mean over the n masked positions
+            means = _mean_losses(model, rows, counts, mask_id, batch_size, rng, autocast)
+            values = means * weights
+            parts.append(values.sum(1))
+            pairs = values.reshape(-1, 2)
+            squares.append(np.square(pairs[:, 0] - pairs[:, 1]))
+            sizes += [rows.shape[-1]] * len(rows)
             draws += counts.size
+            if tally is not None:
+                tally.add(counts.ravel(), rows.shape[-1], means.ravel())
+            if progress is not None:
+                progress(draws)
     finally:
         if isinstance(model, nn.Module):
             model.train(training)
-    if not tokens:
+    if not sizes:
         raise ValueError("evaluate_bound: no text to evaluate")
-    return Bound(total, math.sqrt(variance), tokens, characters, draws)
+    by_sequence, square = np.concatenate(parts), np.concatenate(squares)
+    return Bound(
+        nats=float(by_sequence.sum()),
+        std_error=math.sqrt(float(square.sum())),
+        tokens=sum(sizes),
+        characters=characters,
+        draws=draws,
+        freedom=_freedom(square),
+        by_sequence=by_sequence,
+        sizes=np.array(sizes, dtype=np.int64),
+        curve=tally.curve() if tally is not None else None,
+    )
+
+
+def _freedom(squares: NDArray[np.float64]) -> float:
+    """Degrees of freedom of a sum of squared differences d_i^2, each with one: 3 (sum d^2)^2 / sum d^4 - 2, at least 1.
+
+    For N alike normal pairs E (sum d^2)^2 = N^2 + 2 N and E sum d^4 = 3 N (unit variance), so this is N.
+    """
+    fourth = float(np.square(squares).sum())
+    return max(1.0, 3.0 * float(squares.sum()) ** 2 / fourth - 2.0) if fourth > 0 else math.inf
 
 
 def _plan(
@@ -172,7 +230,10 @@ def token_losses(model: Denoiser, tokens: Tensor, masks: Tensor, mask_id: int) -
     """
     noisy = tokens.masked_fill(masks, mask_id)
     rows = masks.flatten().nonzero().squeeze(1)
-    logits = model(noisy, rows=rows) if isinstance(model, nn.Module) else model(noisy).flatten(0, 1)[rows]
+    if isinstance(model, nn.Module | Engine):
+        logits = model(noisy, rows=rows)
+    else:
+        logits = model(noisy).flatten(0, 1)[rows]
     return F.cross_entropy(logits.float(), tokens.flatten()[rows], reduction="none")
 
 

@@ -134,12 +134,13 @@ class CheckpointJudge:
         return Scores(nats, np.array([len(r) for r in rows], dtype=np.int64), sizes)
 
 
-def load_judge(what: str, train_text: str = "") -> Judge:
+def load_judge(what: str, train_text: str = "", dtype: str = "float32") -> Judge:
     """The judge of a name: "ngram" or "ngram:K", a checkpoint folder, a Hugging Face folder, or a .gguf file.
 
     Args:
         what: as above; folders and files are local, nothing is downloaded.
         train_text: what an n-gram counts.
+        dtype: "float32" or "bfloat16", arithmetic of a Hugging Face or GGUF judge.
 
     Raises:
         ValueError: nothing that can judge under this name, or a package that is missing.
@@ -148,6 +149,9 @@ def load_judge(what: str, train_text: str = "") -> Judge:
         >>> load_judge("ngram:3", "some text").name
         '3-gram'
     """
+    kinds = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+    if dtype not in kinds:
+        raise ValueError(f"judge: dtype must be float32 or bfloat16, got {dtype!r}")
     kind, _, order = what.partition(":")
     if kind == "ngram" and (not order or order.isdigit()):
         if not train_text:
@@ -157,12 +161,12 @@ def load_judge(what: str, train_text: str = "") -> Judge:
     if path.is_file() and path.suffix.lower() == ".gguf":
         from pymdm.evaluate.hugging_face import HuggingFaceJudge
 
-        return HuggingFaceJudge(path)
+        return HuggingFaceJudge(path, dtype=kinds[dtype])
     if path.is_dir() and (path / CONFIG).is_file():
         if '"model_type"' in (path / CONFIG).read_text(encoding="utf-8", errors="replace"):
             from pymdm.evaluate.hugging_face import HuggingFaceJudge
 
-            return HuggingFaceJudge(path)
+            return HuggingFaceJudge(path, dtype=kinds[dtype])
         return CheckpointJudge(path)
     raise ValueError(
         f"judge: expected ngram, ngram:K, a checkpoint folder, a Hugging Face folder or a .gguf file, got {what!r}"

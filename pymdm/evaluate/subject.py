@@ -1,0 +1,256 @@
+"""What is evaluated: a checkpoint and a text cut into its sequences; and the facts that make two runs comparable."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from pymdm.bundled import bundled_path
+from pymdm.checkpoint import WEIGHTS, Checkpoint, load_checkpoint
+from pymdm.config import ModelConfig
+from pymdm.evaluate.autoregressive import Likelihood, evaluate_likelihood
+from pymdm.evaluate.bound import Bound, evaluate_bound
+from pymdm.evaluate.judges import file_sha256
+from pymdm.evaluate.ngram import NGram
+
+EMBEDDED = "held-out prose of the running Python"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A checkpoint and the tokens it is evaluated on.
+
+    Attributes:
+        checkpoint: config, weights, vocabulary.
+        text_name: what the text is. note: what a reader must know of it, or "".
+        tokens: int64 [T] of the whole text. characters: its size.
+        train_text: what the model learnt from, "" where it is not at hand.
+        limit: sequences to take, evenly spread; 0 for all.
+    """
+
+    checkpoint: Checkpoint
+    text_name: str
+    tokens: NDArray[np.int64]
+    characters: int
+    train_text: str = field(repr=False)
+    note: str = ""
+    limit: int = 0
+
+    @property
+    def config(self) -> ModelConfig:
+        """Shape of the network."""
+        return self.checkpoint.config
+
+    @cached_property
+    def pieces(self) -> list[NDArray[np.int64]]:
+        """The sequences to evaluate: the text cut at multiples of the network's length; the last may be shorter."""
+        L = self.config.length
+        starts = range(0, len(self.tokens), L)
+        if self.limit and len(starts) > self.limit:
+            starts = [starts[int(i)] for i in np.linspace(0, len(starts) - 1, self.limit).round()]  # type: ignore[assignment]
+        return [np.asarray(self.tokens[s : s + L]) for s in starts]
+
+    @property
+    def whole(self) -> bool:
+        """Whether all of the text is evaluated."""
+        return not self.limit or len(self.pieces) < self.limit or sum(map(len, self.pieces)) == len(self.tokens)
+
+    @cached_property
+    def evaluated_text(self) -> list[str]:
+        """The text of every sequence."""
+        return [self.checkpoint.vocabulary.decode(p) for p in self.pieces]
+
+    @property
+    def evaluated_characters(self) -> int:
+        """Size of what is evaluated."""
+        return self.characters if self.whole else sum(map(len, self.evaluated_text))
+
+    def batches(self, batch_size: int = 16) -> Iterator[Tensor]:
+        """The sequences as int64 [b, L] tensors, of one length each."""
+        for length in sorted({len(p) for p in self.pieces}, reverse=True):
+            alike = [p for p in self.pieces if len(p) == length]
+            for i in range(0, len(alike), batch_size):
+                yield torch.from_numpy(np.stack(alike[i : i + batch_size]).astype(np.int64))
+
+    def likelihood(
+        self,
+        *,
+        draws: int = 16,
+        exact_counts: bool = False,
+        seed: int = 0,
+        autocast: bool = False,
+        progress: Any = None,
+    ) -> Bound | Likelihood:
+        """The bound of a masked network with its curve, or the exact likelihood of an autoregressive one.
+
+        Args:
+            draws: rows per sequence (exact_counts: per sequence and count), see `evaluate_bound`.
+            seed: of counts, masks and times.
+            autocast: bfloat16.
+            progress: told the number of rows done.
+        """
+        model = self.checkpoint.build()
+        if self.config.causal:
+            return evaluate_likelihood(model, self.batches(), characters=self.evaluated_characters, autocast=autocast)
+        return evaluate_bound(
+            _time_free(model, self.checkpoint, seed),
+            self.batches(),
+            self.config.mask_id,
+            characters=self.evaluated_characters,
+            samples=draws,
+            exact_counts=exact_counts,
+            seed=seed,
+            autocast=autocast,
+            curve_bins=min(32 if exact_counts else draws, self.config.length),
+            progress=progress,
+        )
+
+    def ngram_bits_per_char(self, order: int = 5) -> float:
+        """What a plain n-gram of the training text says of the same text; NaN without that text."""
+        if not self.train_text:
+            return float("nan")
+        text = "".join(self.evaluated_text)
+        return float(NGram(self.train_text, order).bits([text])[0].mean())
+
+
+def load_subject(
+    model: str | os.PathLike[str] | None = None, text: str | os.PathLike[str] | None = None, limit: int = 0
+) -> Subject:
+    """A checkpoint with its own held-out text, or with any other.
+
+    Args:
+        model: checkpoint folder; default the model in the package.
+        text: UTF-8 file, or folder of text files, to evaluate on instead (zero-shot).
+        limit: sequences to take, evenly spread; 0 for all.
+
+    Raises:
+        ValueError: an unreadable checkpoint or text, or one that the vocabulary cannot spell.
+
+    Example:
+        >>> load_subject().config.length
+        256
+    """
+    folder = Path(model) if model is not None else bundled_path()
+    checkpoint = load_checkpoint(folder)
+    name, source, note, train_text = "", checkpoint.training.get("recipe", {}).get("source"), "", ""
+    tokens, characters = np.zeros(0, dtype=np.int64), 0
+    try:
+        name, tokens, characters, train_text, note = _own_text(checkpoint, source)
+    except ValueError:
+        if text is None:
+            raise
+    if text is not None:
+        from pymdm.train.corpus import load_corpus
+
+        corpus = load_corpus(text)
+        whole = _whole_text(Path(text)) if Path(text).is_file() else corpus.train_text + corpus.held_out_text
+        name, note = Path(text).name, ""
+        tokens, characters = np.array(checkpoint.vocabulary.encode(whole), dtype=np.int64), len(whole)
+    if not len(tokens):
+        raise ValueError("evaluate: there is no text to evaluate")
+    return Subject(checkpoint, name, tokens, characters, train_text, note, limit)
+
+
+def _whole_text(path: Path) -> str:
+    return path.read_text(encoding="utf-8").replace("\r\n", "\n")
+
+
+def _own_text(checkpoint: Checkpoint, source: str | None) -> tuple[str, NDArray[np.int64], int, str, str]:
+    """Name, tokens, characters, training text and note of the text that a checkpoint was held out from."""
+    from pymdm.train.corpus import load_corpus
+    from pymdm.train.packing import pack
+
+    if "recipe" not in checkpoint.training:
+        raise ValueError("evaluate: this checkpoint does not say what it was trained on; give a text")
+    corpus = load_corpus(source)
+    learnt = checkpoint.training.get("corpus", {}).get("sha256")
+    note = "" if learnt == corpus.sha256 else f"{corpus.name} is no longer the text that the model was trained on"
+    name = EMBEDDED if source is None else f"held-out side of {Path(source).name}"
+    text = corpus.held_out_text
+    return name, pack(checkpoint.vocabulary, [text]), len(text), corpus.train_text, note
+
+
+def _time_free(model: nn.Module, checkpoint: Checkpoint, seed: int) -> nn.Module:
+    """The network as `evaluate_bound` calls it; one that reads the time gets it drawn from its law given the count."""
+    if checkpoint.config.conditioning != "time":
+        return model
+    raise ValueError("evaluate: networks conditioned on time cannot be evaluated yet")
+
+
+def run_facts(subject: Subject, seed: int, command: str = "") -> dict[str, Any]:
+    """What was run where: versions, machine, weights' hash, configuration, seed."""
+    import pymdm
+
+    path = subject.checkpoint.path
+    facts: dict[str, Any] = {
+        "command": command,
+        "seed": seed,
+        "checkpoint": {"name": path.name if path else "", "sha256": file_sha256(path / WEIGHTS) if path else ""},
+        "config": subject.config.to_dict(),
+        "text": {"name": subject.text_name, "tokens": len(subject.tokens), "characters": subject.characters},
+        "versions": {"pymdm": pymdm.__version__, "torch": torch.__version__, "python": platform.python_version()},
+        "machine": f"{_processor()}, {torch.get_num_threads()} threads",
+        "commit": _commit(),
+    }
+    if subject.note:
+        facts["text"]["note"] = subject.note
+    return facts
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def _commit() -> str:
+    """Commit of the source tree this package runs from, "" where it is installed without one."""
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():
+        return ""
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(root), "describe", "--always", "--dirty"], capture_output=True, text=True
+        )
+    except OSError:
+        return ""
+    return done.stdout.strip()
+
+
+def likelihood_facts(found: Bound | Likelihood, counts: str) -> dict[str, Any]:
+    """JSON-ready numbers of a likelihood; intervals are of bits per character."""
+    facts: dict[str, Any] = {
+        "kind": "bound" if isinstance(found, Bound) else "exact",
+        "bits_per_char": found.bits_per_char,
+        "nats_per_token": found.nats_per_token,
+        "perplexity": found.perplexity,
+        "tokens": found.tokens,
+        "characters": found.characters,
+        "text_interval95": list(found.text_interval),
+    }
+    if isinstance(found, Bound):
+        facts |= {"monte_carlo_interval95": list(found.interval), "draws": found.draws, "counts": counts}
+        facts["curve"] = found.curve.to_dict() if found.curve is not None else None
+    return facts
+
+
+def finite(value: Any) -> Any:
+    """The same JSON value with null in place of NaN and infinities."""
+    if isinstance(value, Mapping):
+        return {k: finite(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(v) for v in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value
