@@ -12,19 +12,22 @@ from pymdm.evaluate.subject import finite
 
 
 def generation_facts(generations: Sequence[Generation], judges: Sequence[Any]) -> dict[str, Any]:
-    """JSON-ready: every generation, who judged, and whether each judge puts both controls behind held-out text."""
+    """JSON-ready: every generation, who judged, and whether each judge tells text, shuffled words and random letters apart."""
     facts: dict[str, Any] = {
         "generations": [g.to_dict() for g in generations],
         "judges": {judge.name: judge.facts for judge in judges},
     }
     shown = [g for g in generations if g.name in CONTROLS]
     if len(shown) == len(CONTROLS):
-        every = [g for g in generations if g.name == "samples"]
-        facts["ranking"] = {judge.name: ranking(generations, judge.name) for judge in judges}
-        facts["controls_last"] = {
-            judge.name: ranking([shown[0], *every, *shown[1:]], judge.name)[-2:] == list(CONTROLS[1:])
-            for judge in judges
-        }
+        facts["controls"] = {}
+        for judge in judges:
+            order = ranking(generations, judge.name)
+            facts["controls"][judge.name] = {
+                "in_order": ranking(shown, judge.name) == list(CONTROLS),
+                "behind_shuffled_words": order[order.index(CONTROLS[1]) + 1 :][
+                    : -1 if order[-1] == CONTROLS[2] else None
+                ],
+            }
     return facts
 
 
@@ -91,10 +94,7 @@ def _generation(found: dict[str, Any]) -> list[str]:
     for g in found["generations"]:
         sampler = g["sampler"]
         name = f"{sampler['name']}, NFE {sampler['nfe']:g}, T {sampler['temperature']:g}" if sampler else g["name"]
-        law = sampler.get("law", "")
-        if sampler and sampler["temperature"] != 1:
-            law = "tempered"
-        cells = [name, law, sampler.get("noise", "")]
+        cells = [name, sampler.get("law", ""), sampler.get("noise", "")]
         for judge in judges:
             score = g["judges"][judge]
             cells += [
@@ -117,8 +117,12 @@ def _generation(found: dict[str, Any]) -> list[str]:
     for judge, facts in found["judges"].items():
         told = ", ".join(f"{k} {v}" for k, v in facts.items() if isinstance(v, str | int | float))
         lines.append(f"Judge {judge}: {told}.")
-    for judge, last in found.get("controls_last", {}).items():
-        lines.append(f"{judge} ranks shuffled words and random letters last: {'yes' if last else 'NO'}.")
+    for judge, facts in found.get("controls", {}).items():
+        behind = ", ".join(facts["behind_shuffled_words"]) or "none"
+        lines.append(
+            f"{judge} ranks held-out text before shuffled words before random letters: {'yes' if facts['in_order'] else 'NO'}; "
+            f"samples behind shuffled words: {behind}."
+        )
     lines.append("")
     return lines
 
