@@ -1,5 +1,7 @@
 """Auditing a user's sampler function, and the reports."""
 
+from html import escape
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,8 @@ from pymdm.prove.plan import Plan
 from pymdm.prove.run import prove
 from pymdm.reference.gumbel import CAP_FLOAT32
 from pymdm.reference.truncated import truncated_law
+
+BATCH = BatchReference()
 
 
 def torch_sampler(model, mask_id, length, num_samples, seed, prompt=None, position="uniform"):
@@ -83,11 +87,21 @@ def test_wrong_shapes_are_named():
 def test_reports(tmp_path):
     pytest.importorskip("matplotlib")
     chosen = [FAULTS["greedy last step"], FAULTS["mask leaks into the tokens"]]
-    proof = prove(BatchReference(), fast=True, models=2, faults=chosen)
+
+    def two_a_call(model, seed, ids):
+        return BATCH.first_hitting(model, len(ids), seed, sequences=ids, tokens_per_call=2).tokens
+
+    proof = prove(BATCH, fast=True, models=2, faults=chosen, approximate={"two a call": two_a_call})
+    proof.facts = {"machine": "<this one>"}
     text, page = report.write(proof, tmp_path / "out")
     markdown, html = text.read_text(), page.read_text()
     assert "greedy last step" in markdown and "all passed" in markdown and "Holm" in markdown
-    assert html.count("data:image/png;base64,") == 4 and "http" not in html.split("<body>")[0].replace("https", "")
+    assert len(list((tmp_path / "out").glob("proof_*.png"))) == markdown.count("](proof_") == 5
+    assert html.count("data:image/png;base64,") == 5 and "http" not in html.split("<body>")[0].replace("https", "")
+    assert "&lt;this one&gt;" in html and "<this one>" in markdown
+    assert [m.sampler for m in proof.distances] == ["two a call"] * 3 and "| two a call |" in markdown
+    for v in proof.plan.verdicts:  # every law is in both, every test in the page
+        assert f"| {v.law.replace('|', chr(92) + '|')} |" in markdown and escape(v.name) in html
     assert proof.approximations and all(0 < tv < 1 for _, _, tv in proof.approximations)
 
 

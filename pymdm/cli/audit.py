@@ -44,6 +44,32 @@ def _own_sampler(name: str) -> Callable[..., Any]:
     return draw
 
 
+def _models(count: int, seed: int) -> Any:
+    """Random models from Hypothesis strategies where it is installed (a development dependency), else drawn directly."""
+    try:
+        from pymdm.prove.strategies import draw_models
+    except ImportError:
+        return count
+    return draw_models(count, seed)
+
+
+def _facts(models: Any) -> dict[str, str]:
+    """What was run where, for the report."""
+    from pymdm.bench.environment import environment
+
+    where = environment()
+    out = {
+        "command": " ".join(["pymdm", *sys.argv[1:]]),
+        "date": where["date"],
+        "versions": f"pymdm {where['pymdm']}, torch {where['torch']}, Python {where['python']}",
+        "commit": where["commit"] or "not in a checkout",
+        "processor": f"{where['processor']}; in use: {', '.join(where['features']) or 'no vector extension'}",
+    }
+    if not isinstance(models, int):
+        out["random models"] = f"{len(models)}, drawn by Hypothesis strategies from the root seed"
+    return out
+
+
 def audit(
     sampler: Annotated[
         str | None,
@@ -74,7 +100,9 @@ def audit(
         print(line, file=sys.stderr)
 
     if sampler is None:
-        proof = prove(Compiled(), fast=not full, models=50 if full else 8, seed=seed, progress=progress)
+        core, models = Compiled(), _models(50 if full else 8, seed)
+        proof = prove(core, fast=not full, models=models, approximate=core.measured(), seed=seed, progress=progress)
+        proof.facts = _facts(models)
     else:
         function = _user_function(sampler) if ":" in sampler else _own_sampler(sampler)
         proof = audit_function(function, samples=samples, seed=seed, name=sampler, progress=progress)
@@ -84,7 +112,9 @@ def audit(
     if json_output:
         verdicts = [{"name": v.name, "p_value": v.p_value, "passed": v.passed} for v in proof.plan.verdicts]
         faults = [{"name": c.fault.name, "caught": c.caught, "samples": c.n} for c in proof.caught]
-        print(json.dumps({"passed": proof.passed, "seed": seed, "verdicts": verdicts, "faults": faults}))
+        distances = [{"sampler": d.sampler, "model": d.model, "tv": d.distance.tv} for d in proof.distances]
+        found = {"verdicts": verdicts, "faults": faults, "distances": distances}
+        print(json.dumps({"passed": proof.passed, "seed": seed, **found}))
     else:
         print("\n".join(summary(proof)))
     if not proof.passed:

@@ -93,7 +93,10 @@ def choose_filters(impl: Implementation, n: int, seed: int, level: float) -> lis
             mine = choose(logits, seed, sequence, temperature=temperature, **kwargs)
             theirs = impl.choose(logits, seed, sequence, temperature=temperature, **kwargs)
             wrong[name] += int(np.sum(mine != np.asarray(theirs)))
-    return [exact(f"choice / {name}", f"the class drawn after {name}", bad, n // 3) for name, bad in wrong.items()]
+    return [
+        exact(f"choice / {name}", f"arg-max over the classes that {name} leaves", bad, n // 3)
+        for name, bad in wrong.items()
+    ]
 
 
 def choose_law(impl: Implementation, n: int, seed: int, level: float) -> list[Verdict]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from pymdm.prove.check_stream import exact
 from pymdm.prove.goodness import binomial
-from pymdm.prove.plan import Verdict
+from pymdm.prove.plan import Verdict, binomial_power
 from pymdm.reference import philox
 from pymdm.reference.gumbel import CAP_FLOAT32, NOISE_KINDS, gumbel
 from pymdm.reference.truncated import truncated_law
@@ -40,7 +40,15 @@ def noise_kinds(impl: Any, n: int, seed: int, level: float) -> list[Verdict]:
         chosen = np.asarray(impl.choose_noise(logits, seed, ids, 5, kind))
         slack = 1e-4 if kind == "float32" else 1e-12
         wrong = int(np.sum(scores[np.arange(n), chosen] < scores.max(axis=1) - slack))
-        verdicts.append(exact(f"choice / {kind} noise", "arg-max with this noise", wrong, n, f"{wrong} of {n} differ"))
+        verdicts.append(
+            exact(
+                f"choice / {kind} noise",
+                "arg-max over v of logit_v + g_v, noise of this kind",
+                wrong,
+                n,
+                f"{wrong} of {n} differ",
+            )
+        )
     return verdicts
 
 
@@ -60,6 +68,7 @@ def literal_precision(impl: Any, n: int, seed: int, level: float) -> list[Verdic
         for start in range(0, n, ROWS):
             ids = np.arange(start, min(n, start + ROWS), dtype=np.uint64)
             moved += int(np.sum(impl.choose_noise(logits[: len(ids)], seed, ids, 0, kind) < VOCAB))
-        law = "P(move) = r" if kind == "exact" else "P(move) by Proposition 5.2"
-        verdicts.append(Verdict(f"literal / {kind} noise, {VOCAB} classes", law, binomial(moved, n, rate)))
+        law = "P(leave the mask) = (m - s)/m" if kind == "exact" else "P(leave the mask) by Proposition 5.2"
+        power = binomial_power(n, rate, level)
+        verdicts.append(Verdict(f"literal / {kind} noise, {VOCAB} classes", law, binomial(moved, n, rate), power))
     return verdicts

@@ -21,6 +21,7 @@ from pymdm.reference.schedule import SCHEDULES, grid
 
 BATCH = 1 << 16  # samples asked for in one call
 EXACT_LAW = "P(x) = mean over orders of prod_e mu(x before e)[l_e][x_{l_e}]"
+STEP_LAW = "in a step from m to s a mask becomes v with probability (m - s)/m mu(x)[l][v]; all steps enumerated"
 
 
 def first_hitting(
@@ -63,7 +64,11 @@ def first_hitting(
             )
         )
     label = describe(name, model, prompt, temperature=temperature, tokens_per_call=tokens_per_call, schedule=schedule)
-    formula = EXACT_LAW if tokens_per_call == 1 else f"the same with {tokens_per_call} tokens from each network output"
+    formula = (
+        EXACT_LAW
+        if tokens_per_call == 1
+        else f"the same with {tokens_per_call} tokens from each output: prod_e mu(x before the call)[l_e][x_{{l_e}}]"
+    )
     verdicts = []
     if "tokens" in wanted:
         verdicts.append(tally.token_verdict(label, formula, level))
@@ -109,7 +114,7 @@ def ancestral(
         options = dict(steps=steps, form=form, noise=noise, prompt=prompt, temperature=temperature, schedule=schedule)
         tally.add(impl.ancestral(model, len(ids), seed, sequences=ids, **options))  # type: ignore[arg-type]
     label = describe(f"ancestral {form}", model, prompt, steps=steps, temperature=temperature, schedule=schedule)
-    verdicts = [tally.token_verdict(label, f"the {steps}-step chain, enumerated", level)]
+    verdicts = [tally.token_verdict(label, STEP_LAW, level)]
     rare = tally.rare_verdict(label, level)
     return verdicts + ([rare] if rare else [])
 

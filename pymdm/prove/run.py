@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from math import factorial
 
 import numpy as np
 
 from pymdm.prove.check_samplers import ancestral, first_hitting
-from pymdm.prove.checks import CHECKS
+from pymdm.prove.checks import CHECKS, suite
+from pymdm.prove.distance import Distance, total_variation
 from pymdm.prove.faults import FAULTS, Caught, Fault, catch_all
 from pymdm.prove.implementation import Implementation
 from pymdm.prove.plan import ALPHA, Plan, Verdict, root_seed, sample_size
@@ -18,7 +20,18 @@ from pymdm.prove.tables import TableModel, random_models, random_prompt
 from pymdm.reference import laws
 
 Progress = Callable[[str], None]
+Draw = Callable[[TableModel, int, np.ndarray], np.ndarray]  # (model, seed, sequence ids [B]) -> tokens [B, L]
+MEASURED = ("consistent", "inconsistent", "five")  # models of the suite that approximate samplers are measured on
 PER_MODEL = 18  # verdicts of one model, at most
+
+
+@dataclass(frozen=True)
+class Measured:
+    """How far a sampler is from the exact law of a model."""
+
+    sampler: str
+    model: str
+    distance: Distance
 
 
 @dataclass
@@ -30,14 +43,18 @@ class Proof:
         plan: the plan with all verdicts, judged.
         caught: what became of every planted fault.
         approximations: (model, tokens per call, total variation from the exact law), enumerated, no sampling.
+        distances: of the samplers that were only to be measured.
         seconds: wall time by part of the run.
+        facts: what was run where, for the report.
     """
 
     implementation: str
     plan: Plan
     caught: list[Caught] = field(default_factory=list)
     approximations: list[tuple[str, int, float]] = field(default_factory=list)
+    distances: list[Measured] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
+    facts: dict[str, str] = field(default_factory=dict)
 
     @property
     def passed(self) -> bool:
@@ -93,6 +110,7 @@ def prove(
     fast: bool = False,
     models: Sequence[TableModel] | int = 50,
     faults: Sequence[Fault] | None = None,
+    approximate: Mapping[str, Draw] | None = None,
     seed: int | None = None,
     alpha: float = ALPHA,
     progress: Progress | None = None,
@@ -105,6 +123,7 @@ def prove(
         models: table models, or how many to draw.
         faults: planted faults to look for; default all (none when fast). They are broken copies of the reference, so
             they show what the checks can see, not anything about `impl`.
+        approximate: samplers whose distance from the exact law is to be measured, by name.
         seed: root seed; default fixed, or new with PYMDM_RESEED.
         alpha: chance that a correct implementation fails anywhere in the run.
         progress: told one line per finished part.
@@ -139,8 +158,15 @@ def prove(
     for model in table[:10]:
         exact = laws.first_hitting_law(model.mu)
         for k in (2, 3):
-            distance = 0.5 * float(np.abs(laws.first_hitting_law(model.mu, tokens_per_call=k) - exact).sum())
-            proof.approximations.append((model.name, k, distance))
+            apart = 0.5 * float(np.abs(laws.first_hitting_law(model.mu, tokens_per_call=k) - exact).sum())
+            proof.approximations.append((model.name, k, apart))
+    for name, draw in (approximate or {}).items():
+        for model in (suite()[key] for key in MEASURED):
+            root = plan.seed_for(f"distance/{name}/{model.name}")
+            distance = total_variation(partial(draw, model, root), model, 1 << 13 if fast else 1 << 17)
+            proof.distances.append(Measured(name, model.name, distance))
+        say(f"distance of {name}: " + ", ".join(f"{m.distance.tv:.4f}" for m in proof.distances[-len(MEASURED) :]))
+    lap("distances")
     chosen = ([] if fast else list(FAULTS.values())) if faults is None else list(faults)
 
     def told(caught: Caught) -> None:

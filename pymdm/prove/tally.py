@@ -114,7 +114,10 @@ class Tally:
             law = np.append(np.full(factorial(n), 1 / factorial(n)), 0.0)  # the last cell: not an order of the masks
             fit = chi_square(self.orders, law)
             return Verdict(
-                f"{name} / order", f"each of {n}! orders equally", fit, chi_square_power(self.n, fit.cells, level)
+                f"{name} / order",
+                "each order of the n masked positions has probability 1/n!",
+                fit,
+                chi_square_power(self.n, fit.cells, level),
             )
         if self.improper:
             fit = Fit(
@@ -122,7 +125,7 @@ class Tally:
             )
             return Verdict(f"{name} / order", "an order of the masked positions", fit)
         pairs = [binomial(int(self.before[i, j]), self.n, 0.5) for i in range(n) for j in range(i)]
-        return Verdict(f"{name} / order", "each pair either way round equally", combine(pairs))
+        return Verdict(f"{name} / order", "each pair of positions in either order with probability 1/2", combine(pairs))
 
     def time_verdicts(self, name: str, level: float) -> list[Verdict]:
         """Joint law of the hitting times: (m_e / m_{e-1})^{n_e} uniform (DKW) and independent (chi-square)."""
@@ -136,9 +139,15 @@ class Tally:
         joint = combine([independent_uniforms(columns) for columns in pairs])
         return [
             Verdict(
-                f"{name} / hitting times", "(m_e / m_{e-1})^n uniform", each, dkw_power(len(u), level / u.shape[1])
+                f"{name} / hitting times",
+                "(m_e / m_{e-1})^n uniform on (0, 1) for each event e",
+                each,
+                dkw_power(len(u), level / u.shape[1]),
             ),
             Verdict(
-                f"{name} / hitting times joint", "and independent", joint, chi_square_power(len(u), joint.cells, level)
+                f"{name} / hitting times joint",
+                "(m_e / m_{e-1})^n of all events jointly uniform, so independent",
+                joint,
+                chi_square_power(len(u), joint.cells, level),
             ),
         ]

@@ -19,6 +19,7 @@ constexpr int kVectors = 2 * kStreams;                  // vectors of floats a g
 constexpr int64_t kGroup = int64_t{kWidth} * kVectors;  // columns a group
 constexpr int64_t kChunk = 512;                         // columns that share one word limit
 constexpr int64_t kAhead = 512;                         // columns between reading ahead and prefetching
+constexpr int64_t kProduct = kPhiloxM0;
 using U = Isa::U;
 using F = Isa::F;
 using Flag = Isa::Flag;  // remembers that a NaN was seen
@@ -68,13 +69,14 @@ Extent extent_of(const void* logits, const uint8_t* banned, int64_t begin, int64
   return Extent{Isa::largest(most), Isa::any(unordered)};
 }
 
-// Words of columns of counters `blocks`, `blocks` + kBlocks, ... in kVectors vectors; before even() and odd().
-inline void philox_group(const RowSearch& search, U blocks, U (&ab)[kStreams], U (&cd)[kStreams]) {
+// Words of columns of counters n, n + kBlocks, ... in kVectors vectors, given the products M0 n of the first round,
+// whose 64 bits grow by M0 a counter; before even() and odd().
+inline void philox_group(const RowSearch& search, U products, U (&ab)[kStreams], U (&cd)[kStreams]) {
   const PhiloxRow& p = search.philox;
   U a[kStreams], b[kStreams], c[kStreams], d[kStreams];
 #pragma GCC unroll 4
   for (int s = 0; s < kStreams; ++s) {  // rounds 1 and 2
-    const U p0 = Isa::mul0(Isa::add(blocks, s * Isa::kBlocks));
+    const U p0 = Isa::add(products, kProduct * s * Isa::kBlocks);
     const U p1 = Isa::mul1(Isa::flip(Isa::high(p0), p.c1));
     a[s] = Isa::flip(Isa::high(p1), p.a2);
     b[s] = p1;
@@ -131,7 +133,7 @@ void search_row(RowSearch& search) {
   const void* const logits = search.logits;
   const uint8_t* const banned = search.banned;
   const int64_t end = search.end;
-  U blocks = Isa::blocks(search.philox.first_block);
+  U products = Isa::mul0(Isa::blocks(search.philox.first_block));
   int64_t chunk = search.begin, chunk_end = chunk + kChunk < end ? chunk + kChunk : end;
   Extent extent = extent_of<kType, kBanned>(logits, banned, chunk, chunk_end);
   while (chunk < end) {
@@ -147,7 +149,7 @@ void search_row(RowSearch& search) {
     if (none) {
       if (search.bad) return;
       extent = extent_of<kType, kBanned>(logits, banned, chunk_end, next_end);
-      blocks = Isa::add(blocks, kChunk / 4);
+      products = Isa::add(products, kProduct * (kChunk / 4));
     } else {
       // The next chunk is read while this one's words are made, so that memory and multipliers work at once.
       const bool ahead = next_end - chunk_end == kChunk;
@@ -170,8 +172,8 @@ void search_row(RowSearch& search) {
         U ab[kStreams], cd[kStreams];
         const RowSearch* keys = &search;
         asm("" : "+r"(keys));  // round keys are broadcast from memory each time: hoisted, they spill
-        philox_group(*keys, blocks, ab, cd);
-        blocks = Isa::add(blocks, kGroup / 4);
+        philox_group(*keys, products, ab, cd);
+        products = Isa::add(products, kProduct * (kGroup / 4));
         U least = Isa::min(ab[0], cd[0]);
 #pragma GCC unroll 4
         for (int s = 1; s < kStreams; ++s) least = Isa::min(least, Isa::min(ab[s], cd[s]));
