@@ -5,6 +5,11 @@ Laws of the exact forms are in test_proof.py. Chi-square tests here use alpha 1e
 
 from __future__ import annotations
 
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -101,6 +106,29 @@ class TestEverySampler:
         assert torch.equal(out.times, whole.times)
         assert (out.nfe, out.calls, out.draws) == (whole.nfe, whole.calls, whole.draws)
 
+    def test_is_the_same_on_any_processor(self, sampler, monkeypatch):
+        whole, threads = draw(sampler), torch.get_num_threads()
+        try:
+            for count in (1, 2):
+                torch.set_num_threads(count)
+                assert torch.equal(draw(sampler).tokens, whole.tokens)
+        finally:
+            torch.set_num_threads(threads)
+        for disabled in ("avx512", "avx2", "avx512,avx2"):
+            monkeypatch.setenv("PYMDM_CPU_DISABLE", disabled)
+            assert torch.equal(draw(sampler).tokens, whole.tokens)
+
+    def test_temperature_divides_the_logits(self, sampler):
+        warm = draw(sampler, temperature=0.7)
+        if "Confidence" in repr(sampler) or "conf" in repr(sampler):  # confidences are those of the network itself
+            assert not torch.equal(warm.tokens, draw(sampler).tokens)
+            return
+        logits = torch.from_numpy(np.log(table()) / 0.7)
+        divided = pymdm.sample(
+            lambda tokens: logits[tokens @ POWERS], mask_id=V, length=L, num_samples=64, seed=11, sampler=sampler
+        )
+        assert torch.equal(warm.tokens, divided.tokens) and not torch.equal(warm.tokens, draw(sampler).tokens)
+
     def test_keeps_what_is_given(self, sampler):
         infill = torch.full((50, L), V)
         infill[:, 1] = torch.arange(50) % V
@@ -122,6 +150,20 @@ class TestEverySampler:
             alone = pymdm.sample(score, infill=[[V] * n], sequence_ids=[i], **options)
             assert torch.equal(out[i].tokens, alone[0].tokens)
             assert out[i].nfe == alone[0].nfe
+
+
+def test_sequences_may_be_split_across_processes():
+    # Another process draws the second half, the last ones first; together they are the samples of one process.
+    code = """
+import sys, torch
+sys.path.insert(0, sys.argv[1])
+from test_samplers import SAMPLERS, draw
+ids = list(range(63, 31, -1))
+print([draw(s, n=32, sequence_ids=ids, batch_size=7).tokens.flip(0).tolist() for s in SAMPLERS])
+"""
+    folder = str(Path(__file__).parent)
+    done = subprocess.run([sys.executable, "-c", code, folder], capture_output=True, text=True, check=True)
+    assert ast.literal_eval(done.stdout) == [draw(s).tokens[32:].tolist() for s in SAMPLERS]
 
 
 def test_parallel_law_matches_enumeration():
