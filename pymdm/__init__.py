@@ -6,6 +6,7 @@ ICLR 2025 (arXiv 2409.02908).
 
 from pymdm._native import C as _C
 from pymdm.config import ModelConfig
+from pymdm.devices import my_sequences
 from pymdm.engine import Engine
 from pymdm.loading import Model, load
 from pymdm.model import MaskedTransformer
@@ -32,6 +33,7 @@ __all__ = [
     "Vocabulary",
     "__version__",
     "load",
+    "my_sequences",
     "resume",
     "sample",
 ]

@@ -1,4 +1,4 @@
-"""The native network: a `MaskedTransformer`'s forward in C++ on packed weights, on the CPU."""
+"""The native network: a `MaskedTransformer`'s forward in C++ on packed weights, on the CPU or a CUDA device."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from torch import Tensor
 from pymdm._native import C
 from pymdm.checkpoint import Checkpoint, load_checkpoint
 from pymdm.config import ModelConfig
+from pymdm.devices import as_device
 from pymdm.model import MaskedTransformer
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 class Engine:
-    """A denoiser that gives the same bits for a row whatever batch, row choice or number of threads computes it.
+    """A denoiser that, on the CPU, gives the same bits for a row whatever batch, row choice or number of threads computes it.
 
     Weights and activations are of `dtype`; sums, norms, softmax and the residual stream are float32, logits too. Against
     float64 the relative error of the logits is below 1e-5 in float32, and about 0.5 % in bfloat16.
@@ -27,9 +28,12 @@ class Engine:
         source: a checkpoint folder's path, a `Checkpoint`, a `MaskedTransformer`, or a state dict (then give `config`).
         config: shapes of a state dict.
         dtype: "float32", or "bfloat16" (about twice as fast; rounds weights and activations to 8 bits).
+        device: "cpu", "cuda" or "cuda:1". On a CUDA device matrix products and attention are torch's, and equal bits
+            across batches or devices are not promised (docs/cuda.md).
 
     Attributes:
         config: the `ModelConfig`.
+        device: where it runs.
         dtype: "float32" or "bfloat16".
         native: the C++ network, which the samplers call without Python.
 
@@ -47,10 +51,16 @@ class Engine:
         source: str | os.PathLike[str] | Checkpoint | MaskedTransformer | Mapping[str, Tensor],
         config: ModelConfig | None = None,
         dtype: str | torch.dtype = "float32",
+        device: str | torch.device = "cpu",
     ) -> None:
         self.dtype = _dtype_name(dtype)
+        self.device = as_device(device)
         self.config, weights = _parts(source, config)
-        self.native = C.Engine(self.config.to_dict(), weights, self.dtype)
+        shape = self.config.to_dict()
+        if self.device.type == "cpu":
+            self.native = C.Engine(shape, weights, self.dtype)
+        else:
+            self.native = C.DeviceEngine(shape, weights, self.dtype, self.device)
 
     @torch.no_grad()
     def __call__(self, tokens: Tensor, times: Tensor | None = None, rows: Tensor | None = None) -> Tensor:
@@ -62,7 +72,7 @@ class Engine:
             rows: int64 [M], flat indices into B*L of the positions wanted; default all.
 
         Returns:
-            Logits, float32 [B, L, V], or [M, V] with `rows`.
+            Logits, float32 [B, L, V], or [M, V] with `rows`, on the engine's device.
 
         Raises:
             ValueError, TypeError: a shape, dtype, token or row out of range.
@@ -80,12 +90,14 @@ class Engine:
             raise ValueError(f"engine: times must be floating-point [{B}], got {at.dtype} {list(at.shape)}")
         wanted = torch.arange(B * L) if rows is None else rows
         offsets = torch.arange(B + 1) * L
-        logits: Tensor = self.native.logits(tokens.reshape(-1), offsets, wanted, at.double())
+        logits: Tensor = self.native.logits(tokens.reshape(-1).cpu(), offsets, wanted.cpu(), at.double().cpu())
         return logits.view(B, L, -1) if rows is None else logits
 
     def __repr__(self) -> str:
         c = self.config
-        return f"Engine({self.dtype}, {c.layers} layers x {c.width}, V={c.vocab_size}, length {c.length})"
+        return (
+            f"Engine({self.dtype} on {self.device}, {c.layers} layers x {c.width}, V={c.vocab_size}, length {c.length})"
+        )
 
 
 def _dtype_name(dtype: str | torch.dtype) -> str:

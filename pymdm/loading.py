@@ -11,6 +11,7 @@ from typing import Any
 from pymdm.bundled import bundled_path
 from pymdm.checkpoint import load_checkpoint
 from pymdm.config import ModelConfig
+from pymdm.devices import as_device
 from pymdm.engine import Engine
 from pymdm.model import MaskedTransformer
 from pymdm.vocabulary import Vocabulary
@@ -39,36 +40,40 @@ class Network:
     vocabulary: Vocabulary | None
 
 
-def load(path: str | os.PathLike[str] | None = None, *, dtype: str = "float32") -> Model:
+def load(path: str | os.PathLike[str] | None = None, *, dtype: str = "float32", device: str = "cpu") -> Model:
     """Loads a checkpoint folder (`model.safetensors`, `config.json`, `tokenizer.json`) into the compiled engine.
 
     Args:
         path: the folder; None loads the model that comes with the package.
-        dtype: "float32" (reference) or "bfloat16" (faster where the CPU has it) arithmetic of matrix products.
+        dtype: "float32" (reference) or "bfloat16" (faster where the processor has it) arithmetic of matrix products.
+        device: "cpu", "cuda" or "cuda:1".
 
     Returns:
         `Model`, which `pymdm.sample` takes.
 
     Raises:
-        ValueError: a missing file, or a tensor that is missing, misshapen, of another dtype or not finite.
+        ValueError: a missing file, or a tensor that is missing, misshapen, of another dtype or not finite; a
+            device that is not there.
 
     >>> load().config.mask_id == load().vocabulary.size
     True
     """
     folder = Path(path) if path is not None else bundled_path()
     checkpoint = load_checkpoint(folder)
-    engine = Engine(checkpoint.state_dict, checkpoint.config, dtype=dtype)
+    engine = Engine(checkpoint.state_dict, checkpoint.config, dtype=dtype, device=device)
     return Model(engine, checkpoint.config, checkpoint.vocabulary, checkpoint.training, folder)
 
 
-def resolve(model: Any, dtype: str = "float32") -> Network:
-    """Turns what a user passes as a model into a `Network`."""
+def resolve(model: Any, dtype: str = "float32", device: str | None = None) -> Network:
+    """Turns what a user passes as a model into a `Network`. `device` None is the CPU, or where the model already is."""
     if isinstance(model, str | os.PathLike):
-        model = load(model, dtype=dtype)
+        model = load(model, dtype=dtype, device=device or "cpu")
     if isinstance(model, MaskedTransformer):
-        model = Engine(model, dtype=dtype)
+        model = Engine(model, dtype=dtype, device=device or "cpu")
     if isinstance(model, Model | Engine):
         engine = model.engine if isinstance(model, Model) else model
+        if device is not None and as_device(device) != engine.device:
+            raise ValueError(f"sample: the model is on {engine.device}, got device {device!r}; load it there instead")
         config = engine.config
         vocabulary = model.vocabulary if isinstance(model, Model) else None
         return Network(engine.native, None, config.mask_id, config.vocab_size, config.length, vocabulary)

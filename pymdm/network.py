@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pymdm._native import C
+
 Score = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
@@ -21,7 +23,9 @@ def callable_network(model: Callable[..., Any], *, time_conditioned: bool = Fals
         chosen_rows: the model is called with keyword rows [M] int64, flat indices into B * L, and gives [M, V].
 
     Returns:
-        A function the compiled loop calls. Logits are moved to the CPU in their own dtype.
+        A function the compiled loop calls. Logits keep their dtype. On a CUDA device they stay there: samplers that only
+        draw from them do so on the device, for the others the loop copies them to the CPU. From elsewhere they come to
+        the CPU here.
 
     Raises:
         TypeError, ValueError: at the first call, if what came back is not logits of that shape.
@@ -42,10 +46,15 @@ def callable_network(model: Callable[..., Any], *, time_conditioned: bool = Fals
                 raise ValueError(
                     f"sample: the network must return logits [{rows.numel()}, V], got {tuple(logits.shape)}"
                 )
-            return logits.cpu()
+            return _kept(logits)
         if logits.dim() != 3 or logits.shape[:2] != tokens.shape:
             b, length = tokens.shape
             raise ValueError(f"sample: the network must return logits [{b}, {length}, V], got {tuple(logits.shape)}")
-        return logits.flatten(0, 1)[rows.to(logits.device)].cpu()
+        return _kept(logits.flatten(0, 1)[rows.to(logits.device)])
 
     return score
+
+
+def _kept(logits: Tensor) -> Tensor:
+    """Logits where the loop can draw from them."""
+    return logits if logits.is_cuda and C.cuda_built else logits.cpu()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from pymdm import replay
 from pymdm._native import C
 from pymdm.network import callable_network
 from pymdm.prompt import Prompt, start_tokens
@@ -53,6 +54,7 @@ def sample(
     sequence_ids: Sequence[int] | None = None,
     max_calls: int | None = None,
     dtype: str = "float32",
+    device: str | None = None,
     watch: Callable[[Any], None] | None = None,
     watch_interval: float = 0.0,
 ) -> Samples:
@@ -76,6 +78,8 @@ def sample(
         sequence_ids: random addresses of the sequences, default 0 .. B-1. A sequence's sample depends on seed and id alone.
         max_calls: stop after this many network calls; `resume` goes on from the result.
         dtype: "float32" or "bfloat16", for models this call loads itself.
+        device: "cpu" or "cuda", for models this call loads itself; default the CPU. On a CUDA device plain first-hitting
+            stays there whole; other samplers run their loop on the host (docs/cuda.md).
         watch: called with the running state after network calls, at most every `watch_interval` seconds.
 
     Returns:
@@ -93,7 +97,7 @@ def sample(
     """
     from pymdm.loading import resolve
 
-    network = resolve(model, dtype)
+    network = resolve(model, dtype, device)
     vocabulary = vocabulary or network.vocabulary
     mask = mask_id if mask_id is not None else network.mask_id
     if mask is None:
@@ -143,6 +147,7 @@ def resume(
     batch_size: int | None = None,
     max_calls: int | None = None,
     dtype: str = "float32",
+    device: str | None = None,
     watch: Callable[[Any], None] | None = None,
     watch_interval: float = 0.0,
 ) -> Samples:
@@ -165,7 +170,7 @@ def resume(
     """
     from pymdm.loading import resolve
 
-    network = resolve(model, dtype)
+    network = resolve(model, dtype, device)
     sampler = sampler or (state.sampler if isinstance(state, Samples) else FirstHitting())
     saved = state.state.to_dict() if isinstance(state, Samples) else state
     draw = Draw(temperature, top_k, top_p, tuple(int(t) for t in banned_tokens), batch_size, max_calls)
@@ -216,18 +221,17 @@ def _run(
     watch_interval: float,
 ) -> Samples:
     C.set_num_threads(torch.get_num_threads())
+    options: dict[str, Any] = {
+        "batch_size": draw.batch_size or 0,
+        "max_calls": draw.max_calls or 0,
+        "temperature": draw.temperature,
+        "banned": list(draw.banned),
+        "watch": watch,
+        "watch_interval": watch_interval,
+    }
     began = time.perf_counter()
-    C.run(
-        state,
-        sampler.native(),
-        score,
-        batch_size=draw.batch_size or 0,
-        max_calls=draw.max_calls or 0,
-        temperature=draw.temperature,
-        banned=list(draw.banned),
-        top_k=draw.top_k,
-        top_p=draw.top_p,
-        watch=watch,
-        watch_interval=watch_interval,
-    )
+    if replay.replays(score, sampler, draw.top_k, draw.top_p):
+        replay.run(state, score, sampler, **options)
+    else:
+        C.run(state, sampler.native(), score, top_k=draw.top_k, top_p=draw.top_p, **options)
     return Samples(state, sampler, time.perf_counter() - began, vocabulary)

@@ -24,6 +24,7 @@ CallableNetwork::~CallableNetwork() {
   py::gil_scoped_acquire gil;
   score_ = py::object();
   logits_ = at::Tensor();
+  chooser_ = {};
 }
 
 sample::Logits CallableNetwork::logits(const model::Batch& batch) {
@@ -54,19 +55,25 @@ sample::Logits CallableNetwork::logits(const model::Batch& batch) {
     py::object result =
         score_(tensor_of(group.tokens, at::kLong).view({count, length}), tensor_of(group.times, at::kDouble), rows);
     at::Tensor scored = result.cast<at::Tensor>().detach();
-    check(scored.dim() == 2 && scored.size(0) == rows.numel() && scored.device().is_cpu(), kOp, "expected logits [",
-          rows.numel(), ", V] on cpu from the network, got ", shape_of(scored));
+    check(scored.dim() == 2 && scored.size(0) == rows.numel() && (scored.is_cpu() || scored.is_cuda()), kOp,
+          "expected logits [", rows.numel(), ", V] on cpu or cuda from the network, got ", shape_of(scored));
     logits_dtype(kOp, scored);
     if (groups.size() == 1) {
       logits_ = scored.contiguous();
       break;
     }
     if (!logits_.defined()) logits_ = at::empty({batch.rows.size, scored.size(1)}, scored.options());
-    check(scored.size(1) == logits_.size(1) && scored.scalar_type() == logits_.scalar_type(), kOp, "the network gave ",
-          shape_of(scored), " after ", shape_of(logits_));
-    logits_.index_copy_(0, tensor_of(group.where, at::kLong), scored);
+    check(scored.size(1) == logits_.size(1) && scored.scalar_type() == logits_.scalar_type() &&
+              scored.device() == logits_.device(),
+          kOp, "the network gave ", shape_of(scored), " after ", shape_of(logits_));
+    logits_.index_copy_(0, tensor_of(group.where, at::kLong).to(scored.device()), scored);
   }
+  if (logits_.is_cuda()) return chooser_.hold(logits_);
   return {logits_.data_ptr(), logits_dtype(kOp, logits_), logits_.size(1), logits_.size(1)};
+}
+
+sample::Logits CallableNetwork::on_host(const sample::Logits& given) {
+  return given.chooser == nullptr ? given : chooser_.on_host();
 }
 
 }  // namespace pymdm::binding

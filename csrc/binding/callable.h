@@ -4,23 +4,25 @@
 #include <ATen/ATen.h>
 #include <torch/csrc/utils/pybind.h>
 
-#include "sample/network.h"
+#include "device/network.h"
 
 namespace pymdm::binding {
 
 // Calls score(tokens [b, L] int64, times [b] float64, rows [m] int64 into b * L) -> logits [m, V], once per length that
 // is in the batch. The Python side (pymdm/network.py) turns any user's callable into this form and checks what it
-// returns.
+// returns. Logits on a CUDA device stay there where the sampler only draws from them.
 class CallableNetwork : public sample::Network {
  public:
   explicit CallableNetwork(pybind11::object score) : score_(std::move(score)) {}
   ~CallableNetwork() override;
 
   sample::Logits logits(const model::Batch& batch) override;
+  sample::Logits on_host(const sample::Logits& given) override;
 
  private:
   pybind11::object score_;
   at::Tensor logits_;  // [M, V] kept until the next call
+  device::TensorChooser chooser_;
 };
 
 }  // namespace pymdm::binding

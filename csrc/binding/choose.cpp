@@ -1,9 +1,8 @@
 #include "ops/choose.h"
 
-#include <c10/core/impl/DeviceGuardImplInterface.h>
-
 #include "binding/bind.h"
 #include "binding/tensor.h"
+#include "device/choose.h"
 #include "ops/choose_emulated.h"
 #include "ops/choose_lazy.h"
 
@@ -65,34 +64,23 @@ at::Tensor choose(const at::Tensor& logits_in, uint64_t seed, const at::Tensor& 
   args.top_k = top_k;
   args.top_p = top_p;
 
-  const at::Device device = logits.device();
-  at::Tensor token = at::empty({rows}, at::dtype(at::kLong).device(device));
-  // On the device the small inputs follow the logits; they are kept alive to the end of this function, and the caching
-  // allocator reuses their memory only for later work of the same stream.
-  const at::Tensor d_sequence = sequence.to(device), d_events = events.to(device);
-  const at::Tensor d_base = base_in ? base.to(device) : base, d_banned = banned_in ? banned.to(device) : banned;
+  at::Tensor token = at::empty({rows}, at::kLong);
   args.logits = logits.data_ptr();
-  args.sequence = reinterpret_cast<const uint64_t*>(d_sequence.data_ptr<int64_t>());
-  args.event = reinterpret_cast<const uint32_t*>(d_events.data_ptr<int32_t>());
-  args.base = base_in ? reinterpret_cast<const uint64_t*>(d_base.data_ptr<int64_t>()) : nullptr;
-  args.banned = banned_in ? reinterpret_cast<const uint8_t*>(d_banned.data_ptr<bool>()) : nullptr;
+  args.sequence = reinterpret_cast<const uint64_t*>(sequence.data_ptr<int64_t>());
+  args.event = reinterpret_cast<const uint32_t*>(events.data_ptr<int32_t>());
+  args.base = base_in ? reinterpret_cast<const uint64_t*>(base.data_ptr<int64_t>()) : nullptr;
+  args.banned = banned_in ? reinterpret_cast<const uint8_t*>(banned.data_ptr<bool>()) : nullptr;
   args.token = token.data_ptr<int64_t>();
-  if (device.is_cpu()) {
+  if (logits.device().is_cpu()) {
     py::gil_scoped_release release;
     (kForm == Form::kFull ? ops::choose_full : kForm == Form::kTiles ? ops::choose_tiles : ops::choose)(args);
     return token;
   }
   check(kForm == Form::kLazy, kOp, "this form is for cpu");
   check(top_k == 0 && top_p == 1, kOp, "top_k and top_p are not available on cuda");
-  const at::Tensor scratch = at::empty({ops::choose_cuda_scratch(rows, vocab)}, at::dtype(at::kByte).device(device));
-  void* stream = c10::impl::getDeviceGuardImpl(device.type())->getStream(device).native_handle();
-  ops::choose_cuda(args, scratch.data_ptr(), stream);
-  const at::Tensor bad = token.lt(0);
-  if (bad.any().item<bool>()) {
-    const int64_t row = bad.nonzero()[0].item<int64_t>();
-    fail(kOp, "row ", row, " has NaN, +inf or no token above -inf that is not banned");
-  }
-  return token;
+  py::gil_scoped_release release;
+  device::choose(logits, args);
+  return token.to(logits.device());
 }
 
 at::Tensor gumbel_bounds(const at::Tensor& words) {

@@ -1,7 +1,6 @@
 #include "binding/engine.h"
 
 #include <chrono>
-#include <cmath>
 
 #include "binding/bind.h"
 
@@ -17,6 +16,32 @@ Span<const T> span_of(const at::Tensor& t) {
   return {static_cast<const T*>(t.data_ptr()), t.numel()};
 }
 
+bool one_of(const py::dict& values, const char* key, const char* no, const char* yes) {
+  const auto value = values[key].cast<std::string>();
+  check(value == no || value == yes, kOp, key, " must be ", no, " or ", yes, ", got ", value);
+  return value == yes;
+}
+
+std::shared_ptr<Engine> make_engine(const py::dict& config, const py::dict& weights, const std::string& dtype) {
+  check(dtype == "float32" || dtype == "bfloat16", kOp, "dtype must be float32 or bfloat16, got ", dtype);
+  std::vector<std::pair<std::string, at::Tensor>> tensors = named_tensors(weights);
+  const model::Config c = config_of(config);
+  py::gil_scoped_release release;
+  return std::make_shared<Engine>(c, std::move(tensors), dtype == "float32" ? DType::kFloat32 : DType::kBFloat16);
+}
+
+at::Tensor logits(Engine& engine, const at::Tensor& tokens, const at::Tensor& offsets, const at::Tensor& rows,
+                  const at::Tensor& times) {
+  const at::Tensor t = cpu_tensor(kOp, "tokens", tokens, at::kLong, 1);
+  const at::Tensor o = cpu_tensor(kOp, "offsets", offsets, at::kLong, 1);
+  const at::Tensor r = cpu_tensor(kOp, "rows", rows, at::kLong, 1);
+  const at::Tensor s = cpu_tensor(kOp, "times", times, at::kDouble, 1);
+  py::gil_scoped_release release;
+  return engine.score({span_of<int64_t>(t), span_of<int64_t>(o), span_of<int64_t>(r), span_of<double>(s)});
+}
+
+}  // namespace
+
 model::Parameters parameters_of(const std::vector<std::pair<std::string, at::Tensor>>& weights) {
   model::Parameters out;
   for (const auto& [name, t] : weights) {
@@ -25,12 +50,6 @@ model::Parameters parameters_of(const std::vector<std::pair<std::string, at::Ten
     out[name] = {t.data_ptr(), logits_dtype(kOp, t), t.size(0), t.dim() == 2 ? t.size(1) : 1};
   }
   return out;
-}
-
-bool one_of(const py::dict& values, const char* key, const char* no, const char* yes) {
-  const auto value = values[key].cast<std::string>();
-  check(value == no || value == yes, kOp, key, " must be ", no, " or ", yes, ", got ", value);
-  return value == yes;
 }
 
 model::Config config_of(const py::dict& d) {
@@ -61,8 +80,7 @@ model::Config config_of(const py::dict& d) {
   return c;
 }
 
-std::shared_ptr<Engine> make_engine(const py::dict& config, const py::dict& weights, const std::string& dtype) {
-  check(dtype == "float32" || dtype == "bfloat16", kOp, "dtype must be float32 or bfloat16, got ", dtype);
+std::vector<std::pair<std::string, at::Tensor>> named_tensors(const py::dict& weights) {
   std::vector<std::pair<std::string, at::Tensor>> tensors;
   for (const auto& [name, tensor] : weights) {
     const auto key = name.cast<std::string>();
@@ -72,44 +90,13 @@ std::shared_ptr<Engine> make_engine(const py::dict& config, const py::dict& weig
       throw py::type_error("engine: parameter " + key + " must be a tensor");
     }
   }
-  const model::Config c = config_of(config);
-  py::gil_scoped_release release;
-  return std::make_shared<Engine>(c, std::move(tensors), dtype == "float32" ? DType::kFloat32 : DType::kBFloat16);
+  return tensors;
 }
-
-at::Tensor logits(Engine& engine, const at::Tensor& tokens, const at::Tensor& offsets, const at::Tensor& rows,
-                  const at::Tensor& times) {
-  const at::Tensor t = cpu_tensor(kOp, "tokens", tokens, at::kLong, 1);
-  const at::Tensor o = cpu_tensor(kOp, "offsets", offsets, at::kLong, 1);
-  const at::Tensor r = cpu_tensor(kOp, "rows", rows, at::kLong, 1);
-  const at::Tensor s = cpu_tensor(kOp, "times", times, at::kDouble, 1);
-  py::gil_scoped_release release;
-  return engine.score({span_of<int64_t>(t), span_of<int64_t>(o), span_of<int64_t>(r), span_of<double>(s)});
-}
-
-}  // namespace
 
 Engine::Engine(const model::Config& config, std::vector<std::pair<std::string, at::Tensor>> weights, DType dtype) {
   network_ = std::make_unique<model::Transformer>(config, parameters_of(weights), dtype);
   for (const auto& [name, tensor] : weights)
     if (name == "embed.weight") embed_ = tensor;
-}
-
-void Engine::check_batch(const model::Batch& batch) const {
-  const model::Config& c = network_->config();
-  const int64_t T = batch.tokens.size, B = batch.offsets.size - 1;
-  check(B >= 0 && batch.offsets[0] == 0 && batch.offsets[B] == T, kOp, "offsets must run from 0 to the ", T, " tokens");
-  check(batch.times.size == B, kOp, "expected one time for each of ", B, " sequences, got ", batch.times.size);
-  for (int64_t b = 0; b < B; ++b) {
-    const int64_t length = batch.offsets[b + 1] - batch.offsets[b];
-    check(length >= 1 && length <= c.length, kOp, "a sequence must have 1 to ", c.length, " tokens, sequence ", b,
-          " has ", length);
-    check(c.conditioning != model::Conditioning::kTime || std::isfinite(batch.times[b]), kOp,
-          "this network is conditioned on time: sequence ", b, " has time ", batch.times[b]);
-  }
-  for (const int64_t token : batch.tokens)
-    check(token >= 0 && token < c.embed_rows(), kOp, "token ids must be in [0, ", c.embed_rows(), "), got ", token);
-  for (const int64_t row : batch.rows) check(row >= 0 && row < T, kOp, "rows must be in [0, ", T, "), got ", row);
 }
 
 void Engine::forward(const model::Batch& batch, float* logits, int64_t stride) {
@@ -124,7 +111,7 @@ double Engine::forward_seconds() {
 }
 
 at::Tensor Engine::score(const model::Batch& batch) {
-  check_batch(batch);
+  model::check_batch(network_->config(), batch);
   at::Tensor out = at::empty({batch.rows.size, network_->config().vocab_size}, at::kFloat);
   std::lock_guard<std::mutex> lock(mutex_);
   forward(batch, static_cast<float*>(out.data_ptr()), out.size(1));
@@ -132,7 +119,7 @@ at::Tensor Engine::score(const model::Batch& batch) {
 }
 
 sample::Logits Engine::logits(const model::Batch& batch) {
-  check_batch(batch);
+  model::check_batch(network_->config(), batch);
   const int64_t vocab = network_->config().vocab_size, stride = (vocab + 15) / 16 * 16;
   std::lock_guard<std::mutex> lock(mutex_);
   auto* out = reinterpret_cast<float*>(outputs_[std::this_thread::get_id()].reserve(batch.rows.size * stride * 4));

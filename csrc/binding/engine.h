@@ -14,6 +14,11 @@
 
 namespace pymdm::binding {
 
+// What a network is made of, as Python gives it, checked.
+model::Config config_of(const pybind11::dict& d);
+std::vector<std::pair<std::string, at::Tensor>> named_tensors(const pybind11::dict& weights);
+model::Parameters parameters_of(const std::vector<std::pair<std::string, at::Tensor>>& weights);
+
 class Engine : public sample::Network {
  public:
   // `weights` keep their memory alive: the embedding is read where it is.
@@ -29,7 +34,6 @@ class Engine : public sample::Network {
   void poison();
 
  private:
-  void check_batch(const model::Batch& batch) const;
   void forward(const model::Batch& batch, float* logits, int64_t stride);  // with the lock held
 
   at::Tensor embed_;

@@ -11,4 +11,5 @@ PYBIND11_MODULE(_C, m) {
   pymdm::binding::bind_ops(m);
   pymdm::binding::bind_state(m);
   pymdm::binding::bind_sample(m);
+  pymdm::binding::bind_device(m);
 }

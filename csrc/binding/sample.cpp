@@ -7,6 +7,7 @@
 #include "binding/bind.h"
 #include "binding/callable.h"
 #include "binding/engine.h"
+#include "device/network.h"
 #include "sample/ancestral.h"
 #include "sample/confidence.h"
 #include "sample/corrected.h"
@@ -70,6 +71,8 @@ void run(State& state, const SamplerRef& sampler, const py::object& network, int
   std::shared_ptr<sample::Network> net;
   if (py::isinstance<Engine>(network))
     net = network.cast<std::shared_ptr<Engine>>();
+  else if (py::isinstance<device::Network>(network))
+    net = network.cast<std::shared_ptr<device::Network>>();
   else
     net = std::make_shared<CallableNetwork>(network);
   py::gil_scoped_release release;

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "core/types.h"
+#include "model/config.h"
 
 namespace pymdm::model {
 
@@ -14,5 +15,8 @@ struct Batch {
   Span<const int64_t> rows;     // [M] indices into tokens, any order
   Span<const double> times;     // [B] the time a time-conditioned network sees
 };
+
+// Throws Error ("engine: ...") where a batch does not fit the network: lengths, token ids, rows, times.
+void check_batch(const Config& config, const Batch& batch);
 
 }  // namespace pymdm::model

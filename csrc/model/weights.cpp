@@ -1,64 +1,12 @@
 #include "model/weights.h"
 
-#include <cmath>
-#include <set>
-
-#include "core/error.h"
-#include "core/parallel.h"
-#include "model/conditioning.h"
-#include "ops/convert.h"
+#include <algorithm>
 
 namespace pymdm::model {
 namespace {
 
-constexpr const char* kOp = "engine";
 using ops::Packed;
 using ops::Parameter;
-
-// Finds parameters by name, checks their shapes, and knows which nobody asked for.
-class Reader {
- public:
-  explicit Reader(const Parameters& all) : all_(all) {}
-
-  const Parameter& need(const std::string& name, int64_t rows, int64_t columns = 1) {
-    const auto found = all_.find(name);
-    check(found != all_.end(), kOp, "parameter ", name, " is missing");
-    used_.insert(name);
-    const Parameter& p = found->second;
-    check(p.rows == rows && p.columns == columns, kOp, "parameter ", name, " must be [", rows,
-          columns > 1 ? ", " + std::to_string(columns) : std::string(), "], got [", p.rows,
-          p.columns > 1 ? ", " + std::to_string(p.columns) : std::string(), "]");
-    return p;
-  }
-  // Null where the layer has none.
-  const Parameter* bias(const std::string& layer, int64_t rows, bool wanted) {
-    return wanted ? &need(layer + ".bias", rows) : nullptr;
-  }
-  void finish() const {
-    for (const auto& [name, p] : all_)
-      check(used_.count(name) != 0, kOp, "parameter ", name, " is not part of this network");
-  }
-
- private:
-  const Parameters& all_;
-  std::set<std::string> used_;
-};
-
-void check_finite(const std::string& name, const Parameter& p) {
-  parallel_for(p.rows, 64, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin * p.columns; i < end * p.columns; ++i)
-      check(std::isfinite(ops::load_element(p.data, p.dtype, i)), kOp, "parameter ", name,
-            " has a value that is not finite, in row ", i / p.columns);
-  });
-}
-
-std::vector<float> floats(const std::string& name, const Parameter& p) {
-  check_finite(name, p);
-  std::vector<float> out(p.rows * p.columns);
-  for (size_t i = 0; i < out.size(); ++i)
-    out[i] = static_cast<float>(ops::load_element(p.data, p.dtype, static_cast<int64_t>(i)));
-  return out;
-}
 
 struct Maker {
   const Config& c;
@@ -66,13 +14,9 @@ struct Maker {
   DType dtype;
   std::vector<float> cond;  // the condition where it is constant, [cond]
 
-  std::vector<float> vector(const std::string& name, int64_t rows, int64_t columns = 1) {
-    return floats(name, read.need(name, rows, columns));
-  }
-
   ops::Norm norm(const std::string& name) {
-    ops::Norm out{c.layernorm, static_cast<float>(c.norm_eps), vector(name + ".weight", c.width), {}};
-    if (c.norm_bias) out.bias = vector(name + ".bias", c.width);
+    ops::Norm out{c.layernorm, static_cast<float>(c.norm_eps), read.floats(name + ".weight", c.width), {}};
+    if (c.norm_bias) out.bias = read.floats(name + ".bias", c.width);
     return out;
   }
 
@@ -103,8 +47,8 @@ struct Maker {
 
   // W c + b for a constant condition.
   std::vector<float> constant(const std::string& name, int64_t out) {
-    const std::vector<float> w = vector(name + ".weight", out, c.cond_dim);
-    std::vector<float> y = vector(name + ".bias", out);
+    const std::vector<float> w = read.floats(name + ".weight", out, c.cond_dim);
+    std::vector<float> y = read.floats(name + ".bias", out);
     for (int64_t n = 0; n < out; ++n) {
       double sum = y[n];
       for (int64_t k = 0; k < c.cond_dim; ++k) sum += double{w[n * c.cond_dim + k]} * cond[k];
@@ -149,20 +93,14 @@ struct Maker {
   }
 
   void conditioning(Weights& w) {
-    w.time_in = plain("time_mlp.0", c.cond_dim, kTimeFeatures, true, DType::kFloat32);
-    w.time_out = plain("time_mlp.2", c.cond_dim, c.cond_dim, true, DType::kFloat32);
-    if (c.conditioning == Conditioning::kTime) {
-      w.ada_final = plain("ada_final", 2 * c.width, c.cond_dim, true, DType::kFloat32);
+    TimeNetwork network = time_network(c, read);
+    if (c.conditioning == Conditioning::kConstant) {
+      cond = constant_condition(network);
       return;
     }
-    const int64_t rows = 1 + ops::kRowPadding, stride = kTimeFeatures + c.cond_dim;
-    std::vector<float> hidden(rows * stride, 0.0f), out(rows * c.cond_dim, 0.0f);
-    const double zero = 0.0;
-    condition(w.time_in, w.time_out, {&zero, 1}, {hidden.data(), stride, DType::kFloat32},
-              {out.data(), c.cond_dim, DType::kFloat32});
-    cond.assign(out.begin(), out.begin() + c.cond_dim);
-    w.time_in = Packed{};
-    w.time_out = Packed{};
+    w.time_in = std::move(network.in);
+    w.time_out = std::move(network.out);
+    w.ada_final = plain("ada_final", 2 * c.width, c.cond_dim, true, DType::kFloat32);
   }
 };
 

@@ -1,19 +1,16 @@
 // A network's parameters, checked by name and shape and packed once.
 #pragma once
 
-#include <map>
-#include <string>
 #include <vector>
 
 #include "model/config.h"
+#include "model/parameters.h"
 #include "ops/attention.h"
 #include "ops/linear.h"
 #include "ops/mlp.h"
 #include "ops/norm.h"
 
 namespace pymdm::model {
-
-using Parameters = std::map<std::string, ops::Parameter>;
 
 struct Block {
   ops::Norm norm1, norm2;

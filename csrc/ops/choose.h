@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "core/types.h"
+#include "ops/launch.h"
 #include "random/address.h"
 
 namespace pymdm::ops {
@@ -16,6 +17,8 @@ struct ChooseArgs {
   DType dtype = DType::kFloat32;
   int64_t rows = 0, vocab = 0, row_stride = 0;
   uint64_t seed = 0;
+  const uint64_t* seed_at =
+      nullptr;  // on a device: where the seed is kept, so that a recorded launch serves every seed
   Purpose purpose = Purpose::kToken;
   const uint64_t* sequence = nullptr;  // [M]
   const uint32_t* event = nullptr;     // [M]
@@ -40,9 +43,9 @@ void choose_tiles(const ChooseArgs& args);
 // Largest logit of each row as float32: the time of reading logits once, for bench/choose.py.
 void plain_max(const void* logits, DType dtype, int64_t rows, int64_t vocab, int64_t row_stride, float* most);
 
-// The same on the device; pointers are device pointers and `stream` is a cudaStream_t. `scratch` holds
-// choose_cuda_scratch(rows, vocab) bytes. Bad rows get token -1.
-void choose_cuda(const ChooseArgs& args, void* scratch, void* stream);
+// The same on a CUDA device; pointers are device pointers. `scratch` holds choose_cuda_scratch(rows, vocab) bytes. Bad
+// rows get token -1, top_k and top_p are not looked at.
+void choose_cuda(const ChooseArgs& args, void* scratch, Where where);
 int64_t choose_cuda_scratch(int64_t rows, int64_t vocab);
 
 // Whether CUDA kernels are in this build, and how many devices they can use.

@@ -125,18 +125,20 @@ PYMDM_HD TileBest better(TileBest a, TileBest b) {
   return a.column < 0 || b.score > a.score || (b.score == a.score && b.column < a.column) ? b : a;
 }
 
+PYMDM_HD uint64_t tile_seed(const ChooseArgs& args) { return args.seed_at ? *args.seed_at : args.seed; }
+
 // The deciding score of column v, in float64 from all 64 bits; greedy at temperature 0.
 PYMDM_HD TileBest evaluate(const ChooseArgs& args, const char* logits, int64_t row, int64_t v) {
   const double x = load_element(logits, args.dtype, v);
   if (!(x > -INFINITY)) return TileBest{0, -1};
   if (args.temperature == 0) return TileBest{x, v};
-  const uint64_t r = random_bits(args.seed, args.sequence[row], args.event[row], args.purpose,
+  const uint64_t r = random_bits(tile_seed(args), args.sequence[row], args.event[row], args.purpose,
                                  (args.base ? args.base[row] : 0) + static_cast<uint64_t>(v));
   return TileBest{full_score(x, 1.0 / args.temperature, r), v};
 }
 
 PYMDM_HD PhiloxRow tile_philox(const ChooseArgs& args, int64_t row) {
-  return philox_row(key_of(args.seed),
+  return philox_row(key_of(tile_seed(args)),
                     counter_of(args.sequence[row], args.event[row], 2 * static_cast<uint32_t>(args.purpose),
                                (args.base ? args.base[row] : 0) >> 2));
 }

@@ -24,6 +24,7 @@ class Ancestral : public Sampler {
 
   void plan(const State& state, int64_t b, Plan& plan) const override;
   void write(State& state, const Plan& plan, const Logits& logits, const Options& options) const override;
+  bool only_draws() const override { return true; }
 
  private:
   std::vector<double> times_, grid_;

@@ -24,7 +24,10 @@ std::vector<int64_t> draw(State& state, const Addresses& at, const Logits& logit
   args.top_k = options.top_k;
   args.top_p = options.top_p;
   args.token = tokens.data();
-  ops::choose_emulated(args, noise);
+  if (logits.chooser != nullptr)
+    logits.chooser->choose(args);
+  else
+    ops::choose_emulated(args, noise);
   return tokens;
 }
 

@@ -23,6 +23,7 @@ class FirstHitting : public Sampler {
 
   void plan(const State& state, int64_t b, Plan& plan) const override;
   void write(State& state, const Plan& plan, const Logits& logits, const Options& options) const override;
+  bool only_draws() const override { return noise_ == ops::Noise::kExact; }
 
  private:
   std::shared_ptr<const Schedule> schedule_;

@@ -5,20 +5,32 @@
 
 #include "core/types.h"
 #include "model/denoiser.h"
+#include "ops/choose.h"
 
 namespace pymdm::sample {
+
+// Draws from logits that are not in the CPU's memory: `args.logits` is not read, the other pointers are the CPU's.
+class Chooser {
+ public:
+  virtual ~Chooser() = default;
+  virtual void choose(const ops::ChooseArgs& args) = 0;
+};
 
 // Rows stay valid until the next call of the network that gave them.
 struct Logits {
   const void* data = nullptr;  // [M, vocab], rows `stride` elements apart
   DType dtype = DType::kFloat32;
   int64_t vocab = 0, stride = 0;
+  Chooser* chooser =
+      nullptr;  // set where `data` is a device's: only it can draw from the rows, and nobody can read them
 };
 
 class Network {
  public:
   virtual ~Network() = default;
   virtual Logits logits(const model::Batch& batch) = 0;
+  // The rows just given, in the CPU's memory.
+  virtual Logits on_host(const Logits& logits) { return logits; }
 };
 
 }  // namespace pymdm::sample

@@ -71,6 +71,7 @@ void run(State& state, const Sampler& sampler, Network& network, const RunOption
       if (draw.banned.empty()) set_banned(draw, options.banned, state.mask_id, logits.vocab);
       check(logits.vocab == static_cast<int64_t>(draw.banned.size()), "sample", "the network gave ", logits.vocab,
             " logits a row after ", draw.banned.size());
+      if (!sampler.only_draws() || draw.top_k > 0 || draw.top_p < 1) logits = network.on_host(logits);
       ++state.calls;
     }
     sampler.write(state, plan, logits, draw);

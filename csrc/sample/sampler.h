@@ -62,6 +62,8 @@ class Sampler {
   virtual void plan(const State& state, int64_t b, Plan& plan) const = 0;
   // Draws tokens for the planned rows and writes them.
   virtual void write(State& state, const Plan& plan, const Logits& logits, const Options& options) const = 0;
+  // Whether `write` only draws with exact noise, and never reads a logit: then they may stay on a device.
+  virtual bool only_draws() const { return false; }
 };
 
 }  // namespace pymdm::sample

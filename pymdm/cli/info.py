@@ -15,13 +15,14 @@ def facts() -> dict[str, Any]:
     import pymdm
     from pymdm._native import C
 
+    usable = min(C.cuda_devices(), torch.cuda.device_count()) if torch.cuda.is_available() else 0
     return {
         "version": pymdm.__version__,
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
         "cpu_features": [name for name, present in C.cpu_features().items() if present],
         "cuda_kernels": C.cuda_archs if C.cuda_built else "",
-        "cuda_devices": C.cuda_devices() if torch.cuda.is_available() else 0,
+        "cuda_devices": [torch.cuda.get_device_name(i) for i in range(usable)],
     }
 
 
@@ -40,4 +41,4 @@ def info(json_output: Annotated[bool, typer.Option("--json", help="Print one JSO
     print(
         f"CUDA kernels  {'built in for sm ' + found['cuda_kernels'] if found['cuda_kernels'] else 'not in this build'}"
     )
-    print(f"CUDA devices  {found['cuda_devices'] or 'none usable'}")
+    print(f"CUDA devices  {', '.join(found['cuda_devices']) or 'none usable'}")

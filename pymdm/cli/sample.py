@@ -76,6 +76,7 @@ def sample(
     ] = 1.0,
     batch_size: Annotated[int | None, typer.Option(help="Sequences in one network call; changes no sample.")] = None,
     dtype: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "float32",
+    device: Annotated[str, typer.Option(help="cpu or cuda; under torchrun each process has its own GPU.")] = "cpu",
     json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Sample text from a masked diffusion model, exactly.
@@ -84,8 +85,10 @@ def sample(
     """
     import pymdm
     from pymdm.prompt import start_tokens
+    from pymdm.ranks import together
+    from pymdm.sample import check_seed
 
-    loaded = pymdm.load(model, dtype=dtype)
+    loaded = pymdm.load(model, dtype=dtype, device=device)
     config = loaded.config
     starts = start_tokens(
         prompt=prompt,
@@ -97,36 +100,50 @@ def sample(
         vocabulary=loaded.vocabulary,
     )
     masks = [start.count(config.mask_id) for start in starts]
-    bar, watch = _progress(sum(masks))
-    try:
-        out = pymdm.sample(
-            loaded,
-            infill=starts,
-            seed=seed,
-            sampler=_sampler(sampler, nfe, max(masks), order, rule, block_length, strategy),
-            temperature=temperature,
-            top_k=top_k,
-            top_p=top_p,
-            batch_size=batch_size,
-            watch=watch,
-            watch_interval=0.1,
-        )
-    finally:
-        if bar.live.is_started:
-            bar.stop()
-    speed = sum(masks) / max(out.seconds, 1e-9)
-    if json_output:
-        samples = [
-            {"text": s.text, "tokens": s.tokens.tolist(), "nfe": s.nfe, "law": out.law, "sequence_id": s.sequence_id}
-            for s in out
+    how = _sampler(sampler, nfe, max(masks), order, rule, block_length, strategy)
+    with together() as ranks:
+        seed = ranks.same(check_seed(seed))
+        ids = pymdm.my_sequences(len(starts))
+        bar, watch = _progress(sum(masks[i] for i in ids))
+        try:
+            out = (
+                pymdm.sample(
+                    loaded,
+                    infill=[starts[i] for i in ids],
+                    sequence_ids=ids,
+                    seed=seed,
+                    sampler=how,
+                    temperature=temperature,
+                    top_k=top_k,
+                    top_p=top_p,
+                    batch_size=batch_size,
+                    watch=watch if ranks.rank == 0 else None,
+                    watch_interval=0.1,
+                )
+                if ids
+                else None
+            )
+        finally:
+            if bar.live.is_started:
+                bar.stop()
+        mine = [
+            {"text": s.text, "tokens": s.tokens.tolist(), "nfe": s.nfe, "law": how.law, "sequence_id": s.sequence_id}
+            for s in out or ()
         ]
-        facts = {"law": out.law, "sampler": sampler, "calls": out.calls, "seconds": out.seconds, "seed": out.seed}
-        options = {"dtype": dtype, "temperature": temperature, "top_k": top_k, "top_p": top_p}
+        parts = ranks.gather((mine, out.calls if out else 0, out.seconds if out else 0.0))
+    if ranks.rank != 0:
+        return
+    samples = sorted((s for part, _, _ in parts for s in part), key=lambda s: s["sequence_id"])
+    calls, seconds = max(part[1] for part in parts), max(part[2] for part in parts)
+    speed = sum(masks) / max(seconds, 1e-9)
+    if json_output:
+        facts = {"law": how.law, "sampler": sampler, "calls": calls, "seconds": seconds, "seed": seed}
+        options = {"dtype": dtype, "device": device, "temperature": temperature, "top_k": top_k, "top_p": top_p}
         print(json.dumps({"samples": samples, **facts, **options, "tokens_per_second": speed}))
         return
-    for i, s in enumerate(out):
-        if len(out) > 1:
+    for i, s in enumerate(samples):
+        if len(samples) > 1:
             print(f"--- sample {i}")
-        print(s.text)
-    line = f"law {out.law}, {out.calls} network calls, {out.seconds:.2f} s, {speed:.0f} tokens/s, seed {out.seed}"
-    print("\n".join((line, *out.warnings)), file=sys.stderr)
+        print(s["text"])
+    line = f"law {how.law}, {calls} network calls, {seconds:.2f} s, {speed:.0f} tokens/s, seed {seed}"
+    print("\n".join((line, *how.warnings)), file=sys.stderr)

@@ -3,8 +3,8 @@
 // how early the cut rises; what is cut can never win, so the token is the same in every run.
 #include <cuda_runtime.h>
 
-#include "core/error.h"
 #include "ops/choose_tile.h"
+#include "ops/cuda/launch.h"
 
 namespace pymdm::ops {
 namespace {
@@ -150,11 +150,12 @@ int64_t choose_cuda_scratch(int64_t rows, int64_t vocab) {
   return parts > 1 ? rows * parts * static_cast<int64_t>(sizeof(TileBest)) : 0;
 }
 
-void choose_cuda(const ChooseArgs& args, void* scratch, void* stream_pointer) {
+void choose_cuda(const ChooseArgs& args, void* scratch, Where where) {
   if (args.rows == 0) return;
+  use_device(where.device);
   const TileGrid grid = tile_grid(args.rows, args.vocab);
   check(args.rows * grid.parts <= 0x7FFFFFFF, "choose", "expected at most 2^31 - 1 rows on cuda, got ", args.rows);
-  const cudaStream_t stream = static_cast<cudaStream_t>(stream_pointer);
+  const cudaStream_t stream = static_cast<cudaStream_t>(where.stream);
   TileBest* found = static_cast<TileBest*>(scratch);
   switch (args.dtype) {
     case DType::kFloat32:
@@ -173,8 +174,7 @@ void choose_cuda(const ChooseArgs& args, void* scratch, void* stream_pointer) {
   if (grid.parts > 1)
     join_kernel<<<static_cast<unsigned>((args.rows + 127) / 128), 128, 0, stream>>>(found, args.rows, grid.parts,
                                                                                     args.token);
-  const cudaError_t status = cudaGetLastError();
-  check(status == cudaSuccess, "choose", "CUDA launch failed: ", cudaGetErrorString(status));
+  check_launch("choose");
 }
 
 }  // namespace pymdm::ops

@@ -1,0 +1,151 @@
+// The network on a device and the first-hitting step on it, for Python.
+#include <pybind11/stl.h>
+#include <torch/csrc/utils/pybind.h>
+
+#include "binding/bind.h"
+#include "binding/engine.h"
+#include "device/choose.h"
+#include "device/network.h"
+#include "device/step.h"
+#include "sample/device_bits.h"
+
+namespace py = pybind11;
+
+namespace pymdm::binding {
+namespace {
+
+constexpr const char* kOp = "engine";
+using device::FirstHittingStep;
+using device::Network;
+
+std::shared_ptr<Network> make_network(const py::dict& config, const py::dict& weights, const std::string& dtype,
+                                      const at::Device& device) {
+  check(dtype == "float32" || dtype == "bfloat16", kOp, "dtype must be float32 or bfloat16, got ", dtype);
+  check(device.is_cpu() || (device.is_cuda() && device.has_index()), kOp,
+        "device must be cpu or a CUDA device with its index, got ", device);
+  check(device.is_cpu() || ops::cuda_built(), kOp, "this build has no CUDA kernels");
+  const auto tensors = named_tensors(weights);
+  const model::Config c = config_of(config);
+  py::gil_scoped_release release;
+  return std::make_shared<Network>(c, parameters_of(tensors), dtype == "float32" ? DType::kFloat32 : DType::kBFloat16,
+                                   device);
+}
+
+template <class T>
+Span<const T> span_of(const at::Tensor& t) {
+  return {static_cast<const T*>(t.data_ptr()), t.numel()};
+}
+
+at::Tensor logits(Network& network, const at::Tensor& tokens, const at::Tensor& offsets, const at::Tensor& rows,
+                  const at::Tensor& times) {
+  const at::Tensor t = cpu_tensor(kOp, "tokens", tokens, at::kLong, 1);
+  const at::Tensor o = cpu_tensor(kOp, "offsets", offsets, at::kLong, 1);
+  const at::Tensor r = cpu_tensor(kOp, "rows", rows, at::kLong, 1);
+  const at::Tensor s = cpu_tensor(kOp, "times", times, at::kDouble, 1);
+  py::gil_scoped_release release;
+  return network.score({span_of<int64_t>(t), span_of<int64_t>(o), span_of<int64_t>(r), span_of<double>(s)});
+}
+
+// [n] int64 draws as a kernel makes them, on the cpu; arguments [n] int64 on the cpu.
+at::Tensor device_bits(const at::Device& device, uint64_t seed, const at::Tensor& sequence, const at::Tensor& event,
+                       int64_t purpose, const at::Tensor& index) {
+  const char* op = "device_bits";
+  const auto put = [&](const char* name, const at::Tensor& t) {
+    return cpu_tensor(op, name, t, at::kLong, 1).to(device);
+  };
+  const at::Tensor s = put("sequence", sequence), e = put("event", event), i = put("index", index);
+  check(s.numel() == e.numel() && s.numel() == i.numel() && purpose >= 1 && purpose < 128, op,
+        "expected as many sequences as events and indices, and a purpose in 1..127");
+  const at::Tensor out = at::empty_like(s);
+  const c10::DeviceGuard guard(device);
+  ops::launch_grid(
+      device::where(device), s.numel(), 1,
+      sample::DeviceBits{seed, device::data<uint64_t>(s), device::data<int64_t>(e), static_cast<Purpose>(purpose),
+                         device::data<uint64_t>(i), device::data<uint64_t>(out)});
+  return out.cpu();
+}
+
+// choose without waiting, every tensor on one device; bad rows get -1.
+void choose_into(const at::Tensor& logits, uint64_t seed, const at::Tensor& sequence, const at::Tensor& event,
+                 const at::Tensor& token, double temperature) {
+  const char* op = "choose_into";
+  check(logits.dim() == 2 && logits.size(1) > 0 && logits.stride(1) == 1 && temperature >= 0, op,
+        "expected logits [M, V] with adjacent columns and a temperature of at least 0, got ", shape_of(logits));
+  const int64_t rows = logits.size(0);
+  for (const at::Tensor* t : {&sequence, &event, &token})
+    check(t->device() == logits.device() && t->is_contiguous() && t->numel() == rows &&
+              t->scalar_type() == (t == &event ? at::kInt : at::kLong),
+          op, "expected contiguous int64 (events: int32) [", rows, "] beside the logits, got ", shape_of(*t));
+  ops::ChooseArgs args;
+  args.logits = logits.data_ptr();
+  args.dtype = logits_dtype(op, logits);
+  args.rows = rows;
+  args.vocab = logits.size(1);
+  args.row_stride = logits.stride(0);
+  args.seed = seed;
+  args.sequence = device::data<uint64_t>(sequence);
+  args.event = device::data<uint32_t>(event);
+  args.temperature = temperature;
+  args.token = device::data<int64_t>(token);
+  const c10::DeviceGuard guard(logits.device());
+  const at::Tensor scratch =
+      device::empty({device::choose_scratch(logits.device(), rows, args.vocab)}, at::kByte, logits.device());
+  device::queue_choose(device::where(logits.device()), args, scratch.data_ptr());
+}
+
+}  // namespace
+
+void bind_device(py::module_& m) {
+  py::class_<Network, std::shared_ptr<Network>>(
+      m, "DeviceEngine", py::dynamic_attr(),
+      "The masked transformer on a CUDA device; on the cpu its kernels are walked, for tests.")
+      .def(py::init(&make_network), py::arg("config"), py::arg("weights"), py::arg("dtype"), py::arg("device"))
+      .def("logits", &logits, py::arg("tokens"), py::arg("offsets"), py::arg("rows"), py::arg("times"),
+           "Logits float32 [M, V], on the device, of rows [M] (indices into tokens [T]) of sequences "
+           "tokens[offsets[b]:offsets[b + 1]]; the arguments are on the cpu.")
+      .def_property_readonly("device", [](const Network& n) { return n.transformer().device(); })
+      .def_property_readonly("vocab_size", [](const Network& n) { return n.transformer().config().vocab_size; })
+      .def_property_readonly(
+          "sees_time",
+          [](const Network& n) { return n.transformer().config().conditioning == model::Conditioning::kTime; })
+      .def_property_readonly("workspace_bytes", &Network::workspace_bytes)
+      .def_property_readonly("weight_bytes", [](const Network& n) { return n.transformer().weight_bytes(); })
+      .def("poison_workspace", &Network::poison, "Fills the workspace with NaN; for tests.");
+
+  m.def("choose_into", &choose_into, py::arg("logits"), py::arg("seed"), py::arg("sequence"), py::arg("event"),
+        py::arg("token"), py::arg("temperature") = 1.0,
+        "Queues choose on the logits' device and does not wait: token [M] int64 is written, -1 for a bad row.");
+  m.def("device_bits", &device_bits, py::arg("device"), py::arg("seed"), py::arg("sequence"), py::arg("event"),
+        py::arg("purpose"), py::arg("index"), "[n] int64 draws as a kernel makes them, for tests.");
+
+  py::class_<FirstHittingStep>(m, "FirstHittingStep",
+                               "One call of the first-hitting sampler on a device, for sequences of fixed lengths.")
+      .def(py::init([](std::shared_ptr<Network> network, const std::vector<int64_t>& lengths, int64_t tokens_per_call,
+                       double temperature, int64_t mask_id) {
+             return std::make_unique<FirstHittingStep>(std::move(network), lengths, tokens_per_call, temperature,
+                                                       mask_id);
+           }),
+           py::arg("network"), py::arg("lengths"), py::arg("tokens_per_call"), py::arg("temperature"),
+           py::arg("mask_id"))
+      .def(
+          "load",
+          [](FirstHittingStep& step, const sample::State& state, const std::vector<int64_t>& sequences,
+             const at::Tensor& banned) {
+            step.load(state, sequences, vector_of<uint8_t>(cpu_tensor("sample", "banned", banned, at::kBool, 1)));
+          },
+          py::arg("state"), py::arg("sequences"), py::arg("banned"), py::call_guard<py::gil_scoped_release>(),
+          "Takes over sequences of a state; banned [V] bool are never drawn.")
+      .def("step", &FirstHittingStep::step, py::call_guard<py::gil_scoped_release>(),
+           "Queues one network call and what belongs to it; does not wait.")
+      .def(
+          "store",
+          [](const FirstHittingStep& step, sample::State& state, const std::shared_ptr<Schedule>& schedule,
+             int64_t calls) {
+            step.store(state, *schedule);
+            state.calls += calls;
+          },
+          py::arg("state"), py::arg("schedule"), py::arg("calls"),
+          "Waits, and brings the sequences back into the state, which took part in `calls` network calls.");
+}
+
+}  // namespace pymdm::binding

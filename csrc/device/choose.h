@@ -1,0 +1,19 @@
+// choose for logits in a device's memory. Elsewhere the kernel's walk (ops/cpu/choose_tile.cpp) stands in for it.
+#pragma once
+
+#include "device/tensors.h"
+#include "ops/choose.h"
+
+namespace pymdm::device {
+
+// Queues choose; every pointer of `args` is in the device's memory. Bad rows get token -1.
+void queue_choose(const ops::Where& where, const ops::ChooseArgs& args, void* scratch);
+
+// Bytes that queue_choose needs as scratch.
+int64_t choose_scratch(const at::Device& device, int64_t rows, int64_t vocab);
+
+// Draws, and waits: the logits are rows of `logits` [M, V]; addresses, bans and tokens of `args` are in the CPU's
+// memory. Throws Error, naming the row, where a row has NaN, +inf, or nothing above -inf that is not banned.
+void choose(const at::Tensor& logits, ops::ChooseArgs args);
+
+}  // namespace pymdm::device

@@ -1,0 +1,19 @@
+// In place of ops/cuda/launch.h where the build found no CUDA compiler.
+#pragma once
+
+#include "core/error.h"
+#include "ops/launch.h"
+
+namespace pymdm::ops {
+
+template <class Body>
+void launch_grid_cuda(Where, int64_t, int64_t, const Body&) {
+  fail("cuda", "this build has no CUDA kernels; install nvcc and rebuild with pip install --no-build-isolation .");
+}
+
+template <class Body>
+void launch_warps_cuda(Where, int64_t, const Body&) {
+  fail("cuda", "this build has no CUDA kernels; install nvcc and rebuild with pip install --no-build-isolation .");
+}
+
+}  // namespace pymdm::ops
