@@ -8,7 +8,7 @@ CASES = {
     "engine": "the forward beside at::linear, eager PyTorch and torch.compile",
     "second_order": "total variation of the parallel first-hitting variants from the exact law",
 }
-TOOLS = {"compare": "pymdm.bench.compare"}
+TOOLS = {"compare": "pymdm.bench.compare", "gpu": "pymdm.bench.gpu"}
 
 
 def module_name(case: str) -> str:

@@ -230,7 +230,7 @@ def _run(
         "watch_interval": watch_interval,
     }
     began = time.perf_counter()
-    if replay.replays(score, sampler, draw.top_k, draw.top_p):
+    if isinstance(sampler, FirstHitting) and replay.replays(score, sampler, draw.top_k, draw.top_p):
         replay.run(state, score, sampler, **options)
     else:
         C.run(state, sampler.native(), score, top_k=draw.top_k, top_p=draw.top_p, **options)
