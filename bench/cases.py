@@ -5,10 +5,12 @@ from __future__ import annotations
 CASES = {
     "choose": "exact Gumbel-max beside torch's ways to draw, and a plain maximum",
     "speedup": "first-hitting beside published ancestral sampling in plain PyTorch",
+    "scaling": "time and network calls against L, V, B, N and threads, beside a straight line",
     "engine": "the forward beside at::linear, eager PyTorch and torch.compile",
+    "sampling_memory": "peak memory of sampling, engine and plain PyTorch",
     "second_order": "total variation of the parallel first-hitting variants from the exact law",
 }
-TOOLS = {"compare": "pymdm.bench.compare", "gpu": "pymdm.bench.gpu"}
+TOOLS = {"compare": "pymdm.bench.compare", "docs": "pymdm.bench.docs", "gpu": "pymdm.bench.gpu"}
 
 
 def module_name(case: str) -> str:

@@ -17,7 +17,7 @@ import torch
 from pymdm._native import C
 from pymdm.bench import common
 from pymdm.bench.rows import Row, row
-from pymdm.bench.timing import interleaved, ratio, spread
+from pymdm.bench.timing import interleaved, ratio, spread, threads
 
 EXAMPLE = "pymdm bench choose --rows 256 --check"
 QUICK = {"rows": 256, "rounds": 7}
@@ -55,14 +55,13 @@ def check_correct(logits: torch.Tensor, sequence: torch.Tensor, event: torch.Ten
 def single_rows(sizes: tuple[int, ...]) -> list[Row]:
     """Time of one call on one row [1, V], all threads and one."""
     out = []
-    one, threads = torch.ones(1, dtype=torch.long), C.num_threads()
+    one = torch.ones(1, dtype=torch.long)
     for vocab in sizes:
         logits = torch.randn(1, vocab, generator=torch.Generator().manual_seed(2)) * 3
-        for name, count in (("all threads", threads), ("1 thread", 1)):
-            C.set_num_threads(count)
-            seconds = interleaved({"row": lambda logits=logits: C.choose(logits, 1, one, one)}, 300)["row"]
+        for name, count in (("all threads", C.num_threads()), ("1 thread", 1)):
+            with threads(count):
+                seconds = interleaved({"row": lambda logits=logits: C.choose(logits, 1, one, one)}, 300)["row"]
             out.append(row(f"1 x {vocab:,}, {name}", "choose", spread(seconds), "s"))
-    C.set_num_threads(threads)
     return out
 
 

@@ -8,6 +8,7 @@ options that `--quick` and `--full` set where the user set none; `plot(result, f
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import shlex
 import sys
@@ -16,13 +17,13 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, NoReturn
 
-import torch
 from rich.console import Console
 
-from pymdm._native import C
+from pymdm.bench.cases import module_name
 from pymdm.bench.environment import OtherWork, environment
 from pymdm.bench.report import SCHEMA, figures, show, write_json, write_png
 from pymdm.bench.rows import Row
+from pymdm.bench.timing import threads
 
 OUTPUTS = {"--json": 1, "--png": 1, "--out": 1, "--check": 0}  # options that do not change what is measured
 
@@ -64,6 +65,11 @@ def at_least(bound: int) -> Any:
 
 def case_name(case: ModuleType) -> str:
     return (case.__spec__.name if case.__spec__ else case.__name__).rsplit(".", 1)[-1]
+
+
+def case_plot(name: str) -> Any:
+    """The case's own `plot`, or None for bars."""
+    return getattr(importlib.import_module(module_name(name)), "plot", None)
 
 
 def make_parser(case: ModuleType) -> Parser:
@@ -122,15 +128,9 @@ def measure(case: ModuleType, argv: list[str]) -> tuple[dict[str, Any], argparse
     args = parse(case, argv)
     if args.png:
         figures()  # a missing library is said before, not after, the measurement
-    before = C.num_threads(), torch.get_num_threads()
-    C.set_num_threads(args.threads)
-    torch.set_num_threads(C.num_threads())
-    record, others = environment(), OtherWork()
-    try:
+    with threads(args.threads):
+        record, others = environment(), OtherWork()
         found: Measured = case.run(args)
-    finally:
-        C.set_num_threads(before[0])
-        torch.set_num_threads(before[1])
     record["other_work"] = others.share()
     result = {
         "schema": SCHEMA,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -34,25 +35,41 @@ class Forms:
         model: the network, in PyTorch on `device`.
         length, steps, batch: L, N and B.
         device: of the PyTorch network and its noise; the engine takes part on the CPU only.
+        draws: forms of the procedure's noise, of DRAWS.
+        dtypes: of the engine.
+        swapped: also first-hitting sampling with the PyTorch network, and ancestral sampling in the engine.
     """
 
-    def __init__(self, model: pymdm.MaskedTransformer, length: int, steps: int, batch: int, device: str) -> None:
+    def __init__(
+        self,
+        model: pymdm.MaskedTransformer,
+        length: int,
+        steps: int,
+        batch: int,
+        device: str = "cpu",
+        draws: Sequence[str] = tuple(DRAWS),
+        dtypes: Sequence[str] = DTYPES,
+        swapped: bool = True,
+    ) -> None:
         self.model, self.length, self.steps, self.batch, self.device = model, length, steps, batch, device
         self.mask_id = model.config.mask_id
         self.generator = torch.Generator(device).manual_seed(0)
         self.evaluations: dict[str, float] = {}
+        self.called: dict[str, float] = {}
         masked = torch.full((batch, length), self.mask_id, device=device)
         log_mu = predict(model, masked[:1])
         self.calls = {"t1": self._synchronized(lambda: predict(model, masked))}
-        for name, (dtype, form) in DRAWS.items():
+        for name in draws:
+            dtype, form = DRAWS[name]
             # One sequence at a time: the draws are independent, and B of them would need B times the memory.
             step = (masked[:1], log_mu, 0, steps, self.mask_id, dtype, self.generator, form)
             self.calls[f"t2 {name}"] = self._synchronized(lambda step=step: ancestral_step(*step))
-        self.add("PyTorch", self._module, pymdm.FirstHitting(), limit=1)
-        if device == "cpu":
-            for dtype in DTYPES:
-                engine = pymdm.Engine(model, dtype=dtype)
-                self.add(f"engine {dtype}", engine, pymdm.FirstHitting())
+        if swapped:
+            self.add("PyTorch", self._module, pymdm.FirstHitting(), limit=1)
+        for dtype in dtypes if device == "cpu" else ():
+            engine = pymdm.Engine(model, dtype=dtype)
+            self.add(f"engine {dtype}", engine, pymdm.FirstHitting())
+            if swapped:
                 self.add(f"ancestral engine {dtype}", engine, pymdm.Ancestral(steps=steps))
 
     def _module(self, tokens: torch.Tensor) -> torch.Tensor:
@@ -84,18 +101,24 @@ class Forms:
                 **options,
             )
 
-        run(1)
-        calls = max(1, min(limit or self.length, round(RUN / max(run(1).seconds, 1e-6))))
-        self.evaluations[name] = sum(run(calls).nfe)
+        out = run(1)
+        if out.seconds < RUN:
+            out = run(1)  # the first call also made buffers
+        calls = max(1, min(limit or self.length, round(RUN / max(out.seconds, 1e-6))))
+        if calls > 1:
+            out = run(calls)
+        self.evaluations[name] = sum(out.nfe)
         self.calls[name] = self._synchronized(lambda: run(calls))
+        self.called[name] = out.seconds
+
+    def scaled(self, seconds: Mapping[str, list[float]]) -> dict[str, list[float]]:
+        """Seconds of the calls -> seconds of a network call (t1), a step of the batch (t2), or one sequence's evaluation."""
+        scales = {n: self.batch if n.startswith("t2") else 1 / self.evaluations.get(n, 1) for n in self.calls}
+        return {name: [t * scales[name] for t in seconds[name]] for name in self.calls}
 
     def measure(self, rounds: int) -> dict[str, list[float]]:
-        """Seconds round by round: of a call (t1), a step of the batch (t2), or one sequence's evaluation."""
-        seconds = interleaved(self.calls, rounds)
-        for name, times in seconds.items():
-            scale = self.batch if name.startswith("t2") else 1 / self.evaluations.get(name, 1)
-            seconds[name] = [t * scale for t in times]
-        return seconds
+        """`scaled` seconds, round by round."""
+        return self.scaled(interleaved(self.calls, rounds, self.called))
 
 
 def whole_runs(seconds: dict[str, list[float]], length: int, steps: int, batch: int) -> dict[str, list[float]]:
@@ -103,6 +126,8 @@ def whole_runs(seconds: dict[str, list[float]], length: int, steps: int, batch: 
     calls, alone = expected_calls(steps, batch * length), expected_calls(steps, length)
     runs = {}
     for name in DRAWS:
+        if f"t2 {name}" not in seconds:
+            continue
         t2 = seconds[f"t2 {name}"]
         runs[f"cached {name}"] = [calls * a + steps * b for a, b in zip(seconds["t1"], t2, strict=True)]
         runs[f"uncached {name}"] = [steps * (a + b) for a, b in zip(seconds["t1"], t2, strict=True)]

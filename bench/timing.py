@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
+
+from pymdm._native import C
 
 SPIN = 0.25  # s; calls shorter than this follow an untimed call of the same form
 
@@ -35,7 +39,11 @@ def ratio(over: Sequence[float], under: Sequence[float]) -> Spread:
     return Spread(middle, min(within.low, middle), max(within.high, middle), within.rounds)
 
 
-def interleaved(forms: Mapping[str, Callable[[], Any]], rounds: int | Mapping[str, int]) -> dict[str, list[float]]:
+def interleaved(
+    forms: Mapping[str, Callable[[], Any]],
+    rounds: int | Mapping[str, int],
+    called: Mapping[str, float] | None = None,
+) -> dict[str, list[float]]:
     """Seconds of each form, round by round, so that other load on the machine falls on all alike.
 
     Every form is called once before anything is timed. Short calls then follow an untimed one of the same form each
@@ -45,6 +53,7 @@ def interleaved(forms: Mapping[str, Callable[[], Any]], rounds: int | Mapping[st
     Args:
         forms: name -> call.
         rounds: rounds for all, or for each form; a form with fewer takes part in the first ones only.
+        called: seconds of the forms that were called before, and need no first call.
 
     Raises:
         ValueError: no rounds.
@@ -56,7 +65,8 @@ def interleaved(forms: Mapping[str, Callable[[], Any]], rounds: int | Mapping[st
     if min(counts.values()) < 1:
         raise ValueError(f"bench: rounds must be at least 1, got {min(counts.values())}")
     seconds: dict[str, list[float]] = {name: [] for name in forms}
-    expected = {name: _seconds(form) for name, form in forms.items()}
+    called = called or {}
+    expected = {name: called[name] if name in called else _seconds(form) for name, form in forms.items()}
     for i in range(max(counts.values())):
         for name, form in forms.items():
             if i >= counts[name]:
@@ -66,6 +76,19 @@ def interleaved(forms: Mapping[str, Callable[[], Any]], rounds: int | Mapping[st
             expected[name] = _seconds(form)
             seconds[name].append(expected[name])
     return seconds
+
+
+@contextlib.contextmanager
+def threads(count: int) -> Iterator[None]:
+    """`count` threads for the core and torch, 0 for as many as the core would take; the old numbers come back."""
+    before = C.num_threads(), torch.get_num_threads()
+    C.set_num_threads(count)
+    torch.set_num_threads(C.num_threads())
+    try:
+        yield
+    finally:
+        C.set_num_threads(before[0])
+        torch.set_num_threads(before[1])
 
 
 def _seconds(form: Callable[[], Any]) -> float:

@@ -5,20 +5,28 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 from types import ModuleType
 
 import pytest
+import torch
 from rich.console import Console
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
 from typer.testing import CliRunner
 
 import pymdm
-from pymdm.bench import common, report, timing
+from pymdm.bench import common, docs, report, sampling_memory, scaling, speedup, timing
 from pymdm.bench.cases import CASES, module_name
 from pymdm.bench.compare import compare
 from pymdm.bench.environment import OtherWork, environment
-from pymdm.bench.rows import mark_text, number_text, row, spread_text, verdict_text
+from pymdm.bench.network import first_hitting_operations
+from pymdm.bench.rows import mark_text, number_text, row, spread_text, value_text, verdict_text
+from pymdm.bench.sampling import expected_calls
+from pymdm.checkpoint import save_checkpoint
 from pymdm.cli import app
 
+ROOT = Path(__file__).resolve().parents[1]
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -274,3 +282,155 @@ def test_a_case_runs_as_a_module():
     command = [sys.executable, "-m", "pymdm.bench.choose", "--rows", "0"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2 and done.stderr.startswith("pymdm: bench choose: ") and done.stderr.count("\n") == 1
+
+
+def tiny(*words):
+    sizes = {"layers": 1, "width": 16, "heads": 2, "vocab": 20, "length": 6, "steps": 8}
+    return [
+        *words,
+        *(w for name, value in sizes.items() for w in (f"--{name}", value)),
+        "--rounds",
+        1,
+        "--part",
+        8,
+        "--threads",
+        1,
+    ]
+
+
+def test_speedup_at_a_tiny_size(tmp_path):
+    result = run(*tiny("bench", "speedup", "--batch", 2, "--out", tmp_path))
+    assert result.exit_code == 0, result.output
+    found = report.read_json(tmp_path / "speedup.json")
+    assert all(r["mark"] is None for r in found["rows"])  # marks belong to the presets as they are
+    value = {(r["subject"], r["measure"]): r["value"] for r in found["rows"]}
+    whole = {subject: v for (subject, measure), v in value.items() if measure == "whole run"}
+    cached = whole["ancestral, PyTorch, cached float64 noise"]
+    t1 = value["PyTorch", "t1: network call and log-softmax, all positions"]
+    t2 = value["PyTorch", "t2: step with float64 noise"]
+    assert cached == pytest.approx(expected_calls(8, 12) * t1 + 8 * t2)
+    assert whole["ancestral, PyTorch, uncached float64 noise"] == pytest.approx(8 * (t1 + t2))
+    best = value["speedup", "cached ancestral / first-hitting bfloat16"]
+    assert best == pytest.approx(cached / whole["first-hitting, engine bfloat16"])
+    parts = [v for (subject, _), v in value.items() if subject.startswith("from ")]
+    assert len(parts) == 3 and best == pytest.approx(parts[0] * parts[1] * parts[2])
+    assert (tmp_path / "speedup.png").read_bytes().startswith(PNG)
+
+
+def test_speedup_marks_its_presets(monkeypatch):
+    monkeypatch.setitem(speedup.PRESETS, "small", dict(zip(speedup.SIZES, (1, 16, 2, 20, 6, 8, 1), strict=True)))
+    for mark, code in ((1e9, 1), (1e-9, 0)):
+        monkeypatch.setitem(speedup.MARKS, "small", mark)
+        result = run("bench", "speedup", "--rounds", 1, "--part", 1, "--threads", 1, "--check", "--json", "-")
+        assert result.exit_code == code, result.output
+        marked = [r for r in json.loads(result.stdout)["rows"] if r["mark"] is not None]
+        assert [(r["measure"], r["mark"]) for r in marked] == [("cached ancestral / first-hitting bfloat16", mark)]
+
+
+def test_speedup_of_a_checkpoint(tmp_path):
+    config = pymdm.ModelConfig(vocab_size=20, length=6, width=16, layers=1, heads=2)
+    model = pymdm.MaskedTransformer(config)
+    vocabulary = pymdm.Vocabulary.train(["abcdefghijklmnopqrst"], "char")
+    save_checkpoint(tmp_path / "m", config, model.state_dict(), vocabulary, {}, None)
+    options = ["bench", "speedup", "--model", tmp_path / "m", "--rounds", 1, "--part", 1, "--steps", 4, "--threads", 1]
+    result = run(*options, "--json", "-")
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)["settings"]
+    assert (found["vocab"], found["length"], found["steps"], found["model"]) == (20, 6, 4, str(tmp_path / "m"))
+    for more in (["--length", 7], ["--width", 32], ["--device", "cuda:99"]):
+        bad = run(*options, *more)
+        assert bad.exit_code == 2 and bad.stderr.startswith("pymdm: bench speedup: ") and bad.stderr.count("\n") == 1
+
+
+def test_expected_calls_are_the_papers():
+    assert [round(expected_calls(10_000, 1024 * b)) for b in (1, 8, 64)] == [973, 5592, 9986]
+
+
+def test_scaling_at_a_tiny_size(tmp_path, monkeypatch):
+    monkeypatch.setattr(scaling, "BASE", dict(zip(scaling.BASE, (1, 16, 2, 20, 6, 8, 1), strict=True)))
+    monkeypatch.setattr(scaling, "AXES", {"length": (3, 6), "vocab": (10, 20), "batch": (1, 2), "steps": (4, 8)})
+    result = run("bench", "scaling", "--rounds", 1, "--threads", 2, "--out", tmp_path)
+    assert result.exit_code == 0, result.output
+    rows = report.read_json(tmp_path / "scaling.json")["rows"]
+    assert {"base", "L = 3", "V = 10", "B = 2", "N = 4", "threads = 1"} <= {r["subject"] for r in rows}
+    counted = [r["value"] for r in rows if r["measure"] == "counted / expected"]
+    assert len(counted) == 2 and all(abs(v - 1) < 0.2 for v in counted)
+    assert (tmp_path / "scaling.png").read_bytes().startswith(PNG)
+
+
+def test_the_line_is_found_where_there_is_one():
+    rows = [[1.0, float(x), float(y)] for x in (1, 5, 20) for y in (2, 3)]
+    seconds = [2.0 + 3.0 * x + 0.5 * y for _, x, y in rows]
+    assert scaling.fit(rows, seconds) == pytest.approx([2.0, 3.0, 0.5])
+
+
+def test_operations_of_a_call_are_those_of_its_matrices():
+    """Counted by torch's own counter on the PyTorch module, which also scores one row and skips the rest of the last block."""
+    for options in ({}, {"kv_heads": 1, "mlp": "swiglu", "mlp_width": 24}):
+        config = pymdm.ModelConfig(vocab_size=20, length=6, width=16, layers=3, heads=2, **options)
+        model = pymdm.MaskedTransformer(config).eval()
+        with torch.no_grad(), FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
+            model(torch.full((1, 6), 20), rows=torch.tensor([2]))
+        # the module makes queries and scores of all positions in its last block, the engine of the row alone
+        D = config.width
+        spared = 5 * (2 * D * D + 4 * 6 * D)
+        assert counter.get_total_flops() - spared == first_hitting_operations(config, 6)
+
+
+def test_the_page_and_the_readme_are_made_from_results(tmp_path):
+    folder, page, readme = tmp_path / "bench" / "results", tmp_path / "docs" / "b.md", tmp_path / "README.md"
+    missing = run("bench", "docs", folder, "--page", page)
+    assert missing.exit_code == 2 and missing.stderr.count("\n") == 1
+    assert (
+        run("bench", "choose", "--rows", 4, "--vocab", 99, "--rounds", 2, "--threads", 1, "--out", folder).exit_code
+        == 0
+    )
+    readme.write_text(f"before\n{docs.BEGIN}\nold\n{docs.END}\nafter\n")
+    options = ["bench", "docs", folder, "--page", page, "--readme", readme]
+    assert run(*options, "--check").exit_code == 1 and not page.exists()
+    assert run(*options, "--pictures").exit_code == 0
+    result = report.read_json(folder / "choose.json")
+    text = page.read_text()
+    for words in (result["command"], result["environment"]["processor"], "![", "../bench/results/choose.png"):
+        assert words in text
+    for r in result["rows"]:
+        assert f"| {r['subject']} | {r['measure']} | {value_text(r)} |" in text
+    assert value_text(result["rows"][0]) in readme.read_text() and "old" not in readme.read_text()
+    assert readme.read_text().startswith("before\n") and readme.read_text().endswith("after\n")
+    assert run(*options, "--check").exit_code == 0
+    result["rows"][0]["value"] *= 2
+    report.write_json(result, folder / "choose.json")
+    assert run(*options, "--check").exit_code == 1
+    readme.write_text("no block")
+    assert run(*options).exit_code == 2
+
+
+@pytest.mark.skipif(not (ROOT / "bench" / "results").exists(), reason="needs the tree")
+def test_the_committed_page_is_what_the_results_say():
+    folder, page = ROOT / "bench" / "results", ROOT / "docs" / "benchmarks.md"
+    assert page.read_text() == docs.benchmarks(folder, page)
+    text = (ROOT / "README.md").read_text()
+    assert text == docs.with_headlines(text, docs.headlines(folder))
+
+
+def test_memory_of_sampling_at_a_tiny_size():
+    size = {"layers": 1, "width": 16, "heads": 2, "vocab": 20_000, "length": 64, "steps": 8, "batch": 1}
+    found = [sampling_memory.measured(form, size, 2) for form in ("engine float32", "PyTorch, float64 noise")]
+    engine, plain = (f["peak"] - f["before"] for f in found)
+    V, L, D = size["vocab"], size["length"], size["width"]
+    assert plain > 3 * 8 * L * V  # at least three arrays [L, V] of float64 at once
+    assert plain > 4 * engine
+    assert all(f["weights"] >= 2 * 4 * V * D and f["peak"] > f["weights"] for f in found)
+
+
+def test_all_cases_run_after_one_another(monkeypatch):
+    seen = []
+
+    def fake(command):
+        seen.append(command[command.index("bench") + 1 :])
+        return subprocess.CompletedProcess(command, int("choose" in command))
+
+    monkeypatch.setattr(subprocess, "run", fake)
+    assert run("bench", "--check").exit_code == 1  # one of them missed a mark
+    assert [words[0] for words in seen] == list(CASES)
+    assert all(words[1:] == ["--quick", "--check"] for words in seen)

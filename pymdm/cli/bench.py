@@ -23,7 +23,7 @@ def bench(
 
     Example: pymdm bench speedup --preset paper --check
 
-    Also: pymdm bench speedup --help (options of a case); pymdm bench compare a.json b.json
+    Also: pymdm bench speedup --help (options of a case); pymdm bench compare a.json b.json; pymdm bench docs
     """
     shared = ["--full"] * full + ["--check"] * check + (["--out", out] if out else [])
     if not case:

@@ -1,0 +1,125 @@
+"""docs/benchmarks.md and the README's numbers, made from the results in a folder: `pymdm bench docs`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from pymdm.bench import common
+from pymdm.bench.cases import CASES
+from pymdm.bench.report import COLUMNS, cells, environment_text, read_json, setting_text, write_png
+from pymdm.bench.rows import mark_text, value_text, verdict_text
+
+BEGIN, END = "<!-- measured: made by pymdm bench docs -->", "<!-- /measured -->"
+HEAD = """# Benchmarks
+
+Made by `pymdm bench docs` from the files in {folder}; every number is in them. A result of your own:
+`pymdm bench CASE --out {folder}`, and the command again.
+
+Medians of interleaved rounds, with quartiles; a ratio a / b is of the medians of a and b, its quartiles are those of the
+rounds' own ratios. `~`: computed from a measured part of the run, as the case says. MISS: the mark is not met on
+this machine. What each case does: `pymdm bench CASE --help`.
+"""
+
+
+def results(folder: Path) -> list[tuple[Path, dict[str, Any]]]:
+    """All results of a folder, in the order of the cases, then of the file names.
+
+    Raises:
+        ValueError: no result there, or a file that is none.
+    """
+    found = [(path, read_json(path)) for path in sorted(folder.glob("*.json"))]
+    if not found:
+        raise ValueError(f"bench docs: expected JSON files of `pymdm bench` in {folder}, found none")
+    order = list(CASES)
+    known = [pair for pair in found if pair[1]["case"] in order]
+    return sorted(known, key=lambda pair: order.index(pair[1]["case"]))
+
+
+def section(path: Path, result: dict[str, Any], page: Path) -> str:
+    """One result: its command, table, notes, machine, and picture if there is one."""
+    shown = [cells(r) for r in result["rows"]]
+    used = [i for i in range(len(COLUMNS)) if any(line[i] for line in shown)]
+    right = ("median", "quartiles")
+
+    def line(words: list[str]) -> str:
+        return "| " + " | ".join(words[i].replace("|", "\\|") for i in used) + " |"
+
+    rule = "|" + "|".join("---:" if COLUMNS[i] in right else "---" for i in used) + "|"
+    parts = [
+        f"## {result['case']}: {CASES[result['case']]}",
+        f"`{result['command']}`",
+        f"{setting_text(result['settings'])}.",
+        "\n".join([line(list(COLUMNS)), rule, *map(line, shown)]),
+        *result["notes"],
+        f"Measured on {environment_text(result['environment'])}.",
+    ]
+    picture = path.with_suffix(".png")
+    if picture.exists():
+        parts.append(f"![{result['command']}]({Path(os.path.relpath(picture, page.parent)).as_posix()})")
+    return "\n\n".join(parts) + "\n"
+
+
+def benchmarks(folder: Path, page: Path) -> str:
+    """The whole page; `page` is where it will be, for links."""
+    name = Path(os.path.relpath(folder, page.parent.parent)).as_posix()
+    sections = [section(path, result, page) for path, result in results(folder)]
+    return "\n".join([HEAD.format(folder=name), *sections])
+
+
+def headlines(folder: Path) -> str:
+    """The README's block: the headline rows of every result, one item a command."""
+    lines = []
+    for _, result in results(folder):
+        rows = [r for r in result["rows"] if r["headline"]]
+        if not rows:
+            continue
+        lines.append(f"* `{result['command']}` ({setting_text(result['settings'])}):")
+        for r in rows:
+            verdict = f" ({mark_text(r)}: {verdict_text(r)})" if r["mark"] is not None else ""
+            lines.append(f"  * {r['subject']}, {r['measure']}: {value_text(r)}{verdict}")
+    return "\n".join([BEGIN, *lines, END])
+
+
+def with_headlines(readme: str, block: str) -> str:
+    """The README with the block in place of the one that stands there.
+
+    Raises:
+        ValueError: no such block.
+    """
+    start, end = readme.find(BEGIN), readme.find(END)
+    if not 0 <= start < end:
+        raise ValueError(f"bench docs: the README has no block from {BEGIN} to {END}")
+    return readme[:start] + block + readme[end + len(END) :]
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Command line: writes the files, or with `--check` returns 1 where they differ from the results."""
+    parser = common.Parser(prog="pymdm bench docs", description=__doc__, epilog="Example: pymdm bench docs --check")
+    parser.add_argument("folder", nargs="?", type=Path, default=Path("bench/results"), help="default bench/results")
+    parser.add_argument("--page", type=Path, default=Path("docs/benchmarks.md"), help="default docs/benchmarks.md")
+    parser.add_argument("--readme", type=Path, help="also renew this file's block of headline numbers")
+    parser.add_argument("--pictures", action="store_true", help="draw every result anew (needs matplotlib)")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 where a file is out of date")
+    args = parser.parse_args(sys.argv[1:] if argv is None else argv)
+    if args.pictures and not args.check:
+        for path, result in results(args.folder):
+            write_png(result, path.with_suffix(".png"), common.case_plot(result["case"]))
+    wanted = {args.page: benchmarks(args.folder, args.page)}
+    if args.readme:
+        wanted[args.readme] = with_headlines(args.readme.read_text(), headlines(args.folder))
+    stale = [path for path, text in wanted.items() if not path.exists() or path.read_text() != text]
+    for path in stale:
+        if args.check:
+            print(f"{path} is out of date; run pymdm bench docs", file=sys.stderr)
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(wanted[path])
+            print(path)
+    return int(args.check and bool(stale))
+
+
+if __name__ == "__main__":
+    common.run_as_script(main)
