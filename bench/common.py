@@ -2,7 +2,8 @@
 
 A case is a module with a docstring, `EXAMPLE` (a command line), `add_arguments(parser)` and `run(args)`, which returns
 `Measured`. It checks that what it times is right, then times interleaved rounds (`timing.py`). `QUICK` and `FULL` are the
-options that `--quick` and `--full` set where the user set none; `plot(result, figure)` replaces the bars.
+options that `--quick` and `--full` set where the user set none; `TIMED = False` says that nothing is timed, and
+`plot(result, figure)` replaces the bars.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any, NoReturn
 
 from rich.console import Console
 
-from pymdm.bench.cases import module_name
+from pymdm.bench.cases import TOOLS, module_name
 from pymdm.bench.environment import OtherWork, environment
 from pymdm.bench.report import SCHEMA, figures, show, write_json, write_png
 from pymdm.bench.rows import Row
@@ -69,7 +70,7 @@ def case_name(case: ModuleType) -> str:
 
 def case_plot(name: str) -> Any:
     """The case's own `plot`, or None for bars."""
-    return getattr(importlib.import_module(module_name(name)), "plot", None)
+    return getattr(importlib.import_module(TOOLS.get(name) or module_name(name)), "plot", None)
 
 
 def make_parser(case: ModuleType) -> Parser:
@@ -140,6 +141,7 @@ def measure(case: ModuleType, argv: list[str]) -> tuple[dict[str, Any], argparse
         "rows": found.rows,
         "notes": found.notes,
         "passed": found.passed,
+        "timed": getattr(case, "TIMED", True),
         "environment": record,
     }
     return result, args

@@ -34,8 +34,7 @@ def results(folder: Path) -> list[tuple[Path, dict[str, Any]]]:
     if not found:
         raise ValueError(f"bench docs: expected JSON files of `pymdm bench` in {folder}, found none")
     order = list(CASES)
-    known = [pair for pair in found if pair[1]["case"] in order]
-    return sorted(known, key=lambda pair: order.index(pair[1]["case"]))
+    return sorted(found, key=lambda pair: order.index(pair[1]["case"]) if pair[1]["case"] in order else len(order))
 
 
 def section(path: Path, result: dict[str, Any], page: Path) -> str:
@@ -48,13 +47,14 @@ def section(path: Path, result: dict[str, Any], page: Path) -> str:
         return "| " + " | ".join(words[i].replace("|", "\\|") for i in used) + " |"
 
     rule = "|" + "|".join("---:" if COLUMNS[i] in right else "---" for i in used) + "|"
+    what = CASES.get(result["case"], result["case"])
     parts = [
-        f"## {result['case']}: {CASES[result['case']]}",
-        f"`{result['command']}`",
+        f"## {result['command'].removeprefix('pymdm bench ')}",
+        f"{what[0].upper()}{what[1:]}: `{result['command']}`",
         f"{setting_text(result['settings'])}.",
         "\n".join([line(list(COLUMNS)), rule, *map(line, shown)]),
         *result["notes"],
-        f"Measured on {environment_text(result['environment'])}.",
+        f"Measured on {environment_text(result)}.",
     ]
     picture = path.with_suffix(".png")
     if picture.exists():

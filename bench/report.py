@@ -15,7 +15,7 @@ from pymdm.bench.rows import mark_text, spread_text, value_text, verdict_text
 
 SCHEMA = 1
 BUSY = 0.1  # share of the processors in other hands that makes ratios doubtful
-KEYS = ("schema", "case", "command", "settings", "rows", "notes", "passed", "environment")
+KEYS = ("schema", "case", "command", "settings", "rows", "notes", "passed", "timed", "environment")
 COLUMNS = ("subject", "measure", "median", "quartiles", "mark", "", "note")
 
 
@@ -30,12 +30,14 @@ def setting_text(settings: dict[str, Any]) -> str:
     return ", ".join(words)
 
 
-def environment_text(e: dict[str, Any]) -> str:
-    """What it ran on, in one line."""
+def environment_text(result: dict[str, Any]) -> str:
+    """What it ran on, in one line; with other work on the machine if times were measured."""
+    e = result["environment"]
     features = ", ".join(e["features"]) or "none of AVX2, AVX-512, AMX"
     words = [e["processor"], f"features {features}", f"{e['threads']} threads on {e['cores']} cores"]
     words += [f"torch {e['torch']}", f"pymdm {e['pymdm']}" + (f" at {e['commit']}" if e["commit"] else "")]
-    words += [f"other work took {e['other_work']:.0%} of the cores meanwhile"] if e["other_work"] is not None else []
+    if result["timed"] and e["other_work"] is not None:
+        words.append(f"other work took {e['other_work']:.0%} of the cores meanwhile")
     return "; ".join([*words, e["date"]])
 
 
@@ -54,8 +56,8 @@ def show(result: dict[str, Any], console: Console) -> None:
         console.print(Text(note))
     if any(r["extrapolated"] for r in result["rows"]):
         console.print(Text("~ computed from a measured part of the run"))
-    console.print(Text(environment_text(result["environment"])))
-    if (result["environment"]["other_work"] or 0) > BUSY:
+    console.print(Text(environment_text(result)))
+    if result["timed"] and (result["environment"]["other_work"] or 0) > BUSY:
         words = "The machine was busy: torch's threads wait for one another, so ratios to it may be too large. Measure again."
         console.print(Text(words, style="yellow"))
 

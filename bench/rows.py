@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from pymdm.bench.timing import Spread
@@ -83,8 +84,9 @@ def _digits(value: float) -> str:
     size = abs(value)
     if size >= 100:
         return f"{value:,.0f}"
-    places = 1 if size >= 10 else 2 if size >= 1 else 3
-    return f"{value:.{places}f}" if size >= 0.01 or value == 0 else f"{value:.3g}"
+    if not size >= 1e-4:  # zero, and what is not a number
+        return f"{value:.3g}"
+    return f"{value:.{2 - math.floor(math.log10(size))}f}"
 
 
 def value_text(r: Row) -> str:

@@ -19,6 +19,7 @@ from pymdm.bench.rows import Row, row
 from pymdm.reference import laws
 
 EXAMPLE = "pymdm bench second_order --samples 131072 --models 3"
+TIMED = False
 QUICK = {"samples": 1 << 14, "models": 1}
 FULL = {"samples": 1 << 20, "models": 4}
 STRENGTHS = (0.05, 0.15, 0.4)

@@ -86,7 +86,9 @@ def test_a_row_without_a_mark_has_no_verdict():
         (80.6, "x", "80.6x"),
         (0.0123, "%", "1.23%"),
         (392.0, "GFLOP/s", "392 GFLOP/s"),
-        (0.0, "", "0.000"),
+        (0.0, "", "0"),
+        (0.0466, "", "0.0466"),
+        (1.234e-6, "", "1.23e-06"),
         (0.00123, "", "0.00123"),
     ],
 )
@@ -231,6 +233,10 @@ def test_a_busy_machine_is_named(capsys):
         result["environment"]["other_work"] = share
         report.show(result, Console(width=160))
         assert ("The machine was busy" in capsys.readouterr().out) is warned
+    report.show(
+        result | {"timed": False, "environment": result["environment"] | {"other_work": 0.5}}, Console(width=160)
+    )
+    assert "busy" not in capsys.readouterr().out
 
 
 def test_the_record_names_machine_and_commit():
@@ -381,10 +387,8 @@ def test_the_page_and_the_readme_are_made_from_results(tmp_path):
     folder, page, readme = tmp_path / "bench" / "results", tmp_path / "docs" / "b.md", tmp_path / "README.md"
     missing = run("bench", "docs", folder, "--page", page)
     assert missing.exit_code == 2 and missing.stderr.count("\n") == 1
-    assert (
-        run("bench", "choose", "--rows", 4, "--vocab", 99, "--rounds", 2, "--threads", 1, "--out", folder).exit_code
-        == 0
-    )
+    words = ["--rows", 4, "--vocab", 99, "--rounds", 2, "--threads", 1, "--out", folder]
+    assert run("bench", "choose", *words).exit_code == 0
     readme.write_text(f"before\n{docs.BEGIN}\nold\n{docs.END}\nafter\n")
     options = ["bench", "docs", folder, "--page", page, "--readme", readme]
     assert run(*options, "--check").exit_code == 1 and not page.exists()
