@@ -75,13 +75,10 @@ def ratio_rows(runs: dict[str, list[float]], walls: dict[str, float], mark: floa
     cached, torch_run = runs["cached float64"], runs["PyTorch"]
     best = "engine bfloat16" if "engine bfloat16" in runs else "PyTorch"
     rows = []
-    for ours in ("engine bfloat16", "engine float32"):
-        if ours in runs:
-            dtype = ours.split()[1]
-            bound = mark if ours == best else None
-            rows.append(line("speedup", f"cached ancestral / first-hitting {dtype}", cached, runs[ours], bound=bound))
-            uncached = runs["uncached float64"]
-            rows.append(line("speedup", f"uncached ancestral / first-hitting {dtype}", uncached, runs[ours]))
+    for ours in ("engine bfloat16", "engine float32") if best != "PyTorch" else ("PyTorch",):
+        name, bound = f"first-hitting {ours.removeprefix('engine ')}", mark if ours == best else None
+        rows.append(line("speedup", f"cached ancestral / {name}", cached, runs[ours], bound=bound))
+        rows.append(line("speedup", f"uncached ancestral / {name}", runs["uncached float64"], runs[ours]))
     rows.append(line("speedup, other noise", "cached, float32 noise", runs["cached float32"], runs[best]))
     race = "cached float64, one logarithm"
     rows.append(line("speedup, other noise", "cached, float64 noise, one logarithm", runs[race], runs[best]))

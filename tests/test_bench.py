@@ -438,3 +438,13 @@ def test_all_cases_run_after_one_another(monkeypatch):
     assert run("bench", "--check").exit_code == 1  # one of them missed a mark
     assert [words[0] for words in seen] == list(CASES)
     assert all(words[1:] == ["--quick", "--check"] for words in seen)
+
+
+def test_speedup_where_the_engine_cannot_run():
+    """On a device only the PyTorch network takes part, and carries the speedup."""
+    runs = {"cached float64": [8.0], "uncached float64": [16.0], "cached float32": [6.0], "PyTorch": [2.0]}
+    runs["cached float64, one logarithm"] = [7.0]
+    found = {(r["subject"], r["measure"]): r["value"] for r in speedup.ratio_rows(runs, {}, None)}
+    assert found["speedup", "cached ancestral / first-hitting PyTorch"] == 4.0
+    assert found["speedup", "uncached ancestral / first-hitting PyTorch"] == 8.0
+    assert found["from the sampler", "cached ancestral / first-hitting"] == 4.0
