@@ -12,8 +12,10 @@ from collections.abc import Mapping
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from pymdm.config import ModelConfig
+from pymdm.cross_entropy import cross_entropy
 
 TIME_FEATURES = 256  # sinusoid dimensions that enter the time network
 
@@ -145,6 +147,7 @@ class MaskedTransformer(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
+        self.recompute = False  # activation checkpointing: keep only the blocks' inputs for the backward pass
         self.embed = nn.Embedding(config.embed_rows, config.width)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.norm_final = Norm(config)
@@ -185,16 +188,26 @@ class MaskedTransformer(nn.Module):
             elif "norm" not in name:
                 p.normal_(0.0, 0.02)
 
-    def forward(self, tokens: Tensor, time: Tensor | None = None, rows: Tensor | None = None) -> Tensor:
-        """Score tokens.
+    def forward(
+        self,
+        tokens: Tensor,
+        time: Tensor | None = None,
+        rows: Tensor | None = None,
+        targets: Tensor | None = None,
+        weights: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """Score tokens, or with `targets` the loss of those scores without the scores themselves.
 
         Args:
             tokens: int64 [B, L], mask id where the token is unknown; 1 <= L <= config.length.
             time: float [B] in [0, 1]; required when conditioning is "time", not used otherwise.
             rows: int64 [M], flat indices into B*L of the positions wanted; default all.
+            targets: int64 [M], the right tokens of `rows`, which are then required.
+            weights: float [M], with `targets`; default all 1.
 
         Returns:
             Logits [B, L, V], or [M, V] with `rows`. The mask has no logit when it is not among the V scored ids.
+            With `targets` (sum of weights times losses, losses float32 [M] without gradient), see `cross_entropy`.
 
         Raises:
             ValueError: a shape, length or missing time as above.
@@ -204,6 +217,8 @@ class MaskedTransformer(nn.Module):
         c = self.config
         if tokens.dim() != 2 or not 1 <= tokens.shape[1] <= c.length:
             raise ValueError(f"forward: tokens must be [B, L] with 1 <= L <= {c.length}, got {tuple(tokens.shape)}")
+        if targets is not None and (rows is None or rows.shape != targets.shape):
+            raise ValueError("forward: targets [M] need rows [M]")
         B, L = tokens.shape
         cond = self._condition(time, B, tokens.device)
         if rows is not None and c.logit_shift:  # the scores of l are read at l - 1
@@ -211,7 +226,8 @@ class MaskedTransformer(nn.Module):
         x = self.embed(tokens)
         last = len(self.blocks) - 1
         for i, block in enumerate(self.blocks):
-            x = block(x, self.cos[:L], self.sin[:L], cond, rows if i == last else None)
+            arguments = (x, self.cos[:L], self.sin[:L], cond, rows if i == last else None)
+            x = checkpoint(block, *arguments, use_reentrant=False) if self.recompute else block(*arguments)
         x = self.norm_final(x)
         if cond is not None:
             shift, scale = self.ada_final(cond).unsqueeze(1).chunk(2, dim=-1)
@@ -219,6 +235,8 @@ class MaskedTransformer(nn.Module):
                 shift, scale = (m.expand(B, L, c.width).reshape(B * L, c.width)[rows] for m in (shift, scale))
             x = x * (1 + scale) + shift
         weight = self.embed.weight[: c.vocab_size] if self.head.weight is None else self.head.weight
+        if targets is not None:
+            return cross_entropy(x, weight, self.head.bias, targets, weights)
         logits = F.linear(x, weight, self.head.bias)
         if rows is None and c.logit_shift:
             logits = torch.cat([logits[:, :1], logits[:, :-1]], dim=1)

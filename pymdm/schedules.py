@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -66,6 +67,30 @@ class Schedule:
     def masked_at(self, time: float) -> float:
         """m(t) = 1 - alpha(t)."""
         return float(self.native().masked(time))
+
+    def time_of(self, masked: float) -> float:
+        """The time at which a share `masked` of the tokens is masked."""
+        return float(self.native().time_of_masked(masked))
+
+    def rate(self, time: float) -> float:
+        """m'(t) / m(t) = -alpha'(t) / (1 - alpha(t)), the weight of a masked token in the continuous-time bound.
+
+        Args:
+            time: t in (0, 1].
+
+        >>> Schedule("linear").rate(0.25)
+        4.0
+        """
+        if self.name == "linear":
+            return 1.0 / time
+        if self.name == "cosine":
+            return 0.5 * math.pi / math.tan(0.5 * math.pi * time)
+        if self.name == "geometric":
+            growth = math.log(self.sigma_max / self.sigma_min)
+            sigma = self.sigma_min * math.exp(growth * time)
+            return sigma * growth / math.expm1(self.sigma_min * math.expm1(growth * time))
+        low, high = max(0.0, time - 1e-6), min(1.0, time + 1e-6)
+        return (self.masked_at(high) - self.masked_at(low)) / (high - low) / self.masked_at(time)
 
 
 def as_schedule(schedule: Schedule | str) -> Schedule:

@@ -11,6 +11,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, train
 
 KINDS = ("char", "byte", "bpe")
 MASK_GLYPH = "░"
+END_OF_TEXT = "<|endoftext|>"
 # words with the blank before them, numbers, runs of punctuation, a line end with the indentation after it, blanks
 BPE_PATTERN = r" ?[\p{L}_]+| ?\p{N}{1,3}| ?[^\s\p{L}\p{N}_]+|\n\s*|\s+"
 
@@ -41,6 +42,19 @@ class Vocabulary:
     def mask_id(self) -> int:
         """Id of the mask, V."""
         return self.size
+
+    def add_end_of_text(self) -> int:
+        """Id of the token <|endoftext|>, which ends a document; it becomes the last id where there is none yet.
+
+        Raises:
+            ValueError: a "char" or "byte" vocabulary, whose tokens are characters or bytes and nothing else.
+        """
+        if self.kind != "bpe":
+            raise ValueError(f"vocabulary: a {self.kind} vocabulary has no end-of-text token; leave it out")
+        if self._tokenizer.token_to_id(END_OF_TEXT) is None:
+            self._tokenizer.add_special_tokens([END_OF_TEXT])
+            self.size = self._tokenizer.get_vocab_size(with_added_tokens=True)
+        return int(self._tokenizer.token_to_id(END_OF_TEXT) or 0)
 
     def encode(self, text: str) -> list[int]:
         """Token ids of a text.

@@ -6,6 +6,7 @@ import typer
 
 from pymdm.cli.audit import audit
 from pymdm.cli.bench import bench, cases_text
+from pymdm.cli.data import data
 from pymdm.cli.demo import demo
 from pymdm.cli.errors import user_errors
 from pymdm.cli.evaluate import evaluate
@@ -22,7 +23,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, sample, train, evaluate, audit, info):
+for command in (demo, sample, train, data, evaluate, audit, info):
     app.command()(user_errors(command))
 # Options after the case belong to the case.
 passed_on = {"allow_extra_args": True, "allow_interspersed_args": False}

@@ -58,13 +58,20 @@ class Corpus:
         return digest.hexdigest()
 
 
-def load_corpus(source: str | os.PathLike[str] | None = None) -> Corpus:
+def load_corpus(source: str | os.PathLike[str] | None = None, held_out: str | os.PathLike[str] | None = None) -> Corpus:
     """The corpus of a text file or folder, or the embedded default when no source is given.
 
+    Args:
+        source: what to train on.
+        held_out: a text file or folder to hold out; default a share of the source, by hash.
+
     Raises:
-        ValueError: the source is missing, unreadable, empty or not UTF-8.
+        ValueError: a source is missing, unreadable, empty or not UTF-8.
     """
-    return embedded_corpus() if source is None else text_corpus(source)
+    corpus = embedded_corpus() if source is None else text_corpus(source)
+    if held_out is None:
+        return corpus
+    return Corpus(corpus.name, *(c.train + c.held_out for c in (corpus, text_corpus(held_out))))
 
 
 def hash_fraction(text: str) -> float:

@@ -10,25 +10,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from pymdm.checkpoint import Checkpoint, check_target, save_checkpoint
-from pymdm.evaluate.bound import Bound, draw_masks, evaluate_bound, token_losses
+from pymdm.evaluate.bound import Bound
 from pymdm.evaluate.ngram import ngram_bits
 from pymdm.model import MaskedTransformer
 from pymdm.train.corpus import Corpus, load_corpus
-from pymdm.train.loss import count_bound, draw_counts
+from pymdm.train.held_out import held_out_bound
 from pymdm.train.optimizer import Average, learning_rate, make_optimizers
-from pymdm.train.packing import Batches, pack, windows
+from pymdm.train.packing import Batches
 from pymdm.train.recipe import Recipe
 from pymdm.train.setup import held_out_summary, model_config, pick_bfloat16, pick_device, train_vocabulary
 from pymdm.train.start import look_at_neighbours
 from pymdm.train.state import Numbers, pack_state, read_state, restore
+from pymdm.train.step import Stepper
+from pymdm.train.tokens import TokenData, encode_corpus, is_data_folder, load_data
 
 NGRAM_ORDERS = (2, 3, 5)
-EVALUATED = 1_000_000  # characters of a large held-out side that are evaluated
-COUNTED = 20_000_000  # characters of a large training side that n-grams are counted on
+COUNTED = 20_000_000  # tokens of a large training side that n-grams are counted on
 QUICK = 32_768  # tokens of the held-out side looked at while training
 
 
@@ -62,7 +62,7 @@ def train(
     recipe: Recipe,
     out: str | Path | None = None,
     *,
-    corpus: Corpus | None = None,
+    corpus: Corpus | TokenData | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     resume: bool = False,
     command: str = "",
@@ -72,7 +72,7 @@ def train(
     Args:
         recipe: all settings; with `resume`, those of the unfinished run in `out` are used instead.
         out: checkpoint folder; none keeps the result in memory only.
-        corpus: the text; default what `recipe.source` names.
+        corpus: the text, or rows of tokens; default what `recipe.source` names.
         on_progress: called after every step, evaluation and save.
         resume: go on with the unfinished run in `out`.
         command: stored with the model as the way it was made.
@@ -99,20 +99,38 @@ def train(
         recipe, state = Recipe.from_dict(stored), tensors
     if out is not None:
         check_target(out)
-    corpus = corpus or load_corpus(recipe.source)
+    data = load_training_data(recipe, corpus)
     threads = torch.get_num_threads()
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
     try:
-        run = _Run(recipe, corpus, Path(out) if out is not None else None, on_progress, command)
+        run = _Run(recipe, data, Path(out) if out is not None else None, on_progress, command)
         if state is not None:
-            if numbers.corpus != corpus.sha256:
-                raise ValueError(f"train: {corpus.name} is not the text that the run in {out} began with")
+            if numbers.corpus != data.sha256:
+                raise ValueError(f"train: {data.name} is not the text that the run in {out} began with")
             restore(state, run.model, run.average, run.optimizers)
             run.numbers = numbers
         return run.loop()
     finally:
         torch.set_num_threads(threads)
+
+
+def load_training_data(recipe: Recipe, corpus: Corpus | TokenData | None = None) -> TokenData:
+    """The rows of tokens of a recipe: of the given text, of a data folder, or of the text that `source` names.
+
+    Raises:
+        ValueError: text that is missing, unreadable or too short.
+    """
+    if isinstance(corpus, TokenData):
+        return corpus
+    if corpus is None and is_data_folder(recipe.source):
+        if recipe.held_out is not None:
+            raise ValueError(f"train: {recipe.source} has a held-out side of its own; leave held_out away")
+        return load_data(str(recipe.source))
+    corpus = corpus or load_corpus(recipe.source, recipe.held_out)
+    if not corpus.train_text or not corpus.held_out_text:
+        raise ValueError(f"train: {corpus.name} is too short to hold some of it out")
+    return encode_corpus(corpus, train_vocabulary(recipe, corpus))
 
 
 class _Run:
@@ -121,23 +139,27 @@ class _Run:
     def __init__(
         self,
         recipe: Recipe,
-        corpus: Corpus,
+        data: TokenData,
         out: Path | None,
         on_progress: Callable[[Progress], None] | None,
         command: str,
     ) -> None:
-        self.recipe, self.corpus, self.out, self.on_progress, self.command = recipe, corpus, out, on_progress, command
-        if not corpus.train_text or not corpus.held_out_text:
-            raise ValueError(f"train: {corpus.name} is too short to hold some of it out")
-        self.vocabulary = train_vocabulary(recipe, corpus)
-        tokens = pack(self.vocabulary, corpus.train)
-        self.batches = Batches(tokens, recipe.length, recipe.batch_size, recipe.seed)
-        self.chars_per_token = len(corpus.train_text) / len(tokens)
-        self.held_out_text = corpus.held_out_text[:EVALUATED]
-        self.held_out = pack(self.vocabulary, [self.held_out_text])
+        self.recipe, self.data, self.out, self.on_progress, self.command = recipe, data, out, on_progress, command
+        self.vocabulary = data.vocabulary
+        self.chars_per_token = data.train_characters / len(data.train)
         self.device = torch.device(pick_device(recipe.device))
         self.bfloat16 = pick_bfloat16(recipe.precision, self.device)
         self.config = model_config(recipe, self.vocabulary)
+        batches = Batches(data.train, recipe.length, recipe.batch_size, recipe.seed)
+        self.stepper = Stepper(
+            recipe,
+            recipe.make_objective(),
+            batches,
+            self.vocabulary.mask_id,
+            self.device,
+            self.bfloat16,
+            out=out,
+        )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed)
             self.model = MaskedTransformer(self.config)
@@ -147,7 +169,7 @@ class _Run:
         self.optimizers = make_optimizers(self.model, recipe)
         self.peaks = [[group["lr"] for group in o.param_groups] for o in self.optimizers]
         self.average = Average(self.model, recipe.ema)
-        self.numbers = Numbers(corpus=corpus.sha256)
+        self.numbers = Numbers(corpus=data.sha256)
         self.held_out_bits: float | None = None
 
     def loop(self) -> Checkpoint:
@@ -190,27 +212,11 @@ class _Run:
 
     def step(self, step: int, rate: float) -> float:
         """Step number `step` at a share `rate` of the peak learning rates -> training bits per character."""
-        recipe = self.recipe
         for optimizer, peaks in zip(self.optimizers, self.peaks, strict=True):
             for group, peak in zip(optimizer.param_groups, peaks, strict=True):
                 group["lr"] = peak * rate
-        rng = np.random.default_rng([recipe.seed, 2, step])
-        counts = draw_counts(recipe.batch_size, recipe.length, rng, recipe.draw)
-        masks = torch.from_numpy(draw_masks(counts, recipe.length, rng)).to(self.device)
-        tokens = self.batches.at(step).to(self.device)
-        with torch.random.fork_rng(devices=[], enabled=recipe.dropout > 0):
-            if recipe.dropout > 0:
-                torch.manual_seed(int(rng.integers(2**63)))
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
-                losses = token_losses(self.model, tokens, masks, self.vocabulary.mask_id)
-            n = torch.from_numpy(counts).to(self.device)
-            loss = count_bound(losses, n, recipe.length, recipe.weight_power)
-            loss.backward()
-            bound = loss.detach() if recipe.weight_power == 1.0 else count_bound(losses.detach(), n, recipe.length)
-        value = float(bound)
-        if not math.isfinite(value):
-            raise RuntimeError(f"train: the loss is {value} at step {step}; the last checkpoint stays as it is")
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip)
+        value = self.stepper.gradients(self.model, step)
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
         for optimizer in self.optimizers:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
@@ -218,24 +224,15 @@ class _Run:
         return value / math.log(2.0) / self.chars_per_token
 
     def evaluate(self, samples: int, quick: bool) -> Bound:
-        """Held-out bound of the averaged weights."""
-        text, tokens = self.held_out_text, self.held_out
-        if quick and len(tokens) > QUICK:
-            tokens = tokens[:QUICK]
-            text = self.vocabulary.decode(tokens)
-        return evaluate_bound(
-            MaskedTransformer.from_state(self.config, self.average.weights).to(self.device),
-            (p.to(self.device) for p in windows(tokens, self.recipe.length)),
-            self.vocabulary.mask_id,
-            characters=len(text),
-            samples=samples,
-            seed=self.recipe.seed,
-            autocast=quick and self.bfloat16,
-        )
+        """Held-out bound of the averaged weights; exact likelihood of a causal network."""
+        model = MaskedTransformer.from_state(self.config, self.average.weights).to(self.device)
+        tokens = min(QUICK, self.recipe.eval_tokens) if quick else self.recipe.eval_tokens
+        autocast = quick and self.bfloat16
+        return held_out_bound(model, self.data, self.recipe, tokens=tokens, samples=samples, autocast=autocast)
 
     def summary(self, bound: Bound | None) -> dict[str, Any]:
         """What goes into config.json beside the shapes."""
-        text = self.corpus
+        data = self.data
         values: dict[str, Any] = {
             "command": self.command,
             "recipe": self.recipe.to_dict(),
@@ -247,19 +244,21 @@ class _Run:
             "precision": "bfloat16" if self.bfloat16 else "float32",
             "parameters": sum(p.numel() for p in self.model.parameters()),
             "corpus": {
-                "name": text.name,
-                "sha256": text.sha256,
-                "train_characters": len(text.train_text),
-                "train_tokens": len(self.batches.tokens),
-                "held_out_characters": len(self.held_out_text),
-                "held_out_tokens": len(self.held_out),
+                "name": data.name,
+                "sha256": data.sha256,
+                "unit": data.unit,
+                "train_characters": data.train_characters,
+                "train_tokens": len(data.train),
+                "held_out_characters": data.held_out_characters,
+                "held_out_tokens": len(data.held_out),
             },
             "python": platform.python_version(),
             "torch": torch.__version__,
         }
         if bound is not None:
             values["held_out"] = held_out_summary(bound)
-            bits = ngram_bits(text.train_text[:COUNTED], self.held_out_text, NGRAM_ORDERS)
+            texts = data.text(data.train[:COUNTED]), data.text(data.held_out[: self.recipe.eval_tokens])
+            bits = ngram_bits(*texts, NGRAM_ORDERS)
             values["ngram_bits_per_char"] = {str(k): v for k, v in bits.items()}
         return values
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +23,7 @@ class Batches:
     """Training sequences of L tokens: each epoch cuts the row at a new offset and shuffles the pieces.
 
     Args:
-        tokens: int64 [T], T >= L.
+        tokens: ids [T] of any integer dtype, T >= L; may be memory-mapped.
         length: L.
         batch_size: B.
         seed: of offsets and order.
@@ -31,7 +32,7 @@ class Batches:
         ValueError: fewer tokens than one sequence.
     """
 
-    def __init__(self, tokens: NDArray[np.int64], length: int, batch_size: int, seed: int) -> None:
+    def __init__(self, tokens: NDArray[np.integer[Any]], length: int, batch_size: int, seed: int) -> None:
         if len(tokens) < length:
             raise ValueError(f"train: the text has {len(tokens)} tokens, fewer than one sequence of {length}")
         self.tokens, self.length, self.batch_size, self.seed = tokens, length, batch_size, seed
@@ -42,7 +43,7 @@ class Batches:
         """Batch number `step`, int64 [B, L]; depends on the seed and the number only."""
         first = step * self.batch_size
         starts = [self._start(i) for i in range(first, first + self.batch_size)]
-        return torch.from_numpy(np.stack([self.tokens[s : s + self.length] for s in starts]))
+        return torch.from_numpy(np.stack([self.tokens[s : s + self.length] for s in starts]).astype(np.int64))
 
     def _start(self, index: int) -> int:
         epoch, place = divmod(index, self.per_epoch)
@@ -54,11 +55,11 @@ class Batches:
         return int(self._epoch[1][place])
 
 
-def windows(tokens: NDArray[np.int64], length: int, batch_size: int = 16) -> Iterator[Tensor]:
+def windows(tokens: NDArray[np.integer[Any]], length: int, batch_size: int = 16) -> Iterator[Tensor]:
     """All tokens once, in order, as int64 [b, L] groups of sequences; the last group may be one shorter sequence."""
     whole = len(tokens) // length
     for first in range(0, whole, batch_size):
         last = min(whole, first + batch_size)
-        yield torch.from_numpy(tokens[first * length : last * length].reshape(last - first, length).copy())
+        yield torch.from_numpy(tokens[first * length : last * length].reshape(last - first, length).astype(np.int64))
     if whole * length < len(tokens):
-        yield torch.from_numpy(tokens[whole * length :].copy())[None]
+        yield torch.from_numpy(tokens[whole * length :].astype(np.int64))[None]

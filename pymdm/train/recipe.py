@@ -5,7 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from pymdm.train.loss import DRAWS
+import numpy as np
+
+from pymdm.config import CONDITIONINGS
+from pymdm.train.loss import DRAWS, count_weights
+from pymdm.train.objective import OBJECTIVES, SCHEDULES, Objective
 from pymdm.vocabulary import KINDS
 
 OPTIMIZERS = ("adamw", "muon")
@@ -18,7 +22,8 @@ class Recipe:
     """Settings of one training run.
 
     Args:
-        source: text file or folder; none means the embedded default.
+        source: text file or folder, or a folder made by `pymdm data`; none means the embedded default.
+        held_out: text file or folder to hold out, instead of a share of `source`.
         vocab: "char", "byte" or "bpe"; vocab_size: V for "bpe".
         length, width, layers, heads, dropout, tied_head, rope_base: the network (see `ModelConfig`).
         neighbours: how sharply each head looks at one near position before training (see `look_at_neighbours`); 0: the
@@ -31,8 +36,17 @@ class Recipe:
         muon_lr: peak learning rate of those matrices with "muon".
         weight_decay: on matrices only; beta2: of Adam; clip: largest gradient norm.
         ema: decay of the moving average of the weights, which is what is kept.
-        draw: how mask counts are drawn (see `draw_counts`); weight_power: see `count_bound`.
+        objective: "count", "order-agnostic", "continuous" or "autoregressive" (see `pymdm.train.objective`); the last one
+            makes the network causal.
+        schedule: alpha(t) of "continuous" and of a time-conditioned network.
+        draw: how counts or times are drawn (see `draw_uniforms`).
+        weight_power, weights: of mask counts (see `count_weights`).
+        conditioning: "none" (time-free), "constant" or "time" (adaLN, see `ModelConfig`); cond_dim: its width.
         seed: of initial weights, data order, masks and dropout.
+        accumulate: groups that a batch is split into, one after the other, to save memory.
+        recompute: keep only the blocks' inputs for the backward pass (activation checkpointing).
+        compile: run the network through `torch.compile`.
+        eval_tokens: held-out tokens looked at at the end.
         eval_every, save_every: steps between held-out bounds and between checkpoints (0: only at the end).
         precision: "float32", "bfloat16" (autocast) or "auto": bfloat16 where the processor multiplies it natively.
         device: "cpu", "cuda" or "auto": cuda where there is one.
@@ -43,6 +57,7 @@ class Recipe:
     """
 
     source: str | None = None
+    held_out: str | None = None
     vocab: str = "bpe"
     vocab_size: int = 4096
     length: int = 256
@@ -65,8 +80,17 @@ class Recipe:
     beta2: float = 0.98
     clip: float = 1.0
     ema: float = 0.999
+    objective: str = "count"
+    schedule: str = "linear"
     draw: str = "low-discrepancy"
     weight_power: float = 1.0
+    weights: tuple[float, ...] | None = None
+    conditioning: str = "none"
+    cond_dim: int = 128
+    accumulate: int = 1
+    recompute: bool = False
+    compile: bool = False
+    eval_tokens: int = 1_000_000
     seed: int = 0
     eval_every: int = 500
     save_every: int = 500
@@ -78,7 +102,8 @@ class Recipe:
         if (self.steps is None) == (self.minutes is None):
             raise ValueError("train: give either steps or minutes")
         at_least: dict[str, float] = dict.fromkeys(
-            ("length", "width", "layers", "heads", "batch_size", "vocab_size"), 1
+            ("length", "width", "layers", "heads", "batch_size", "vocab_size", "cond_dim", "accumulate", "eval_tokens"),
+            1,
         )
         at_least |= dict.fromkeys(("seed", "eval_every", "save_every", "threads", "weight_decay", "neighbours"), 0)
         for name, least in (at_least | {"steps": 1}).items():
@@ -102,6 +127,9 @@ class Recipe:
             ("optimizer", OPTIMIZERS),
             ("precision", PRECISIONS),
             ("draw", DRAWS),
+            ("objective", OBJECTIVES),
+            ("schedule", SCHEDULES),
+            ("conditioning", CONDITIONINGS),
             ("device", DEVICES),
         ):
             if getattr(self, name) not in known:
@@ -112,6 +140,19 @@ class Recipe:
             raise ValueError(
                 f"train: width / heads must be a whole even number, got width {self.width} and heads {self.heads}"
             )
+
+        if self.weights is not None:
+            object.__setattr__(self, "weights", tuple(float(w) for w in self.weights))  # JSON gives a list
+            count_weights(np.ones(1, np.int64), self.length, 1.0, self.weights)
+        if self.batch_size % self.accumulate:
+            raise ValueError(f"train: accumulate must divide batch_size {self.batch_size}, got {self.accumulate}")
+        if self.objective == "autoregressive" and self.conditioning == "time":
+            raise ValueError("train: the autoregressive objective has no time to condition on")
+        self.make_objective()
+
+    def make_objective(self) -> Objective:
+        """How noise is drawn."""
+        return Objective(self.objective, self.draw, self.schedule, self.weight_power, self.weights)
 
     def to_dict(self) -> dict[str, Any]:
         """All settings as JSON-ready values."""

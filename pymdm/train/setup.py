@@ -15,7 +15,7 @@ from pymdm.vocabulary import Vocabulary
 
 
 def model_config(recipe: Recipe, vocabulary: Vocabulary) -> ModelConfig:
-    """The network of a recipe: time-free, with query and key biases for the heads' start."""
+    """The network of a recipe, with query and key biases for the heads' start."""
     return ModelConfig(
         vocab_size=vocabulary.size,
         length=recipe.length,
@@ -25,6 +25,9 @@ def model_config(recipe: Recipe, vocabulary: Vocabulary) -> ModelConfig:
         qkv_bias=True,
         tied_head=recipe.tied_head,
         rope_base=recipe.rope_base,
+        conditioning=recipe.conditioning,
+        cond_dim=recipe.cond_dim,
+        causal=recipe.objective == "autoregressive",
         dropout=recipe.dropout,
     )
 

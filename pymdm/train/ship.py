@@ -11,12 +11,12 @@ import sys
 import torch
 
 from pymdm.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from pymdm.evaluate.bound import evaluate_bound
 from pymdm.model import MaskedTransformer
 from pymdm.train.corpus import Corpus, load_corpus
-from pymdm.train.loop import EVALUATED
-from pymdm.train.packing import pack, windows
+from pymdm.train.held_out import held_out_bound
+from pymdm.train.recipe import Recipe
 from pymdm.train.setup import held_out_summary
+from pymdm.train.tokens import encode_corpus
 
 
 def ship(
@@ -45,14 +45,10 @@ def ship(
     if training.get("corpus", {}).get("sha256") != corpus.sha256:
         raise ValueError(f"ship: {corpus.name} is not the text that {source} was trained on")
     state = {name: t.to(dtype) for name, t in checkpoint.state_dict.items()}
-    text = corpus.held_out_text[:EVALUATED]
-    bound = evaluate_bound(
-        MaskedTransformer.from_state(checkpoint.config, state),
-        windows(pack(checkpoint.vocabulary, [text]), checkpoint.config.length),
-        checkpoint.vocabulary.mask_id,
-        characters=len(text),
-        samples=samples,
-    )
+    data = encode_corpus(corpus, checkpoint.vocabulary)
+    recipe = Recipe.from_dict(training["recipe"])
+    model = MaskedTransformer.from_state(checkpoint.config, state)
+    bound = held_out_bound(model, data, recipe, tokens=recipe.eval_tokens, samples=samples, autocast=False)
     training["stored"] = str(dtype).removeprefix("torch.")
     training["held_out"] = held_out_summary(bound)
     return save_checkpoint(out, checkpoint.config, state, checkpoint.vocabulary, training)

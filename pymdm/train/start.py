@@ -12,6 +12,7 @@ import torch
 from pymdm.model import Block, MaskedTransformer
 
 OFFSETS = ((-1, 1, -2, 2), (-1, 1, -3, 3))  # of the heads, in even and in odd blocks
+CAUSAL_OFFSETS = ((0, -1, -2, -3), (0, -1, -2, -4))  # of a network that sees what came before only
 
 
 @torch.no_grad()
@@ -36,7 +37,7 @@ def look_at_neighbours(model: MaskedTransformer, sharpness: float) -> None:
     ones, zeros = torch.ones(half), torch.zeros(half)
     for i, block in enumerate(model.blocks):
         assert isinstance(block, Block)
-        offsets = OFFSETS[i % len(OFFSETS)]
+        offsets = (CAUSAL_OFFSETS if c.causal else OFFSETS)[i % len(OFFSETS)]
         bias = torch.zeros(c.heads + 2 * c.kv_heads, c.head_dim)
         for h in range(c.heads):
             turn = offsets[h % len(offsets)] * theta

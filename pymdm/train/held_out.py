@@ -1,0 +1,42 @@
+"""The held-out number of a run: the bound of a masked network, the exact likelihood of a causal one."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from pymdm.evaluate.any_order import BetaTimes
+from pymdm.evaluate.autoregressive import evaluate_likelihood
+from pymdm.evaluate.bound import Bound, evaluate_bound
+from pymdm.model import MaskedTransformer
+from pymdm.train.packing import windows
+from pymdm.train.recipe import Recipe
+from pymdm.train.tokens import TokenData
+
+
+def held_out_bound(
+    model: MaskedTransformer, data: TokenData, recipe: Recipe, *, tokens: int, samples: int, autocast: bool
+) -> Bound:
+    """Bound, or exact negative log-likelihood, of the first `tokens` of the held-out side.
+
+    Args:
+        model: in evaluation mode.
+        data: whose held-out side is meant.
+        recipe: sequence length, seed, and the schedule of a time-conditioned network.
+        tokens: how many.
+        samples: draws per sequence (see `evaluate_bound`).
+        autocast: compute in bfloat16.
+    """
+    row = data.held_out[:tokens]
+    characters = data.held_out_characters if len(row) == len(data.held_out) else data.characters(row)
+    device = model.embed.weight.device
+    pieces = (p.to(device) for p in windows(row, recipe.length))
+    mask_id = data.vocabulary.mask_id
+    if recipe.objective == "autoregressive":
+        exact = evaluate_likelihood(model, pieces, characters=characters, autocast=autocast)
+        return Bound(exact.nats, 0.0, exact.tokens, characters, len(exact.sizes))
+    network: nn.Module = model
+    if recipe.conditioning == "time":
+        network = BetaTimes(model, mask_id, recipe.schedule, recipe.seed).eval()
+    return evaluate_bound(
+        network, pieces, mask_id, characters=characters, samples=samples, seed=recipe.seed, autocast=autocast
+    )

@@ -1,0 +1,102 @@
+"""What a training step asks of the network: which tokens it sees, which it must name, and with what weight.
+
+All objectives but the autoregressive one estimate the same bound (arXiv 2409.02908, Propositions 3.1 and 3.2):
+count: n uniform on 1..L, n positions masked, weight 1/n each;
+order-agnostic: a uniform order of the positions and a place l in it; what comes from l on is masked, weight 1/(L-l+1);
+continuous: t uniform, each position masked with probability m(t) = 1 - alpha(t), weight m'(t)/m(t) each;
+autoregressive: every position from those before it, weight 1: the exact likelihood, of a causal network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pymdm.evaluate.autoregressive import causal_inputs
+from pymdm.evaluate.bound import draw_masks
+from pymdm.schedules import Schedule
+from pymdm.train.loss import count_weights, draw_counts, draw_uniforms
+
+OBJECTIVES = ("count", "order-agnostic", "continuous", "autoregressive")
+SCHEDULES = ("linear", "cosine", "geometric")
+
+
+@dataclass(frozen=True)
+class Noise:
+    """What is drawn for B sequences of L tokens.
+
+    Attributes:
+        masks: bool [B, L], the positions to be named.
+        weights: float64 [B], of each masked token of a row; their weighted losses, averaged over rows, are the loss.
+        bound_weights: float64 [B], with which the average is the bound in nats per token.
+        times: float64 [B], of a time-conditioned network; counts of masks averaged over Beta(L-n+1, n) of alpha.
+    """
+
+    masks: NDArray[np.bool_]
+    weights: NDArray[np.float64]
+    bound_weights: NDArray[np.float64]
+    times: NDArray[np.float64]
+
+    def part(self, rows: NDArray[np.int64]) -> Noise:
+        """The draws of some rows, by number."""
+        return Noise(self.masks[rows], self.weights[rows], self.bound_weights[rows], self.times[rows])
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A way to draw noise for training.
+
+    Args:
+        name: one of `OBJECTIVES`.
+        draw: of counts or times: "low-discrepancy", "stratified" or "independent".
+        schedule: of "continuous", and of the times of a time-conditioned network.
+        weight_power: of counts: w_n = (n/L)^(1-p); 1 is the bound.
+        weights: any positive w_1..w_L of counts instead.
+
+    Raises:
+        ValueError: weights where they have no meaning.
+    """
+
+    name: str = "count"
+    draw: str = "low-discrepancy"
+    schedule: str = "linear"
+    weight_power: float = 1.0
+    weights: Sequence[float] | None = None
+
+    def __post_init__(self) -> None:
+        if self.name not in OBJECTIVES:
+            raise ValueError(f"objective: expected one of {', '.join(OBJECTIVES)}, got {self.name!r}")
+        if self.name in ("continuous", "autoregressive") and (self.weight_power != 1.0 or self.weights is not None):
+            raise ValueError(f"objective: weights w_n belong to mask counts, not to the {self.name} objective")
+
+    def noise(self, rows: int, length: int, rng: np.random.Generator) -> Noise:
+        """Draw for B = rows sequences of L = length tokens."""
+        if self.name == "autoregressive":
+            ones = np.full(rows, 1.0 / length)
+            return Noise(np.ones((rows, length), dtype=bool), ones, ones, np.zeros(rows))
+        schedule = Schedule(self.schedule)
+        if self.name == "continuous":
+            times = 1.0 - draw_uniforms(rows, rng, self.draw)  # in (0, 1]
+            masked = np.array([schedule.masked_at(t) for t in times])
+            weights = np.array([schedule.rate(t) for t in times]) / length
+            return Noise(rng.random((rows, length)) < masked[:, None], weights, weights, times)
+        if self.name == "count":
+            counts = draw_counts(rows, length, rng, self.draw)
+            masks = draw_masks(counts, length, rng)
+        else:
+            place = draw_counts(rows, length, rng, self.draw) - 1  # tokens that come before, 0..L-1
+            order = np.stack([rng.permutation(length) for _ in range(rows)])  # rank of each position
+            masks, counts = order >= place[:, None], length - place
+        times = np.array([schedule.time_of(m) for m in rng.beta(counts, length - counts + 1)])
+        weights = count_weights(counts, length, self.weight_power, self.weights)
+        return Noise(masks, weights, 1.0 / counts, times)
+
+    def inputs(self, tokens: Tensor, masks: Tensor, mask_id: int) -> Tensor:
+        """What the network sees of tokens [B, L]; the autoregressive one sees them one place later, after a mask."""
+        if self.name == "autoregressive":
+            return causal_inputs(tokens, mask_id)
+        return tokens.masked_fill(masks, mask_id)
