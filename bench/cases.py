@@ -9,6 +9,8 @@ CASES = {
     "engine": "the forward beside at::linear, eager PyTorch and torch.compile",
     "sampling_memory": "peak memory of sampling, engine and plain PyTorch",
     "second_order": "total variation of the parallel first-hitting variants from the exact law",
+    "train": "a training step with the chunked head beside plain PyTorch computing all logits",
+    "memory": "peak memory of the loss over a large vocabulary, in chunks and all at once",
 }
 TOOLS = {"compare": "pymdm.bench.compare", "docs": "pymdm.bench.docs", "gpu": "pymdm.bench.gpu"}
 

@@ -107,16 +107,17 @@ class _Chunked(torch.autograd.Function):
                 d_weight += slope.T @ h
             if d_bias is not None:
                 d_bias += p.sum(0)
-        if wanted:
-            ctx.save_for_backward(d_hidden, d_weight, d_bias)
-            ctx.dtypes = (weight.dtype, None if bias is None else bias.dtype)
+        ctx.gradients = (d_hidden, d_weight, d_bias)
+        ctx.dtypes = (weight.dtype, None if bias is None else bias.dtype)
         ctx.mark_non_differentiable(losses)
         return (losses * weights).sum(), losses
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        d_hidden, d_weight, d_bias = ctx.saved_tensors
+        if ctx.gradients is None:
+            raise RuntimeError("cross_entropy: its gradients can be taken once only")
+        (d_hidden, d_weight, d_bias), ctx.gradients = ctx.gradients, None  # scaled in place: nothing is held twice
         matrix_dtype, bias_dtype = ctx.dtypes
-        rest = None if d_bias is None else (d_bias * grad).to(bias_dtype)
-        return d_hidden * grad.to(d_hidden.dtype), (d_weight * grad).to(matrix_dtype), rest, *(None,) * 6
+        rest = None if d_bias is None else d_bias.mul_(grad).to(bias_dtype)
+        return d_hidden.mul_(grad.to(d_hidden.dtype)), d_weight.mul_(grad).to(matrix_dtype), rest, *(None,) * 6

@@ -12,6 +12,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, train
 KINDS = ("char", "byte", "bpe")
 MASK_GLYPH = "░"
 END_OF_TEXT = "<|endoftext|>"
+GPT2_FILES = (("vocab.json", "merges.txt"), ("encoder.json", "vocab.bpe"))
 # words with the blank before them, numbers, runs of punctuation, a line end with the indentation after it, blanks
 BPE_PATTERN = r" ?[\p{L}_]+| ?\p{N}{1,3}| ?[^\s\p{L}\p{N}_]+|\n\s*|\s+"
 
@@ -116,11 +117,20 @@ class Vocabulary:
     def load(cls, path: str | os.PathLike[str]) -> Vocabulary:
         """Read a `tokenizer.json` (or the folder that holds one); any Hugging Face tokenizer file works as "bpe".
 
+        A folder without one may hold GPT-2's two files: vocab.json and merges.txt, or encoder.json and vocab.bpe.
+
         Raises:
             ValueError: missing or not a tokenizer file.
         """
         source = Path(path)
         if source.is_dir():
+            for pieces, merges in GPT2_FILES:
+                if (
+                    not (source / "tokenizer.json").exists()
+                    and (source / pieces).is_file()
+                    and (source / merges).is_file()
+                ):
+                    return cls.from_gpt2(source / pieces, source / merges)
             source = source / "tokenizer.json"
         try:
             text = source.read_text(encoding="utf-8")
@@ -129,6 +139,27 @@ class Vocabulary:
         except (OSError, UnicodeDecodeError) as error:
             raise ValueError(f"vocabulary: cannot read {source}: {error}") from None
         return cls.from_json(text, str(source))
+
+    @classmethod
+    def from_gpt2(cls, pieces: str | os.PathLike[str], merges: str | os.PathLike[str]) -> Vocabulary:
+        """GPT-2's byte-level BPE from its two files (50,257 ids, the last one <|endoftext|>).
+
+        Args:
+            pieces: vocab.json, also called encoder.json.
+            merges: merges.txt, also called vocab.bpe.
+
+        Raises:
+            ValueError: a file that is missing or not of that kind.
+        """
+        try:
+            tokenizer = Tokenizer(models.BPE.from_file(str(pieces), str(merges)))
+        except Exception as error:  # tokenizers raises bare Exception
+            raise ValueError(f"vocabulary: {pieces} and {merges} are not GPT-2's files: {error}") from None
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        tokenizer.decoder = decoders.ByteLevel()
+        if tokenizer.token_to_id(END_OF_TEXT) is not None:
+            tokenizer.add_special_tokens([END_OF_TEXT])  # one token, not cut into pieces; its id stays
+        return cls(tokenizer, "bpe")
 
     @classmethod
     def from_json(cls, text: str, name: str = "tokenizer.json") -> Vocabulary:

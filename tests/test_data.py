@@ -1,6 +1,7 @@
 """`pymdm data`: tokens on disk are those of the text, and training from them is training from the text."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from pymdm.cli import app
 from pymdm.train import Recipe, load_corpus, train
 from pymdm.train.prepare import prepare_bytes
 from pymdm.train.tokens import load_data, smallest_dtype
-from pymdm.vocabulary import END_OF_TEXT
+from pymdm.vocabulary import _BYTE_PIECES, END_OF_TEXT, Vocabulary
 
 TINY = {"length": 16, "width": 16, "layers": 1, "heads": 2, "batch_size": 4, "threads": 1, "steps": 2}
 TEXT = "".join(f"line {i} says that {i * i} is a square and no more.\n\n" for i in range(300))
@@ -98,3 +99,48 @@ def test_bad_input_is_one_line_and_leaves_other_folders_alone(text, tmp_path):
     (tmp_path / "d" / "test.npy").unlink()
     with pytest.raises(ValueError, match=r"^data: cannot read"):
         load_data(tmp_path / "d")
+
+
+def test_json_lines_are_documents(tmp_path):
+    documents = [f"document {i}\nof two lines" for i in range(40)]
+    (tmp_path / "d.jsonl").write_text("\n".join(json.dumps({"text": d, "id": 1}) for d in documents) + "\n\n")
+    corpus = load_corpus(tmp_path / "d.jsonl")
+    assert sorted(corpus.train + corpus.held_out) == sorted(documents) and corpus.held_out
+    assert run(tmp_path / "d.jsonl", "--out", tmp_path / "t", "--vocab-size", 300).exit_code == 0
+    assert int((load_data(tmp_path / "t").train == 300).sum()) == len(corpus.train)  # id of the end-of-text token
+    (tmp_path / "bad.jsonl").write_text('{"text": "a"}\n{"txt": "b"}\n')
+    with pytest.raises(ValueError, match=r'^train: line 2 of .*bad.jsonl is not a JSON object with a string "text"'):
+        load_corpus(tmp_path / "bad.jsonl")
+
+
+def test_hugging_face_data_set_of_a_local_folder(tmp_path, monkeypatch):
+    pytest.importorskip("datasets")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    documents = [f"row {i} of the set" for i in range(40)]
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "train.jsonl").write_text("\n".join(json.dumps({"text": d}) for d in documents))
+    corpus = load_corpus(f"hf:{tmp_path / 'set'}")
+    assert sorted(corpus.train + corpus.held_out) == sorted(documents)
+    with pytest.raises(ValueError, match=r"^train: cannot read the data set .*none"):
+        load_corpus(f"hf:{tmp_path / 'none'}")
+
+
+def test_without_datasets_the_message_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    with pytest.raises(ValueError, match=r"^train: hf: sources need the package datasets; install pymdm\[data\]"):
+        load_corpus("hf:some/name")
+
+
+def test_gpt2_files_are_read(tmp_path):
+    """Its two files in small: bytes, one merge, and an end-of-text token with its id."""
+    pieces = {p: i for i, p in enumerate([*_BYTE_PIECES, "ab", END_OF_TEXT])}
+    (tmp_path / "vocab.json").write_text(json.dumps(pieces))
+    (tmp_path / "merges.txt").write_text("#version: 0.2\na b\n")
+    vocabulary = Vocabulary.load(tmp_path)
+    assert vocabulary.size == 258 and vocabulary.add_end_of_text() == 257 and vocabulary.kind == "bpe"
+    assert vocabulary.encode("ab") == [256] and vocabulary.decode(vocabulary.encode("caf\u00e9 ab")) == "caf\u00e9 ab"
+    assert Vocabulary.from_json(vocabulary.to_json()).encode("abba ab") == vocabulary.encode("abba ab")
+    (tmp_path / "merges.txt").write_text("no merge\n")
+    with pytest.raises(ValueError, match=r"^vocabulary: .* are not GPT-2's files"):
+        Vocabulary.load(tmp_path)

@@ -1,5 +1,6 @@
 """Training: it learns, it resumes bit for bit, it survives kill -9, and bad input costs one line and nothing else."""
 
+import errno
 import itertools
 import json
 import os
@@ -15,6 +16,7 @@ import torch
 import typer
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from pymdm.checkpoint import load_checkpoint
@@ -23,6 +25,7 @@ from pymdm.config import ModelConfig
 from pymdm.model import MaskedTransformer, rotate
 from pymdm.train import Corpus, Recipe, load_corpus, preset, train
 from pymdm.train.corpus import cut_documents, embedded_corpus, prose_paragraphs, split_documents
+from pymdm.train.log import plot_curve, read_curve
 from pymdm.train.optimizer import Average, learning_rate, make_optimizers, orthogonalise
 from pymdm.train.packing import Batches, windows
 from pymdm.train.ship import ship
@@ -269,6 +272,51 @@ def test_a_loss_that_explodes_stops_the_run_and_keeps_the_last_checkpoint(tmp_pa
     with pytest.raises(RuntimeError, match=r"^train: the loss is (nan|inf) at step"):
         train(Recipe(**TINY, steps=50, lr=1e30, warmup=0, save_every=0), tmp_path / "m", corpus=CORPUS)
     assert (tmp_path / "m" / "model.safetensors").read_bytes() == before
+    kept = load_file(tmp_path / "m.failed-batch.safetensors")
+    assert kept["tokens"].shape == kept["masks"].shape == (4, 16) and kept["masks"].any(1).all()
+
+
+def test_the_curve_is_logged_beside_the_checkpoint_and_goes_on(tmp_path):
+    recipe = Recipe(**TINY, steps=40, save_every=20, eval_every=20)
+    train(recipe, tmp_path / "whole", corpus=CORPUS)
+    rows = read_curve(tmp_path / "whole.csv")
+    assert [int(r["step"]) for r in rows] == [10, 20, 20, 30, 40, 40]
+    assert [r["held_out_bits_per_char"] != "" for r in rows] == [False, False, True, False, False, True]
+    with pytest.raises(Stop):
+        train(recipe, tmp_path / "halves", corpus=CORPUS, on_progress=stop_when_saved)
+    with (tmp_path / "halves.csv").open("a") as f:
+        f.write("30,1,1,1,,1\n")  # a step that the checkpoint does not know of
+    train(recipe, tmp_path / "halves", corpus=CORPUS, resume=True)
+    again = read_curve(tmp_path / "halves.csv")
+    same = ("step", "tokens", "bits_per_char", "held_out_bits_per_char")
+    assert [[r[k] for k in same] for r in again] == [[r[k] for k in same] for r in rows]
+    plot_curve(tmp_path / "whole.csv", tmp_path / "whole.png")
+    assert (tmp_path / "whole.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_full_disk_is_one_error_and_keeps_the_last_checkpoint(tmp_path, monkeypatch):
+    train(Recipe(**TINY, steps=3), tmp_path / "m", corpus=CORPUS)
+    before = (tmp_path / "m" / "model.safetensors").read_bytes()
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("pymdm.checkpoint._sync", full)
+    with pytest.raises(ValueError, match=r"^save_checkpoint: cannot write .*/m: No space left on device$"):
+        train(Recipe(**TINY, steps=4), tmp_path / "m", corpus=CORPUS)
+    assert (tmp_path / "m" / "model.safetensors").read_bytes() == before
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["m", "m.csv"]
+    monkeypatch.undo()
+    assert load_checkpoint(tmp_path / "m").training["steps"] == 3
+
+
+@pytest.mark.parametrize("kind", ["continuous", "order-agnostic", "autoregressive"])
+def test_every_objective_learns_and_can_be_loaded(tmp_path, kind):
+    recipe = Recipe(**(TINY | {"width": 32}), steps=60, objective=kind, schedule="cosine", lr=1e-2, eval_every=0)
+    first = train(Recipe(**(TINY | {"width": 32}), steps=1, objective=kind, eval_every=0), corpus=CORPUS)
+    last = train(recipe, tmp_path / "m", corpus=CORPUS)
+    assert last.training["held_out"]["bits_per_char"] < 0.85 * first.training["held_out"]["bits_per_char"]
+    assert load_checkpoint(tmp_path / "m").config.causal == (kind == "autoregressive")
 
 
 SCRIPT = """
@@ -295,6 +343,42 @@ def test_kill_9_leaves_the_last_checkpoint_readable(tmp_path):
     read = load_checkpoint(tmp_path / "model")
     assert read.training["steps"] >= 1
     read.build()(torch.zeros(1, 4, dtype=torch.long))
+
+
+@pytest.mark.slow
+def test_kills_at_many_random_times_change_nothing(tmp_path):
+    """A run that is killed again and again, also while it writes, ends with the bits of one that never was."""
+    (tmp_path / "text").write_text("".join(CORPUS.train))
+    script = SCRIPT.replace(
+        "steps=10**6, save_every=1, eval_every=0)", "steps=400, save_every=1, eval_every=0, dropout=0.1)"
+    )
+    script = script.replace("corpus=Corpus", "resume=Path(sys.argv[2]).exists(), corpus=Corpus")
+    script = "from pathlib import Path\n" + script
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+
+    def start(out):
+        arguments = [sys.executable, "-c", script, str(tmp_path / "text"), str(tmp_path / out), repr(TINY)]
+        return subprocess.Popen(arguments, env=env, stderr=subprocess.PIPE)
+
+    assert start("whole").wait(600) == 0
+    rng, kills, steps = np.random.default_rng(0), 0, [0]
+    while True:
+        child = start("killed")
+        try:
+            child.wait(3.0 + 3.0 * rng.random())
+        except subprocess.TimeoutExpired:
+            child.send_signal(signal.SIGKILL)
+        error = child.communicate()[1].decode()
+        if child.returncode == 0:
+            break
+        assert child.returncode == -signal.SIGKILL, error
+        kills += 1
+        if (tmp_path / "killed").exists():
+            steps.append(load_checkpoint(tmp_path / "killed").training["steps"])
+        assert kills < 400 and steps == sorted(steps)
+    a, b = (load_checkpoint(tmp_path / name) for name in ("whole", "killed"))
+    assert kills >= 3 and a.training["held_out"] == b.training["held_out"]
+    assert all(torch.equal(t, b.state_dict[name]) for name, t in a.state_dict.items())
 
 
 # ---- bad input --------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -15,14 +16,26 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from pymdm.train import PRESETS, Recipe, preset
 from pymdm.train import Progress as Report
 from pymdm.train import train as run_training
+from pymdm.train.log import plot_curve
 
-EXAMPLE = "Example: pymdm train notes.txt --out runs/notes --vocab bpe --vocab-size 2048 --minutes 20"
+EXAMPLE = """Example: pymdm train notes.txt --out runs/notes --vocab bpe --vocab-size 2048 --minutes 20
+
+Its autoregressive twin: pymdm train notes.txt --out runs/twin --objective autoregressive --minutes 20
+
+Many processes: torchrun --nproc-per-node 8 -m pymdm train tokens --parallel fsdp --steps 100000 --accumulate 4
+
+The curve is logged in OUT.csv, beside the checkpoint folder."""
 
 
 def train(
     source: Annotated[
-        Path | None, typer.Argument(help="UTF-8 text file or folder; default: the prose of the running Python.")
+        str | None,
+        typer.Argument(
+            help="UTF-8 text file, folder, JSON lines, hf:NAME, or a folder made by `pymdm data`; "
+            "default: the prose of the running Python."
+        ),
     ] = None,
+    held_out: Annotated[str | None, typer.Option(help="Text to hold out, instead of a share by hash.")] = None,
     out: Annotated[Path, typer.Option(help="Checkpoint folder to write.")] = Path("runs/model"),
     preset_name: Annotated[
         str, typer.Option("--preset", help=f"Settings to start from: {', '.join(PRESETS)}.")
@@ -43,26 +56,42 @@ def train(
     warmup: Annotated[float | None, typer.Option(help="Share of the budget with a rising rate.")] = None,
     weight_decay: Annotated[float | None, typer.Option(help="Weight decay of the matrices.")] = None,
     ema: Annotated[float | None, typer.Option(help="Decay of the average of the weights.")] = None,
-    draw: Annotated[str | None, typer.Option(help="Mask counts: low-discrepancy, stratified or independent.")] = None,
+    objective: Annotated[
+        str | None, typer.Option(help="count (mask counts), order-agnostic, continuous (in time) or autoregressive.")
+    ] = None,
+    schedule: Annotated[str | None, typer.Option(help="Of time: linear, cosine or geometric.")] = None,
+    conditioning: Annotated[str | None, typer.Option(help="none (time-free), constant or time (adaLN).")] = None,
+    draw: Annotated[
+        str | None, typer.Option(help="Counts or times: low-discrepancy, stratified or independent.")
+    ] = None,
     weight_power: Annotated[float | None, typer.Option(help="1: the bound; 0: every masked token alike.")] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="File with any positive weights w_1..w_L of the mask counts.")
+    ] = None,
     neighbours: Annotated[float | None, typer.Option(help="How sharply heads start on near positions; 0: off.")] = None,
     precision: Annotated[str | None, typer.Option(help="auto, float32 or bfloat16.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
     threads: Annotated[int | None, typer.Option(help="Processor threads; 0: torch's choice.")] = None,
+    accumulate: Annotated[int | None, typer.Option(help="Groups that a batch is split into, to save memory.")] = None,
+    recompute: Annotated[bool | None, typer.Option(help="Recompute activations in the backward pass.")] = None,
+    parallel: Annotated[str | None, typer.Option(help="Under torchrun: ddp (copies) or fsdp (split).")] = None,
+    compile: Annotated[bool | None, typer.Option(help="Run the blocks through torch.compile.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of weights, data order, masks and dropout.")] = None,
     eval_every: Annotated[int | None, typer.Option(help="Steps between held-out bounds; 0: only at the end.")] = None,
     save_every: Annotated[int | None, typer.Option(help="Steps between checkpoints; 0: only at the end.")] = None,
+    eval_tokens: Annotated[int | None, typer.Option(help="Held-out tokens looked at at the end.")] = None,
+    plot: Annotated[bool, typer.Option("--plot", help="Draw the curve to OUT.png (needs matplotlib).")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the unfinished run in --out.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object at the end.")] = False,
 ) -> None:
     """Train a masked diffusion model; the loss is a bound on the text's bits per character."""
     options: dict[str, Any] = dict(locals())
-    for name in ("source", "out", "preset_name", "resume", "as_json"):
+    for name in ("out", "preset_name", "plot", "resume", "as_json"):
         options.pop(name)
     changes = {name: value for name, value in options.items() if value is not None}
-    if source is not None:
-        changes["source"] = str(source)
     try:
+        if weights is not None:
+            changes["weights"] = _read_weights(weights)
         if vocab_size is not None and vocab in ("char", "byte"):
             raise ValueError(f"train: vocab_size is for bpe only, not for {vocab}")
         recipe = preset(preset_name, **changes)
@@ -71,16 +100,30 @@ def train(
     except (ValueError, TypeError, RuntimeError) as error:
         typer.echo(str(error).replace("\n", " "), err=True)
         raise typer.Exit(2) from None
-    held_out, ngrams = training["held_out"], training["ngram_bits_per_char"]
+    if int(os.environ.get("RANK", "0")):  # under torchrun the first process speaks
+        return
+    if plot:
+        plot_curve(out.with_name(out.name + ".csv"), out.with_name(out.name + ".png"))
+    score, ngrams = training["held_out"], training["ngram_bits_per_char"]
     if as_json:
         typer.echo(json.dumps({"checkpoint": str(out), **training}))
         return
     others = ", ".join(f"order {k}: {v:.3f}" for k, v in ngrams.items())
-    typer.echo(f"held out: {held_out['bits_per_char']:.3f} bits per character (bound); n-grams: {others}")
+    kind = "exact" if recipe.objective == "autoregressive" else "bound"
+    unit = "byte" if training["corpus"]["unit"] == "byte" else "character"
+    typer.echo(f"held out: {score['bits_per_char']:.3f} bits per {unit} ({kind}); n-grams: {others}")
     typer.echo(f"wrote {out} after {training['steps']} steps, {training['seconds']:.0f} s")
 
 
 train.__doc__ = f"{train.__doc__}\n\n{EXAMPLE}"
+
+
+def _read_weights(file: Path) -> tuple[float, ...]:
+    """The numbers of a file, separated by blanks or lines."""
+    try:
+        return tuple(float(word) for word in file.read_text(encoding="utf-8").split())
+    except (OSError, ValueError) as error:
+        raise ValueError(f"train: cannot read weights from {file}: {error}") from None
 
 
 def _run(recipe: Recipe, out: Path, resume: bool, command: str) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Training of masked diffusion models: text in, checkpoint out."""
 
 from pymdm.train.corpus import Corpus, load_corpus
-from pymdm.train.loop import Progress, train
+from pymdm.train.log import Progress
+from pymdm.train.loop import train
 from pymdm.train.recipe import PRESETS, Recipe, preset
 
 __all__ = ["PRESETS", "Corpus", "Progress", "Recipe", "load_corpus", "preset", "train"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import inspect
+import json
 import os
 import re
 import sysconfig
@@ -20,6 +21,9 @@ from pathlib import Path
 
 SKIPPED_FOLDERS = {"site-packages", "dist-packages", "test", "tests", "idle_test", "__pycache__", "pydoc_data"}
 TEXT_SUFFIXES = {".txt", ".md", ".rst", ".text"}
+LINE_SUFFIXES = {".jsonl", ".ndjson"}  # one JSON object a line, each a document
+FIELD = "text"  # its key, and the column of a Hugging Face data set
+HUGGING_FACE = "hf:"
 EMBEDDED_HELD_OUT = 0.05  # share of the embedded documents held out
 TEXT_HELD_OUT = 0.1  # share of a user's text held out
 TOPIC_CHUNK = 1500  # characters after which a long reference topic becomes a new document
@@ -161,25 +165,82 @@ def _docstrings(node: ast.AST, name: str) -> Iterator[tuple[str, str]]:
 
 
 def text_corpus(source: str | os.PathLike[str]) -> Corpus:
-    """Any UTF-8 text file, or every .txt, .md, .rst and .text file of a folder, cut at blank lines into documents.
+    """Any text source, split by hash: plain text is cut at blank lines into documents, other kinds have theirs.
+
+    Args:
+        source: a UTF-8 text file; JSON lines (.jsonl, the key "text"); a folder with .txt, .md, .rst, .text and .jsonl
+            files; or hf:NAME[:CONFIG][@SPLIT] of a Hugging Face data set (needs `datasets`).
 
     Raises:
         ValueError: missing, unreadable, empty or not UTF-8; the message names the file.
     """
+    if str(source).startswith(HUGGING_FACE):
+        documents = hugging_face_documents(str(source).removeprefix(HUGGING_FACE))
+        return Corpus(str(source), *split_documents(_not_empty(documents, str(source)), TEXT_HELD_OUT))
     path = Path(source)
     if path.is_dir():
-        files = sorted(p for p in path.rglob("*") if p.is_file() and p.suffix.lower() in TEXT_SUFFIXES)
+        known = TEXT_SUFFIXES | LINE_SUFFIXES
+        files = sorted(p for p in path.rglob("*") if p.is_file() and p.suffix.lower() in known)
         if not files:
-            raise ValueError(f"train: no .txt, .md, .rst or .text file in {path}")
+            raise ValueError(f"train: no .txt, .md, .rst, .text or .jsonl file in {path}")
     else:
         files = [path]
-    texts = [_read_text(p) for p in files]
-    total = sum(map(len, texts))
-    if not total or not any(t.strip() for t in texts):
-        raise ValueError(f"train: {path} is empty")
-    size = min(4096, max(64, total // 256))
-    documents = [d for text in texts for d in cut_documents(text, size)]
-    return Corpus(str(path), *split_documents(documents, TEXT_HELD_OUT))
+    texts = {p: _read_text(p) for p in files}
+    lines = {p for p in files if p.suffix.lower() in LINE_SUFFIXES}
+    size = min(4096, max(64, sum(map(len, texts.values())) // 256))
+    documents = []
+    for p, text in texts.items():
+        documents += json_lines(text, p) if p in lines else cut_documents(text, size)
+    return Corpus(str(path), *split_documents(_not_empty(documents, str(path)), TEXT_HELD_OUT))
+
+
+def _not_empty(documents: list[str], name: str) -> list[str]:
+    if not any(d.strip() for d in documents):
+        raise ValueError(f"train: {name} is empty")
+    return documents
+
+
+def json_lines(text: str, path: Path) -> list[str]:
+    """The documents of JSON lines: the string under "text" of each object; blank lines are skipped.
+
+    Raises:
+        ValueError: a line that is not such an object; the message names it.
+    """
+    documents = []
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            document = json.loads(line)[FIELD]
+        except (ValueError, KeyError, TypeError, IndexError):
+            document = None
+        if not isinstance(document, str):
+            raise ValueError(f'train: line {number} of {path} is not a JSON object with a string "{FIELD}"')
+        documents.append(document)
+    return documents
+
+
+def hugging_face_documents(name: str) -> list[str]:
+    """The column "text" of a Hugging Face data set, or of a local folder of one.
+
+    Args:
+        name: NAME[:CONFIG][@SPLIT]; the split is "train" by default.
+
+    Raises:
+        ValueError: `datasets` is not installed, or it cannot read this.
+    """
+    try:
+        import datasets
+    except ImportError:
+        raise ValueError("train: hf: sources need the package datasets; install pymdm[data]") from None
+    path, _, split = name.partition("@")
+    path, _, config = path.partition(":")
+    try:
+        rows = datasets.load_dataset(path, config or None, split=split or "train")
+        return [str(document) for document in rows[FIELD]]
+    except Exception as error:  # of many libraries below it
+        reason = " ".join(str(error).split())
+        raise ValueError(f"train: cannot read the data set {name}: {reason or type(error).__name__}") from None
 
 
 def _read_text(path: Path) -> str:

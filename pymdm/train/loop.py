@@ -6,56 +6,32 @@ import math
 import platform
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from pymdm.checkpoint import Checkpoint, check_target, save_checkpoint
 from pymdm.evaluate.bound import Bound
 from pymdm.evaluate.ngram import ngram_bits
 from pymdm.model import MaskedTransformer
-from pymdm.train.corpus import Corpus, load_corpus
+from pymdm.train.corpus import Corpus
 from pymdm.train.held_out import held_out_bound
+from pymdm.train.log import CurveLog, Progress
 from pymdm.train.optimizer import Average, learning_rate, make_optimizers
 from pymdm.train.packing import Batches
+from pymdm.train.parallel import Processes, processes, spread, whole
 from pymdm.train.recipe import Recipe
-from pymdm.train.setup import held_out_summary, model_config, pick_bfloat16, pick_device, train_vocabulary
+from pymdm.train.setup import held_out_summary, load_training_data, model_config, pick_bfloat16, pick_device
 from pymdm.train.start import look_at_neighbours
 from pymdm.train.state import Numbers, pack_state, read_state, restore
 from pymdm.train.step import Stepper
-from pymdm.train.tokens import TokenData, encode_corpus, is_data_folder, load_data
+from pymdm.train.tokens import TokenData
 
 NGRAM_ORDERS = (2, 3, 5)
 COUNTED = 20_000_000  # tokens of a large training side that n-grams are counted on
 QUICK = 32_768  # tokens of the held-out side looked at while training
-
-
-@dataclass(frozen=True)
-class Progress:
-    """One report of a running training.
-
-    Attributes:
-        event: "step", "evaluated" or "saved".
-        step: steps done.
-        fraction: share of the budget spent, 0..1.
-        bits_per_char: running average of the training bound.
-        held_out_bits_per_char: latest held-out bound, once there is one.
-        learning_rate: of the latest step, as a share of the peak.
-        seconds, seconds_left: spent, and expected to remain (training only).
-        tokens: tokens seen.
-    """
-
-    event: str
-    step: int
-    fraction: float
-    bits_per_char: float
-    held_out_bits_per_char: float | None
-    learning_rate: float
-    seconds: float
-    seconds_left: float
-    tokens: int
 
 
 def train(
@@ -104,33 +80,16 @@ def train(
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
     try:
-        run = _Run(recipe, data, Path(out) if out is not None else None, on_progress, command)
-        if state is not None:
-            if numbers.corpus != data.sha256:
-                raise ValueError(f"train: {data.name} is not the text that the run in {out} began with")
-            restore(state, run.model, run.average, run.optimizers)
-            run.numbers = numbers
-        return run.loop()
+        with processes(pick_device(recipe.device)) as group:
+            run = _Run(recipe, data, Path(out) if out is not None else None, on_progress, command, group)
+            if state is not None:
+                if numbers.corpus != data.sha256:
+                    raise ValueError(f"train: {data.name} is not the text that the run in {out} began with")
+                restore(state, run.model, run.average, run.optimizers)
+                run.numbers = numbers
+            return run.loop()
     finally:
         torch.set_num_threads(threads)
-
-
-def load_training_data(recipe: Recipe, corpus: Corpus | TokenData | None = None) -> TokenData:
-    """The rows of tokens of a recipe: of the given text, of a data folder, or of the text that `source` names.
-
-    Raises:
-        ValueError: text that is missing, unreadable or too short.
-    """
-    if isinstance(corpus, TokenData):
-        return corpus
-    if corpus is None and is_data_folder(recipe.source):
-        if recipe.held_out is not None:
-            raise ValueError(f"train: {recipe.source} has a held-out side of its own; leave held_out away")
-        return load_data(str(recipe.source))
-    corpus = corpus or load_corpus(recipe.source, recipe.held_out)
-    if not corpus.train_text or not corpus.held_out_text:
-        raise ValueError(f"train: {corpus.name} is too short to hold some of it out")
-    return encode_corpus(corpus, train_vocabulary(recipe, corpus))
 
 
 class _Run:
@@ -143,11 +102,18 @@ class _Run:
         out: Path | None,
         on_progress: Callable[[Progress], None] | None,
         command: str,
+        group: Processes,
     ) -> None:
         self.recipe, self.data, self.out, self.on_progress, self.command = recipe, data, out, on_progress, command
+        if recipe.batch_size % (group.world * recipe.accumulate):
+            raise ValueError(
+                f"train: batch_size {recipe.batch_size} must be a multiple of the {group.world} processes times "
+                f"accumulate {recipe.accumulate}"
+            )
+        self.group, self.log = group, CurveLog(out) if out is not None and group.rank == 0 else None
         self.vocabulary = data.vocabulary
         self.chars_per_token = data.train_characters / len(data.train)
-        self.device = torch.device(pick_device(recipe.device))
+        self.device = group.device
         self.bfloat16 = pick_bfloat16(recipe.precision, self.device)
         self.config = model_config(recipe, self.vocabulary)
         batches = Batches(data.train, recipe.length, recipe.batch_size, recipe.seed)
@@ -156,9 +122,9 @@ class _Run:
             recipe.make_objective(),
             batches,
             self.vocabulary.mask_id,
-            self.device,
+            group,
             self.bfloat16,
-            out=out,
+            out,
         )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed)
@@ -166,6 +132,14 @@ class _Run:
         if recipe.neighbours:
             look_at_neighbours(self.model, recipe.neighbours)
         self.model.to(self.device).train()
+        self.model.recompute = recipe.recompute
+        if recipe.compile:
+            for block in self.model.blocks:
+                block.compile(dynamic=True)
+        self.parameters = sum(p.numel() for p in self.model.parameters())
+        self.network = spread(
+            self.model, group, recipe.parallel
+        )  # before optimisers and average: these follow the split
         self.optimizers = make_optimizers(self.model, recipe)
         self.peaks = [[group["lr"] for group in o.param_groups] for o in self.optimizers]
         self.average = Average(self.model, recipe.ema)
@@ -182,7 +156,7 @@ class _Run:
                 bits if numbers.bits is None else numbers.bits + max(0.02, 1 / numbers.step) * (bits - numbers.bits)
             )
             numbers.step += 1
-            numbers.seconds = time.monotonic() - begin
+            numbers.seconds = self.group.agree(time.monotonic() - begin)
             self.report("step", rate)
             if self.due(recipe.eval_every):
                 self.held_out_bits = self.evaluate(samples=2, quick=True).bits_per_char
@@ -191,7 +165,7 @@ class _Run:
                 state = pack_state(self.model, self.average, self.optimizers, numbers, recipe.to_dict())
                 self.save(self.summary(None), state)
                 self.report("saved", rate)
-            numbers.seconds = time.monotonic() - begin
+            numbers.seconds = self.group.agree(time.monotonic() - begin)
         bound = self.evaluate(samples=8, quick=False)
         self.held_out_bits = bound.bits_per_char
         self.report("evaluated", 0.0)
@@ -215,7 +189,7 @@ class _Run:
         for optimizer, peaks in zip(self.optimizers, self.peaks, strict=True):
             for group, peak in zip(optimizer.param_groups, peaks, strict=True):
                 group["lr"] = peak * rate
-        value = self.stepper.gradients(self.model, step)
+        value = self.stepper.gradients(self.network, step)
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
         for optimizer in self.optimizers:
             optimizer.step()
@@ -225,7 +199,7 @@ class _Run:
 
     def evaluate(self, samples: int, quick: bool) -> Bound:
         """Held-out bound of the averaged weights; exact likelihood of a causal network."""
-        model = MaskedTransformer.from_state(self.config, self.average.weights).to(self.device)
+        model = MaskedTransformer.from_state(self.config, self.weights()).to(self.device)
         tokens = min(QUICK, self.recipe.eval_tokens) if quick else self.recipe.eval_tokens
         autocast = quick and self.bfloat16
         return held_out_bound(model, self.data, self.recipe, tokens=tokens, samples=samples, autocast=autocast)
@@ -242,7 +216,8 @@ class _Run:
             "seconds": round(self.numbers.seconds, 1),
             "train_bits_per_char": self.numbers.bits,
             "precision": "bfloat16" if self.bfloat16 else "float32",
-            "parameters": sum(p.numel() for p in self.model.parameters()),
+            "parameters": self.parameters,
+            "processes": self.group.world,
             "corpus": {
                 "name": data.name,
                 "sha256": data.sha256,
@@ -263,17 +238,26 @@ class _Run:
         return values
 
     def save(self, training: dict[str, Any], state: Any) -> Checkpoint:
-        weights = {name: t.detach().cpu().clone() for name, t in self.average.weights.items()}
-        if self.out is None:
+        weights = self.weights()
+        if self.out is None or self.group.rank:
+            self.group.wait()
             return Checkpoint(self.config, weights, self.vocabulary, training)
-        return save_checkpoint(self.out, self.config, weights, self.vocabulary, training, state)
+        checkpoint = save_checkpoint(self.out, self.config, weights, self.vocabulary, training, state)
+        self.group.wait()
+        return checkpoint
+
+    def weights(self) -> dict[str, Tensor]:
+        """Averaged weights, whole, on the CPU."""
+        return {name: whole(t).detach().cpu().clone() for name, t in self.average.weights.items()}
 
     def report(self, event: str, rate: float) -> None:
-        if self.on_progress is None:
+        if self.group.rank:
             return
         n, fraction = self.numbers, min(1.0, self.spent())
         left = n.seconds * (1.0 - fraction) / fraction if fraction else math.inf
         tokens = n.step * self.recipe.batch_size * self.recipe.length
-        self.on_progress(
-            Progress(event, n.step, fraction, n.bits or 0.0, self.held_out_bits, rate, n.seconds, left, tokens)
-        )
+        progress = Progress(event, n.step, fraction, n.bits or 0.0, self.held_out_bits, rate, n.seconds, left, tokens)
+        if self.log is not None:
+            self.log.note(progress)
+        if self.on_progress is not None:
+            self.on_progress(progress)

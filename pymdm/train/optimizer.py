@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pymdm.train.parallel import local, split_like, whole
 from pymdm.train.recipe import Recipe
 
 
@@ -58,7 +59,8 @@ class Muon(torch.optim.Optimizer):
                 if not state:
                     state["momentum"] = torch.zeros_like(p)
                 momentum = state["momentum"].lerp_(p.grad, 1.0 - group["momentum"])
-                update = orthogonalise(p.grad.lerp(momentum, group["momentum"]))  # Nesterov's form
+                nesterov = whole(p.grad.lerp(momentum, group["momentum"]))  # a matrix split over processes: all of it
+                update = split_like(orthogonalise(nesterov), p)
                 scale = math.sqrt(max(1.0, p.shape[0] / p.shape[1]))
                 p.mul_(1.0 - group["lr"] * group["weight_decay"]).add_(update, alpha=-group["lr"] * scale)
 
@@ -88,5 +90,5 @@ class Average:
     def update(self, model: nn.Module, step: int) -> None:
         """Move towards the model's weights after step number `step` (from 0)."""
         decay = min(self.decay, (1.0 + step) / (10.0 + step))
-        own = [self.weights[name] for name, _ in model.named_parameters()]
-        torch._foreach_lerp_(own, [p.detach() for p in model.parameters()], 1.0 - decay)
+        own = [local(self.weights[name]) for name, _ in model.named_parameters()]
+        torch._foreach_lerp_(own, [local(p.detach()) for p in model.parameters()], 1.0 - decay)

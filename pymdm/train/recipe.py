@@ -10,6 +10,7 @@ import numpy as np
 from pymdm.config import CONDITIONINGS
 from pymdm.train.loss import DRAWS, count_weights
 from pymdm.train.objective import OBJECTIVES, SCHEDULES, Objective
+from pymdm.train.parallel import PARALLEL
 from pymdm.vocabulary import KINDS
 
 OPTIMIZERS = ("adamw", "muon")
@@ -45,7 +46,8 @@ class Recipe:
         seed: of initial weights, data order, masks and dropout.
         accumulate: groups that a batch is split into, one after the other, to save memory.
         recompute: keep only the blocks' inputs for the backward pass (activation checkpointing).
-        compile: run the network through `torch.compile`.
+        parallel: with several processes (torchrun): "ddp" copies the network, "fsdp" splits it.
+        compile: run the blocks through `torch.compile`.
         eval_tokens: held-out tokens looked at at the end.
         eval_every, save_every: steps between held-out bounds and between checkpoints (0: only at the end).
         precision: "float32", "bfloat16" (autocast) or "auto": bfloat16 where the processor multiplies it natively.
@@ -89,6 +91,7 @@ class Recipe:
     cond_dim: int = 128
     accumulate: int = 1
     recompute: bool = False
+    parallel: str = "ddp"
     compile: bool = False
     eval_tokens: int = 1_000_000
     seed: int = 0
@@ -130,6 +133,7 @@ class Recipe:
             ("objective", OBJECTIVES),
             ("schedule", SCHEDULES),
             ("conditioning", CONDITIONINGS),
+            ("parallel", PARALLEL),
             ("device", DEVICES),
         ):
             if getattr(self, name) not in known:

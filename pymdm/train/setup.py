@@ -9,8 +9,9 @@ import torch
 
 from pymdm.config import ModelConfig
 from pymdm.evaluate.bound import Bound
-from pymdm.train.corpus import Corpus
+from pymdm.train.corpus import Corpus, load_corpus
 from pymdm.train.recipe import Recipe
+from pymdm.train.tokens import TokenData, encode_corpus, is_data_folder, load_data
 from pymdm.vocabulary import Vocabulary
 
 
@@ -66,3 +67,21 @@ def pick_bfloat16(precision: str, device: torch.device) -> bool:
         return torch.cuda.is_bf16_supported()
     checks = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
     return any(check() for check in checks if check is not None)
+
+
+def load_training_data(recipe: Recipe, corpus: Corpus | TokenData | None = None) -> TokenData:
+    """The rows of tokens of a recipe: of the given text, of a data folder, or of the text that `source` names.
+
+    Raises:
+        ValueError: text that is missing, unreadable or too short.
+    """
+    if isinstance(corpus, TokenData):
+        return corpus
+    if corpus is None and is_data_folder(recipe.source):
+        if recipe.held_out is not None:
+            raise ValueError(f"train: {recipe.source} has a held-out side of its own; leave held_out away")
+        return load_data(str(recipe.source))
+    corpus = corpus or load_corpus(recipe.source, recipe.held_out)
+    if not corpus.train_text or not corpus.held_out_text:
+        raise ValueError(f"train: {corpus.name} is too short to hold some of it out")
+    return encode_corpus(corpus, train_vocabulary(recipe, corpus))

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from pymdm.checkpoint import read_tensors
 from pymdm.train.optimizer import Average
+from pymdm.train.parallel import split_like, whole
 
 STATE_TENSORS, STATE_NUMBERS = "training_state.safetensors", "training_state.json"
 
@@ -41,7 +42,7 @@ def pack_state(
         for p, slots in optimizer.state.items():
             tensors |= {f"optimizer.{names[id(p)]}.{slot}": t for slot, t in slots.items()}
     return {
-        STATE_TENSORS: {name: t.clone() for name, t in tensors.items()},
+        STATE_TENSORS: {name: whole(t).detach().cpu().clone() for name, t in tensors.items()},
         STATE_NUMBERS: json.dumps({"recipe": recipe, **numbers.__dict__}, indent=1),
     }
 
@@ -74,8 +75,8 @@ def restore(
         ValueError: a tensor is missing, or has another shape than this run's.
     """
     for name, p in model.named_parameters():
-        p.copy_(_take(tensors, f"weight.{name}", p))
-        average.weights[name].copy_(_take(tensors, f"average.{name}", p))
+        p.copy_(split_like(_take(tensors, f"weight.{name}", p), p))
+        average.weights[name].copy_(split_like(_take(tensors, f"average.{name}", p), p))
     names = {id(p): name for name, p in model.named_parameters()}
     for optimizer in optimizers:
         for group in optimizer.param_groups:
@@ -83,9 +84,7 @@ def restore(
                 prefix = f"optimizer.{names[id(p)]}."
                 slots = {k.removeprefix(prefix): t for k, t in tensors.items() if k.startswith(prefix)}
                 slots = {k: t for k, t in slots.items() if "." not in k}
-                optimizer.state[p] = {
-                    k: t.clone() if t.dim() == 0 else t.to(p.device, copy=True) for k, t in slots.items()
-                }
+                optimizer.state[p] = {k: t.clone() if t.dim() == 0 else split_like(t, p) for k, t in slots.items()}
 
 
 def _take(tensors: dict[str, Tensor], name: str, like: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from pymdm.train.objective import Noise, Objective
 from pymdm.train.packing import Batches
+from pymdm.train.parallel import Processes, exchange_gradients
 from pymdm.train.recipe import Recipe
 
 
@@ -23,9 +24,8 @@ class Stepper:
     Attributes:
         recipe, objective, batches: see there.
         mask_id: id of the mask.
-        device: where the network is.
+        group: this process among others; each takes every world-th row of the batch.
         bfloat16: whether products are taken in bfloat16.
-        rank, world: this process's number and their count; each takes every world-th share of the batch's rows.
         out: checkpoint folder, beside which a batch with a loss that is not finite is stored.
     """
 
@@ -33,10 +33,8 @@ class Stepper:
     objective: Objective
     batches: Batches
     mask_id: int
-    device: torch.device
+    group: Processes
     bfloat16: bool
-    rank: int = 0
-    world: int = 1
     out: Path | None = None
 
     def gradients(self, model: nn.Module, step: int) -> float:
@@ -52,18 +50,18 @@ class Stepper:
         noise = self.objective.noise(recipe.batch_size, recipe.length, rng)
         dropout = int(rng.integers(2**63))
         tokens = self.batches.at(step)
-        rows = np.arange(self.rank, recipe.batch_size, self.world)  # rows come in rising order of counts: deal them out
+        rows = np.arange(
+            self.group.rank, recipe.batch_size, self.group.world
+        )  # rows come in rising order of counts: deal them out
         groups = np.array_split(rows, recipe.accumulate)
-        bound = torch.zeros((), dtype=torch.float64, device=self.device)
+        bound = torch.zeros((), dtype=torch.float64, device=self.group.device)
         with torch.random.fork_rng(devices=[], enabled=recipe.dropout > 0):
             if recipe.dropout > 0:
-                torch.manual_seed((dropout + self.rank) % 2**63)
+                torch.manual_seed((dropout + self.group.rank) % 2**63)
             for i, group in enumerate(groups):
-                sync = getattr(model, "set_requires_gradient_sync", None) or getattr(model, "_sync_gradients", None)
-                if sync is not None:
-                    sync(i == len(groups) - 1)
+                exchange_gradients(model, i == len(groups) - 1)
                 bound += self._group(model, tokens[group], noise.part(group))
-        if self.world > 1:
+        if self.group.world > 1:
             torch.distributed.all_reduce(bound)
         value = float(bound)
         if not math.isfinite(value):
@@ -78,23 +76,25 @@ class Stepper:
         batch = self.recipe.batch_size
         rows = places // masks.shape[1]
         weights, bound_weights = torch.from_numpy(noise.weights / batch), torch.from_numpy(noise.bound_weights / batch)
-        inputs = self.objective.inputs(tokens, masks, self.mask_id).to(self.device)
-        times = torch.from_numpy(noise.times).float().to(self.device) if self.recipe.conditioning == "time" else None
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
+        inputs = self.objective.inputs(tokens, masks, self.mask_id).to(self.group.device)
+        times = (
+            torch.from_numpy(noise.times).float().to(self.group.device) if self.recipe.conditioning == "time" else None
+        )
+        with torch.autocast(self.group.device.type, torch.bfloat16, enabled=self.bfloat16):
             total, losses = model(
                 inputs,
                 times,
-                places.to(self.device),
-                targets=tokens.flatten()[places].to(self.device),
-                weights=weights[rows].float().to(self.device),
+                places.to(self.group.device),
+                targets=tokens.flatten()[places].to(self.group.device),
+                weights=weights[rows].float().to(self.group.device),
             )
         # data-parallel gradients are averaged over processes, where the loss is a sum over all rows
-        (total * self.world).backward()
-        return (losses.detach().double() * bound_weights[rows].to(self.device)).sum()
+        (total * self.group.world).backward()
+        return (losses.detach().double() * bound_weights[rows].to(self.group.device)).sum()
 
     def _keep(self, step: int, tokens: Tensor, noise: Noise) -> str:
         """Store the batch beside the checkpoint folder; what to add to the message."""
-        if self.out is None or self.rank:
+        if self.out is None or self.group.rank:
             return ""
         file = self.out.with_name(f"{self.out.name}.failed-batch.safetensors")
         tensors = {"tokens": tokens, "masks": torch.from_numpy(noise.masks), "weights": torch.from_numpy(noise.weights)}

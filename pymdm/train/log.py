@@ -1,0 +1,129 @@
+"""The record of a run: a CSV file beside the checkpoint folder, TensorBoard where it is installed, and a picture."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+EVERY = 10  # steps between rows
+COLUMNS = ("step", "tokens", "seconds", "bits_per_char", "held_out_bits_per_char", "learning_rate")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One report of a running training.
+
+    Attributes:
+        event: "step", "evaluated" or "saved".
+        step: steps done.
+        fraction: share of the budget spent, 0..1.
+        bits_per_char: running average of the training bound.
+        held_out_bits_per_char: latest held-out bound, once there is one.
+        learning_rate: of the latest step, as a share of the peak.
+        seconds, seconds_left: spent, and expected to remain (training only).
+        tokens: tokens seen.
+    """
+
+    event: str
+    step: int
+    fraction: float
+    bits_per_char: float
+    held_out_bits_per_char: float | None
+    learning_rate: float
+    seconds: float
+    seconds_left: float
+    tokens: int
+
+
+class CurveLog:
+    """Rows of a run in OUT.csv, and the same numbers in OUT.tensorboard where `tensorboard` is installed.
+
+    A run that goes on keeps the rows up to its step; a new run begins anew. A log that cannot be written stops nothing.
+
+    Args:
+        out: the checkpoint folder.
+    """
+
+    def __init__(self, out: Path) -> None:
+        self.file, self.begun = out.with_name(out.name + ".csv"), False
+        self.board: Any = None
+        self.folder = out.with_name(out.name + ".tensorboard")
+
+    def note(self, progress: Progress) -> None:
+        """Write a row for every tenth step and every evaluation."""
+        if progress.event == "saved" or (progress.event == "step" and progress.step % EVERY):
+            return
+        held = progress.held_out_bits_per_char if progress.event == "evaluated" else None
+        row = (
+            progress.step,
+            progress.tokens,
+            round(progress.seconds, 2),
+            round(progress.bits_per_char, 5),
+            "" if held is None else round(held, 5),
+            round(progress.learning_rate, 5),
+        )
+        try:
+            if not self.begun:
+                self._begin(progress.step)
+            with self.file.open("a", newline="", encoding="utf-8") as f:
+                csv.writer(f).writerow(row)
+        except OSError:
+            return
+        if self.board is not None:
+            self.board.add_scalar("train/bits_per_char", progress.bits_per_char, progress.step)
+            self.board.add_scalar("train/learning_rate", progress.learning_rate, progress.step)
+            if held is not None:
+                self.board.add_scalar("held_out/bits_per_char", held, progress.step)
+
+    def _begin(self, step: int) -> None:
+        """Keep the rows before `step` (of the run that goes on), drop the others, open TensorBoard."""
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        kept = []
+        if self.file.is_file() and step > EVERY:
+            kept = [r for r in read_curve(self.file) if int(r["step"]) < step]
+        with self.file.open("w", newline="", encoding="utf-8") as f:
+            writer = csv.DictWriter(f, COLUMNS)
+            writer.writeheader()
+            writer.writerows(kept)
+        self.begun = True
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self.board = SummaryWriter(str(self.folder), purge_step=step)
+        except ImportError:
+            pass
+
+
+def read_curve(file: Path) -> list[dict[str, str]]:
+    """Rows of a log."""
+    with file.open(newline="", encoding="utf-8") as f:
+        return list(csv.DictReader(f))
+
+
+def plot_curve(file: Path, picture: Path) -> None:
+    """Draw a log: training and held-out bits per character over tokens.
+
+    Raises:
+        ValueError: matplotlib is not installed, or the log cannot be read.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise ValueError("train: the plot needs matplotlib; install pymdm[plot]") from None
+    try:
+        rows = read_curve(file)
+    except OSError as error:
+        raise ValueError(f"train: cannot read {file}: {error.strerror}") from None
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.add_subplot(xlabel="tokens", ylabel="bits per character")
+    axes.plot(
+        [int(r["tokens"]) for r in rows], [float(r["bits_per_char"]) for r in rows], label="training, running mean"
+    )
+    held = [(int(r["tokens"]), float(r["held_out_bits_per_char"])) for r in rows if r["held_out_bits_per_char"]]
+    if held:
+        axes.plot(*zip(*held, strict=True), marker="o", label="held out")
+    axes.legend()
+    axes.grid(alpha=0.3)
+    figure.savefig(picture, dpi=120)
