@@ -24,6 +24,7 @@ EXAMPLE = "pymdm bench memory --batch 8 --width 768"
 QUICK = {"batch": 1, "width": 128}
 FORMS = ("plain", "chunked")
 MARK = 8.0
+TIMED = False
 MIB = 1 << 20
 
 

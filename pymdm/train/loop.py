@@ -137,9 +137,7 @@ class _Run:
             for block in self.model.blocks:
                 block.compile(dynamic=True)
         self.parameters = sum(p.numel() for p in self.model.parameters())
-        self.network = spread(
-            self.model, group, recipe.parallel
-        )  # before optimisers and average: these follow the split
+        self.network = spread(self.model, group, recipe.parallel)  # first: optimisers and average follow the split
         self.optimizers = make_optimizers(self.model, recipe)
         self.peaks = [[group["lr"] for group in o.param_groups] for o in self.optimizers]
         self.average = Average(self.model, recipe.ema)

@@ -160,7 +160,7 @@ class Recipe:
 
     def to_dict(self) -> dict[str, Any]:
         """All settings as JSON-ready values."""
-        return asdict(self)
+        return asdict(self) | {"weights": None if self.weights is None else list(self.weights)}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Recipe:
