@@ -131,5 +131,5 @@ def write_png(result: dict[str, Any], path: str | os.PathLike[str], plot: Any = 
     figure.suptitle(result["command"], fontsize=9)
     figure.tight_layout()
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110, format="png")
+    figure.savefig(path, dpi=110, format="png", bbox_inches="tight")
     plt.close(figure)
