@@ -279,6 +279,18 @@ def test_random_rule_is_a_uniform_order():
     assert stats.chisquare(counts).pvalue > ALPHA
 
 
+def test_rules_that_do_not_see_the_token_are_exact_for_consistent_conditionals():
+    joint = np.random.default_rng(8).gamma(0.5, size=(V,) * L)
+    mu = laws.conditionals(joint / joint.sum())
+    law = laws.first_hitting_law(mu)
+    for rule in ("margin", "entropy"):
+        assert chi_square(draw(pymdm.Confidence(rule), n=60_000, mu=mu), law) > ALPHA
+    assert chi_square(draw(pymdm.Confidence("probability"), n=60_000, mu=mu), law) < ALPHA
+    inconsistent = table(8)
+    law = laws.first_hitting_law(inconsistent)
+    assert chi_square(draw(pymdm.Confidence("margin"), n=60_000, mu=inconsistent), law) < ALPHA
+
+
 def test_temperature_zero_is_the_arg_max():
     mu = table(3)
     out = draw(pymdm.FirstHitting(), mu=mu, temperature=0)

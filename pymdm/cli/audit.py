@@ -32,6 +32,7 @@ def _own_sampler(name: str) -> Callable[..., Any]:
         "extrapolated-2": pymdm.FirstHitting(tokens_per_call=2, order=2),
         "ancestral": pymdm.Ancestral(steps=64),
         "confidence": pymdm.Confidence(),
+        "remask": pymdm.Remask(steps=64),
     }
     if name not in samplers:
         raise ValueError(f"audit: expected module:function or one of {', '.join(samplers)}, got {name!r}")
@@ -46,11 +47,17 @@ def _own_sampler(name: str) -> Callable[..., Any]:
 
 def _models(count: int, seed: int) -> Any:
     """Random models from Hypothesis strategies where it is installed (a development dependency), else drawn directly."""
+    import tempfile
+
     try:
+        from hypothesis.configuration import set_hypothesis_home_dir
+
         from pymdm.prove.strategies import draw_models
     except ImportError:
         return count
-    return draw_models(count, seed)
+    with tempfile.TemporaryDirectory() as folder:
+        set_hypothesis_home_dir(folder)  # it keeps files there, by default in the current folder
+        return draw_models(count, seed)
 
 
 def _facts(models: Any) -> dict[str, str]:
