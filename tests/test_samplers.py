@@ -419,15 +419,23 @@ def test_ctrl_c_is_honoured_between_steps():
     import signal
     import threading
 
-    engine = tiny_engine()
+    engine, done = tiny_engine(), threading.Event()
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background starts with it ignored
-    timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
+
+    def press() -> None:  # more than once: a press that falls into a destructor of Python's is lost
+        wait = 0.3
+        while not done.wait(wait):
+            os.kill(os.getpid(), signal.SIGINT)
+            wait = 5.0
+
+    thread = threading.Thread(target=press)
+    thread.start()
     try:
         with pytest.raises(KeyboardInterrupt):
             pymdm.sample(engine, num_samples=50_000, length=32, seed=1, batch_size=1)
     finally:
-        timer.cancel()
+        done.set()
+        thread.join()
         signal.signal(signal.SIGINT, before)
 
 
