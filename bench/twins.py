@@ -22,11 +22,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from pymdm.checkpoint import Checkpoint
+from pymdm.checkpoint import Checkpoint, load_checkpoint
 from pymdm.evaluate.any_order import BetaTimes
 from pymdm.evaluate.autoregressive import causal_losses
 from pymdm.evaluate.bound import evaluate_bound
 from pymdm.train import Recipe, train
+from pymdm.train.log import read_curve
 from pymdm.train.setup import load_training_data
 from pymdm.train.tokens import TokenData
 
@@ -100,33 +101,42 @@ def score(checkpoint: Checkpoint, data: TokenData, recipe: Recipe) -> dict[str, 
     }
 
 
+def stem_of(group: str, name: str) -> str:
+    """File name of a run."""
+    return f"{group}-" + "".join(c if c.isalnum() else "-" for c in name)
+
+
 def run(group: str, name: str, source: str | None, out: Path, steps: int | None, resume: bool) -> Path:
     """Train and score one run; its numbers go to OUT/GROUP-NAME.json."""
-    recipe = recipe_of(group, name, source, steps)
-    stem = f"{group}-" + "".join(c if c.isalnum() else "-" for c in name)
-    data = load_training_data(recipe)
-    curve: list[dict[str, float | None]] = []
+    recipe, stem = recipe_of(group, name, source, steps), stem_of(group, name)
 
     def note(report: Any) -> None:
         if report.event == "evaluated" or (report.event == "step" and report.step % 20 == 0):
-            held = report.held_out_bits_per_char if report.event == "evaluated" else None
-            curve.append(
-                {
-                    "step": report.step,
-                    "tokens": report.tokens,
-                    "train": round(report.bits_per_char, 4),
-                    "held_out": held,
-                }
-            )
-            print(f"{stem} {report.step} {report.bits_per_char:.3f} {held or ''} {report.seconds:.0f} s", flush=True)
+            held = report.held_out_bits_per_char if report.event == "evaluated" else ""
+            print(f"{stem} {report.step} {report.bits_per_char:.3f} {held} {report.seconds:.0f} s", flush=True)
 
+    data = load_training_data(recipe)
+    train(
+        recipe, out / "checkpoints" / stem, corpus=data, on_progress=note, resume=resume, command=shlex.join(sys.argv)
+    )
+    return record(group, name, out, data)
+
+
+def record(group: str, name: str, out: Path, data: TokenData | None = None) -> Path:
+    """Score the checkpoint of a run, finished or not, and write OUT/GROUP-NAME.json."""
+    stem = stem_of(group, name)
     folder = out / "checkpoints" / stem
-    checkpoint = train(recipe, folder, corpus=data, on_progress=note, resume=resume, command=shlex.join(sys.argv))
+    checkpoint = load_checkpoint(folder)
     training = checkpoint.training
+    recipe = Recipe.from_dict(training["recipe"])
+    command = ["python", "-m", "pymdm.bench.twins", "train", group, name]
+    if recipe.source is not None:
+        command += ["--data", recipe.source]
     values = {
         "group": group,
         "run": name,
-        "command": shlex.join(["python", "-m", "pymdm.bench.twins", *sys.argv[1:]]),
+        "command": shlex.join(command),
+        "finished": training["finished"],
         "parameters": training["parameters"],
         "recipe": training["recipe"],
         "steps": training["steps"],
@@ -134,9 +144,18 @@ def run(group: str, name: str, source: str | None, out: Path, steps: int | None,
         "seconds": training["seconds"],
         "precision": training["precision"],
         "corpus": training["corpus"],
-        "ngram_bits": training["ngram_bits_per_char"],
-        "curve": curve,
-        "score": score(checkpoint, data, recipe),
+        "ngram_bits": training.get("ngram_bits_per_char", {}),
+        "curve": [
+            {
+                "step": int(r["step"]),
+                "tokens": int(r["tokens"]),
+                "train": float(r["bits_per_char"]),
+                "held_out": float(r["held_out_bits_per_char"]) if r["held_out_bits_per_char"] else None,
+            }
+            for r in read_curve(folder.with_name(stem + ".csv"))
+            if int(r["step"]) <= training["steps"]
+        ],
+        "score": score(checkpoint, data or load_training_data(recipe), recipe),
     }
     file = out / f"{stem}.json"
     file.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
@@ -158,9 +177,16 @@ def main(arguments: list[str] | None = None) -> int:
     report = commands.add_parser("report", help="tables and curves of finished runs")
     report.add_argument("results", type=Path)
     report.add_argument("--docs", type=Path, default=Path("docs"))
+    scored = commands.add_parser("score", help="score the last checkpoint of a run, also of an unfinished one")
+    scored.add_argument("group", choices=RUNS)
+    scored.add_argument("run")
+    scored.add_argument("--out", type=Path, default=Path("twins"))
     samples = commands.add_parser("samples", help="sample the twins of the bundled corpus and judge the samples")
     samples.add_argument("results", type=Path)
     chosen = parser.parse_args(arguments)
+    if chosen.command == "score":
+        record(chosen.group, chosen.run, chosen.out)
+        return 0
     if chosen.command == "samples":
         from pymdm.bench.twins_samples import judge_samples
 

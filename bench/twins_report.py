@@ -70,6 +70,16 @@ def size(r: Result) -> str:
     return (
         f"{recipe['layers']} layers x {recipe['width']}, {r['parameters'] / 1e6:.2f}M weights, length {recipe['length']}, "
         f"batch {recipe['batch_size']}, {r['steps']:,} steps = {r['tokens'] / 1e6:.2f}M tokens, {r['precision']}, 1 thread"
+        + ("" if r.get("finished", True) else unfinished(r))
+    )
+
+
+def unfinished(r: Result) -> str:
+    """Said of a run that was stopped before its budget was spent."""
+    planned = r["recipe"]["steps"]
+    return (
+        f". **Unfinished**: stopped after {r['steps']:,} of {planned:,} steps, before the learning rate had fallen, so all "
+        "numbers here are worse than what the budget would give"
     )
 
 
@@ -88,7 +98,7 @@ def enwik8(runs: list[Result], _: Result | None) -> str:
     best = runs[0]["score"]["bits"]
     text = f"The aim of {AIM} bits/byte was {'met' if best < AIM else 'not met'}"
     share = runs[0]["tokens"] / runs[0]["corpus"]["train_tokens"]
-    text += f": the run saw {share:.1%} of the training bytes once." if best >= AIM else "."
+    text += f": the run saw {share:.1%} of the training bytes." if best >= AIM else "."
     scored = (
         f"{side['sequences']} sequences of the {side['side']} side, {side['samples']} draws each for the masked model."
     )

@@ -47,7 +47,7 @@ def test_results_and_report(small):
     twins.main(["train", "variants", "count, time-conditioned", "--data", str(small / "text.txt"), "--out", str(out)])
     values = json.loads((out / "enwik8-mdm.json").read_text())
     score = values["score"]
-    assert values["steps"] == 3 and score["sequences"] == 6 and len(values["curve"]) == 3
+    assert values["steps"] == 3 and score["sequences"] == 6
     assert sum(score["per_sequence_bits"]) / sum(score["per_sequence_units"]) == pytest.approx(score["bits"], abs=1e-3)
     assert score["interval95"][0] < score["bits"] < score["interval95"][1]
     write_report(out, small / "docs")
@@ -55,6 +55,13 @@ def test_results_and_report(small):
     for name in ("enwik8-mdm", "enwik8-autoregressive", "variants-count"):
         bits = json.loads((small / "docs" / "training" / f"{name}.json").read_text())["score"]["bits"]
         assert f"{bits:.3f} (" in text
+    again = twins.record("enwik8", "mdm", out)
+    assert json.loads(again.read_text()) == values and "Unfinished" not in text
+    config = out / "checkpoints" / "enwik8-mdm" / "config.json"
+    config.write_text(config.read_text().replace('"finished": true', '"finished": false'))
+    twins.main(["score", "enwik8", "mdm", "--out", str(out)])
+    write_report(out, small / "docs")
+    assert "**Unfinished**: stopped after 3 of 3 steps" in (small / "docs" / "training.md").read_text()
     assert "was not met" in text and "multinomial diffusion | 1.75" in text
     assert (small / "docs" / "training.png").stat().st_size > 1000
     with pytest.raises(ValueError, match=r"^twins: no results in"):
