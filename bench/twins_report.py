@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from pymdm.bench.twins import RUNS
+
 # bits per byte on enwik8's last 5M bytes, as published
 PUBLISHED = {
     "Transformer-XL": 0.99,
@@ -40,7 +42,10 @@ def write_report(results: Path, docs: Path) -> None:
         mine = [r for r in runs if r["group"] == group]
         if mine:
             sections.append(make(mine, samples))
-    sections.append("![Held-out bits over tokens](training.png)\n\n" + commands(runs))
+    missing = [f"{group}: {'; '.join(left)}" for group, left in not_run(runs).items() if left]
+    if missing:
+        sections.append("## Not run yet\n\n" + "\n".join(f"* {line}" for line in missing))
+    sections.append("![Held-out bits over tokens](training.png)\n\n" + commands(runs, samples))
     (docs / "training.md").write_text("\n\n".join(sections) + "\n", encoding="utf-8")
 
 
@@ -50,6 +55,12 @@ Written by `python -m pymdm.bench.twins report`; the numbers, curves and setting
 of a table share blocks, data, batches and number of steps. Intervals are 95%, over the scored sequences: they hold
 the noise of the masks and that of the text. A masked model's number is an upper bound on its bits, an autoregressive one's
 is exact. Every sequence is scored from its own start, without earlier text as context."""
+
+
+def not_run(runs: list[Result]) -> dict[str, list[str]]:
+    """Runs of each group that have no result."""
+    done = {(r["group"], r["run"]) for r in runs}
+    return {group: [name for name in names if (group, name) not in done] for group, names in RUNS.items()}
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:
@@ -118,8 +129,7 @@ def last_gain(runs: list[Result]) -> str:
         held = [(p["tokens"], p["held_out"]) for p in r["curve"] if p["held_out"] is not None]
         if len(held) >= 3:
             words.append(f"{r['run']} went from {held[-3][1]:.3f} to {held[-1][1]:.3f}")
-    share = "over the last third of the evaluations, held out: "
-    return f"The curves were still falling; {share}{'; '.join(words)}." if words else ""
+    return f"From the third last to the last evaluation on held-out text, {'; '.join(words)}." if words else ""
 
 
 def ngrams(r: Result) -> list[tuple[str, float]]:
@@ -170,18 +180,20 @@ def variants(runs: list[Result], _: Result | None) -> str:
     gaps = [abs(r["score"]["bits"] - base["score"]["bits"]) for r in order]
     head = ["objective", "held-out bits/char (bound)", "minus the first, same sequences and masks", "weights"]
     return (
-        "## Objectives on one corpus\n\nTime-free and time-conditioned networks, count and continuous-time bound, schedules, "
-        f"weights and draws; the bundled model's corpus by characters. {size(base)}. All are scored by the same bound.\n\n"
+        f"## Objectives on one corpus\n\nThe bundled model's corpus by characters. {size(base)}. All are scored by the same "
+        f"bound.\n\n"
         f"{table(head, rows)}\n\nThe largest distance from the first is {max(gaps):.3f} bits/char. At this short budget the "
         "variants differ by how fast they learn as well as by where they end; one seed each."
     )
 
 
-def commands(runs: list[Result]) -> str:
+def commands(runs: list[Result], samples: Result | None) -> str:
     """What made the numbers."""
     lines = ["pymdm data enwik8 --out enwik8-bytes --split 90000000,5000000,5000000"]
-    lines += [r["command"] for r in runs]
-    lines += ["python -m pymdm.bench.twins samples twins", "python -m pymdm.bench.twins report twins --docs docs"]
+    lines += dict.fromkeys(r["command"] for r in runs)
+    lines += [f"python -m pymdm.bench.twins score {r['group']} {r['run']}" for r in runs if not r.get("finished", True)]
+    lines += ["python -m pymdm.bench.twins samples twins"] if samples else []
+    lines += ["python -m pymdm.bench.twins report twins --docs docs"]
     return "## Commands\n\n```\n" + "\n".join(lines) + "\n```"
 
 
