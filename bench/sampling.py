@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -161,9 +161,7 @@ def check_model(forms: Forms, seconds: dict[str, list[float]], part: int) -> lis
             )
         )
 
-    start = time.perf_counter()
-    run()
-    measured = time.perf_counter() - start
+    measured = interleaved({"part": run}, 1, {"part": math.inf})["part"][0]
     done = found[-1]
     predicted = done.calls * spread(single).value + done.steps * spread(seconds["t2 float64"]).value / forms.batch
     share = f"{done.steps:,} of {forms.steps:,} steps, {done.calls} calls, B=1"

@@ -91,7 +91,23 @@ def threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before[1])
 
 
+def use_clock(name: str) -> None:
+    """What `interleaved` reads: "wall", or "cpu", the processor seconds of this process, for one thread on a busy machine.
+
+    Raises:
+        ValueError: "cpu" with more threads, which spin while they wait for one another.
+    """
+    global _clock
+    if name == "cpu" and max(C.num_threads(), torch.get_num_threads()) > 1:
+        raise ValueError("bench: --clock cpu needs --threads 1")
+    _clock = name
+
+
+_clock = "wall"
+
+
 def _seconds(form: Callable[[], Any]) -> float:
-    start = time.perf_counter()
+    read = time.process_time if _clock == "cpu" else time.perf_counter
+    start = read()
     form()
-    return time.perf_counter() - start
+    return read() - start

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import ModuleType
 
@@ -449,3 +450,18 @@ def test_speedup_where_the_engine_cannot_run():
     assert found["speedup", "cached ancestral / first-hitting PyTorch"] == 4.0
     assert found["speedup", "uncached ancestral / first-hitting PyTorch"] == 8.0
     assert found["from the sampler", "cached ancestral / first-hitting"] == 4.0
+
+
+def test_the_processor_clock_leaves_waiting_out():
+    wait = {"wait": lambda: time.sleep(0.02)}
+    case = fake_case(3.0)
+    case.run = lambda args: common.Measured(
+        {}, [row("a", "b", timing.spread(timing.interleaved(wait, 3)["wait"]), "s")]
+    )
+    found = [
+        common.measure(case, ["--threads", "1", "--clock", clock])[0]["rows"][0]["value"] for clock in ("wall", "cpu")
+    ]
+    assert found[0] >= 0.02 > 0.01 > found[1]
+    with pytest.raises(ValueError, match="--clock cpu needs --threads 1"):
+        common.measure(case, ["--threads", "2", "--clock", "cpu"])
+    assert common.measure(case, ["--threads", "1"])[0]["rows"][0]["value"] >= 0.02  # the clock is given back
