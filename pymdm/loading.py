@@ -70,6 +70,8 @@ def resolve(model: Any, dtype: str = "float32", device: str | None = None) -> Ne
         model = load(model, dtype=dtype, device=device or "cpu")
     if isinstance(model, MaskedTransformer):
         model = Engine(model, dtype=dtype, device=device or "cpu")
+    if isinstance(model, Model) and model.training.get("recipe", {}).get("objective") == "autoregressive":
+        raise ValueError(f"sample: {model.path} is an autoregressive model; these samplers are for masked ones")
     if isinstance(model, Model | Engine):
         engine = model.engine if isinstance(model, Model) else model
         if device is not None and as_device(device) != engine.device:

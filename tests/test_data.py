@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pymdm.cli import app
+from pymdm.evaluate.subject import load_subject
 from pymdm.train import Recipe, load_corpus, train
 from pymdm.train.prepare import prepare_bytes
 from pymdm.train.tokens import load_data, smallest_dtype
@@ -144,3 +145,13 @@ def test_gpt2_files_are_read(tmp_path):
     (tmp_path / "merges.txt").write_text("no merge\n")
     with pytest.raises(ValueError, match=r"^vocabulary: .* are not GPT-2's files"):
         Vocabulary.load(tmp_path)
+
+
+def test_a_model_trained_from_tokens_with_time_can_be_evaluated(text, tmp_path):
+    assert run(text, "--out", tmp_path / "d", "--vocab", "char").exit_code == 0
+    recipe = Recipe(source=str(tmp_path / "d"), vocab="char", conditioning="time", schedule="cosine", **TINY)
+    trained = train(recipe, tmp_path / "m").training["held_out"]
+    subject = load_subject(tmp_path / "m")
+    assert not subject.note and subject.characters == trained["characters"]
+    low, high = subject.likelihood(draws=8).text_interval
+    assert low - 0.1 < trained["bits_per_char"] < high + 0.1

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
+import pymdm
 from pymdm.checkpoint import load_checkpoint
 from pymdm.cli.train import train as command
 from pymdm.config import ModelConfig
@@ -317,6 +318,9 @@ def test_every_objective_learns_and_can_be_loaded(tmp_path, kind):
     last = train(recipe, tmp_path / "m", corpus=CORPUS)
     assert last.training["held_out"]["bits_per_char"] < 0.85 * first.training["held_out"]["bits_per_char"]
     assert load_checkpoint(tmp_path / "m").config.causal == (kind == "autoregressive")
+    if kind == "autoregressive":
+        with pytest.raises(ValueError, match=r"^sample: .*m is an autoregressive model"):
+            pymdm.sample(pymdm.load(tmp_path / "m"), length=4)
 
 
 SCRIPT = """

@@ -19,12 +19,14 @@ from torch import Tensor, nn
 from pymdm.bundled import bundled_path
 from pymdm.checkpoint import WEIGHTS, Checkpoint, load_checkpoint
 from pymdm.config import ModelConfig
+from pymdm.evaluate.any_order import BetaTimes
 from pymdm.evaluate.autoregressive import Likelihood, evaluate_likelihood
 from pymdm.evaluate.bound import Bound, evaluate_bound
 from pymdm.evaluate.judges import file_sha256
 from pymdm.evaluate.ngram import NGram
 
 EMBEDDED = "held-out prose of the running Python"
+COUNTED = 20_000_000  # tokens of a large training side that n-grams are counted on
 
 
 @dataclass(frozen=True)
@@ -170,13 +172,20 @@ def _own_text(checkpoint: Checkpoint, source: str | None) -> tuple[str, NDArray[
     """Name, tokens, characters, training text and note of the text that a checkpoint was held out from."""
     from pymdm.train.corpus import load_corpus
     from pymdm.train.packing import pack
+    from pymdm.train.tokens import is_data_folder, load_data
 
     if "recipe" not in checkpoint.training:
         raise ValueError("evaluate: this checkpoint does not say what it was trained on; give a text")
-    corpus = load_corpus(source)
     learnt = checkpoint.training.get("corpus", {}).get("sha256")
-    note = "" if learnt == corpus.sha256 else f"{corpus.name} is no longer the text that the model was trained on"
     name = EMBEDDED if source is None else f"held-out side of {Path(source).name}"
+    changed = "{} is no longer the text that the model was trained on"
+    if is_data_folder(source):
+        data = load_data(str(source))
+        note = "" if learnt == data.sha256 else changed.format(data.name)
+        train_text = "" if data.unit == "byte" else data.text(data.train[:COUNTED])  # n-grams count characters
+        return name, data.held_out.astype(np.int64), data.held_out_characters, train_text, note
+    corpus = load_corpus(source, checkpoint.training["recipe"].get("held_out"))
+    note = "" if learnt == corpus.sha256 else changed.format(corpus.name)
     text = corpus.held_out_text
     return name, pack(checkpoint.vocabulary, [text]), len(text), corpus.train_text, note
 
@@ -185,7 +194,8 @@ def _time_free(model: nn.Module, checkpoint: Checkpoint, seed: int) -> nn.Module
     """The network as `evaluate_bound` calls it; one that reads the time gets it drawn from its law given the count."""
     if checkpoint.config.conditioning != "time":
         return model
-    raise ValueError("evaluate: networks conditioned on time cannot be evaluated yet")
+    schedule = checkpoint.training.get("recipe", {}).get("schedule", "linear")
+    return BetaTimes(model, checkpoint.config.mask_id, schedule, seed).eval()
 
 
 def run_facts(subject: Subject, seed: int, command: str = "") -> dict[str, Any]:
