@@ -96,6 +96,7 @@ def test_reports(tmp_path):
     text, page = report.write(proof, tmp_path / "out")
     markdown, html = text.read_text(), page.read_text()
     assert "greedy last step" in markdown and "all passed" in markdown and "Holm" in markdown
+    assert "fast subset" in markdown
     assert len(list((tmp_path / "out").glob("proof_*.png"))) == markdown.count("](proof_") == 5
     assert html.count("data:image/png;base64,") == 5 and "http" not in html.split("<body>")[0].replace("https", "")
     assert "&lt;this one&gt;" in html and "<this one>" in markdown

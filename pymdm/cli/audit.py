@@ -83,6 +83,7 @@ def audit(
         typer.Argument(help="module:function of yours, or a sampler's name; default: the whole compiled core."),
     ] = None,
     full: Annotated[bool, typer.Option("--full", help="The whole proof with all planted faults (minutes).")] = False,
+    faults: Annotated[bool, typer.Option("--faults", help="Plant all faults in the fast subset too.")] = False,
     samples: Annotated[int | None, typer.Option(help="Samples of each test; default: for power 1 - 1e-6.")] = None,
     reseed: Annotated[bool, typer.Option("--reseed", help="Draw new seeds, and print them.")] = False,
     report: Annotated[Path | None, typer.Option(help="Folder for proof.md and proof.html.")] = None,
@@ -97,6 +98,7 @@ def audit(
     """
     from pymdm.compiled import Compiled
     from pymdm.prove.audit import audit as audit_function
+    from pymdm.prove.faults import FAULTS
     from pymdm.prove.plan import root_seed
     from pymdm.prove.report import summary, write
     from pymdm.prove.run import prove
@@ -108,7 +110,16 @@ def audit(
 
     if sampler is None:
         core, models = Compiled(), _models(50 if full else 8, seed)
-        proof = prove(core, fast=not full, models=models, approximate=core.measured(), seed=seed, progress=progress)
+        planted = list(FAULTS.values()) if full or faults else []
+        proof = prove(
+            core,
+            fast=not full,
+            models=models,
+            faults=planted,
+            approximate=core.measured(),
+            seed=seed,
+            progress=progress,
+        )
         proof.facts = _facts(models)
     else:
         function = _user_function(sampler) if ":" in sampler else _own_sampler(sampler)
@@ -118,9 +129,9 @@ def audit(
         write(proof, report)
     if json_output:
         verdicts = [{"name": v.name, "p_value": v.p_value, "passed": v.passed} for v in proof.plan.verdicts]
-        faults = [{"name": c.fault.name, "caught": c.caught, "samples": c.n} for c in proof.caught]
+        caught = [{"name": c.fault.name, "caught": c.caught, "samples": c.n} for c in proof.caught]
         distances = [{"sampler": d.sampler, "model": d.model, "tv": d.distance.tv} for d in proof.distances]
-        found = {"verdicts": verdicts, "faults": faults, "distances": distances}
+        found = {"verdicts": verdicts, "faults": caught, "distances": distances}
         print(json.dumps({"passed": proof.passed, "seed": seed, **found}))
     else:
         print("\n".join(summary(proof)))

@@ -50,6 +50,10 @@ def summary(proof: Proof) -> list[str]:
         f"times off for the likeliest of them. Sample sizes aim at 1 - {MISS:g}. Cells with fewer than {MIN_EXPECTED:g} "
         "expected are pooled into one; a cell of probability zero is never pooled, one observation there fails the test.",
     ]
+    if proof.fast:
+        lines.append(
+            "This is the fast subset: few samples and little power; `pymdm audit --full` has the power aimed at."
+        )
     if proof.caught:
         lines.append("Planted faults are broken copies of the reference: they show what the checks can see.")
     if proof.seconds:

@@ -46,6 +46,7 @@ class Proof:
         distances: of the samplers that were only to be measured.
         seconds: wall time by part of the run.
         facts: what was run where, for the report.
+        fast: whether this was the fast subset.
     """
 
     implementation: str
@@ -55,6 +56,7 @@ class Proof:
     distances: list[Measured] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     facts: dict[str, str] = field(default_factory=dict)
+    fast: bool = False
 
     @property
     def passed(self) -> bool:
@@ -136,7 +138,7 @@ def prove(
     table = random_models(models, seed) if isinstance(models, int) else list(models)
     checks = [c for c in CHECKS.values() if not fast or c.fast]
     plan = Plan(sum(c.tests for c in checks) + PER_MODEL * len(table), alpha, seed)
-    proof = Proof(impl.name, plan)
+    proof = Proof(impl.name, plan, fast=fast)
     began = time.perf_counter()
 
     def lap(part: str) -> None:
