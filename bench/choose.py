@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -53,21 +52,6 @@ def check_correct(logits: torch.Tensor, sequence: torch.Tensor, event: torch.Ten
         raise AssertionError("bench choose: choose differs from the full evaluation; nothing was timed")
 
 
-def processor_time(forms: dict[str, Callable[[], Any]], rounds: int, subject: str) -> list[Row]:
-    """Processor seconds of one thread, which other work on the machine changes less than the time on the wall."""
-    seconds: dict[str, list[float]] = {name: [] for name in forms}
-    with threads(1):
-        for _ in range(rounds):
-            for name, form in forms.items():
-                form()
-                began = time.process_time()
-                form()
-                seconds[name].append(time.process_time() - began)
-    where = "processor time of 1 thread"
-    out = [row(subject, f"choose / argmax, {where}", ratio(seconds["choose"], seconds["argmax"]), "x")]
-    return out + [row(subject, f"{name}, {where}", spread(s), "s") for name, s in seconds.items()]
-
-
 def single_rows(sizes: tuple[int, ...]) -> list[Row]:
     """Time of one call on one row [1, V], all threads and one."""
     out = []
@@ -107,8 +91,6 @@ def run(args: argparse.Namespace) -> common.Measured:
         rows.append(row(subject, words, value, "x", mark=mark, least=faster, stretch=stretch, headline=True))
     times = {name: spread(s) for name, s in seconds.items()}
     rows += [row(subject, name, t, "s") for name, t in sorted(times.items(), key=lambda item: item[1].value)]
-    few = {name: forms[name] for name in ("choose", "plain maximum", "argmax")}
-    rows += processor_time(few, rounds["choose"], subject)
     rows += single_rows((50_304, 200_000))
     return common.Measured({"rows": args.rows, "vocab": args.vocab, "dtype": "float32"}, rows)
 

@@ -275,7 +275,6 @@ def test_choose_at_a_tiny_size():
     found = json.loads(result.stdout)
     assert found["settings"] == {"rows": 4, "vocab": 100, "dtype": "float32"}
     assert [r["mark"] for r in found["rows"][:4]] == [35.0, 35.0, 0.5, 4.0]
-    assert sum("processor time of 1 thread" in r["measure"] for r in found["rows"]) == 4
 
 
 def test_second_order_at_a_tiny_size(tmp_path):
