@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 
+import numpy as np
 import pytest
 import torch
 from test_cli import run, run_json
@@ -14,6 +15,7 @@ from pymdm.config import ModelConfig
 from pymdm.evaluate.bound import evaluate_bound
 from pymdm.evaluate.judges import file_sha256
 from pymdm.model import MaskedTransformer
+from pymdm.train.tokens import write_data
 from pymdm.vocabulary import Vocabulary
 
 TEXT = "".join(
@@ -104,6 +106,7 @@ def test_frontier_is_written_and_the_same_twice(files, tmp_path):
     [
         ["nowhere"],
         ["--text", "nowhere.txt"],
+        ["--text", "{files}/mdm/model.safetensors"],
         ["--draws", 3],
         ["--windows", -1],
         ["--samples", 1],
@@ -122,7 +125,7 @@ def test_frontier_is_written_and_the_same_twice(files, tmp_path):
 )
 def test_bad_input_is_one_line_and_code_2(files, options):
     model = [] if options == ["nowhere"] else [files / "mdm"]
-    result = run("evaluate", *model, *options)
+    result = run("evaluate", *model, *(str(o).replace("{files}", str(files)) for o in options))
     assert result.exit_code == 2 and result.stderr.count("\n") == 1, result.output
     assert result.stderr.startswith("pymdm: ") and not result.stdout
 
@@ -130,3 +133,20 @@ def test_bad_input_is_one_line_and_code_2(files, options):
 def test_an_autoregressive_checkpoint_has_no_sampler(files):
     result = run("evaluate", files / "twin", "--samples", 2)
     assert result.exit_code == 2 and "autoregressive" in result.stderr
+
+
+def test_data_folders_and_networks_with_time(tmp_path):
+    """Bytes made by `pymdm data` are scored in bits per byte; a network that reads the time gets it drawn."""
+    text = ("café au lait, s'il vous plaît. " * 12).encode()
+    vocabulary = Vocabulary.train([], "byte")
+    row = np.frombuffer(text, dtype=np.uint8)
+    sides = {"train": row[:200], "held_out": row[200:]}
+    write_data(tmp_path / "data", "coffee", vocabulary, sides, {k: len(v) for k, v in sides.items()}, "byte")
+    config = ModelConfig(vocab_size=256, length=24, width=16, layers=1, heads=2, conditioning="time", cond_dim=8)
+    state = MaskedTransformer(config).state_dict()
+    save_checkpoint(tmp_path / "m", config, state, vocabulary, {"recipe": {"source": str(tmp_path / "data")}})
+    found = run_json("evaluate", tmp_path / "m", "--draws", 4)
+    assert found["likelihood"]["characters"] == found["likelihood"]["tokens"] == len(text) - 200
+    assert found["likelihood"]["bits_per_char"] == pytest.approx(8.0, abs=0.3)  # adaLN starts as nothing: near uniform
+    assert found["run"]["text"]["unit"] == "byte" and 0 < found["ngram_bits_per_char"]["5"] < 4
+    assert "bits per byte" in run("evaluate", tmp_path / "m", "--draws", 2).stdout

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -110,6 +112,7 @@ class HuggingFaceJudge:
 def _load(source: Path, dtype: torch.dtype) -> tuple[Any, Any]:
     """Tokenizer and network of a folder or GGUF file."""
     try:
+        import transformers
         from transformers import AutoModelForCausalLM, AutoTokenizer
         from transformers.utils import logging
     except ImportError:
@@ -117,14 +120,17 @@ def _load(source: Path, dtype: torch.dtype) -> tuple[Any, Any]:
     options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     folder = source.parent if source.is_file() else source
     options |= {"gguf_file": source.name} if source.is_file() else {"use_safetensors": True}
-    bars = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
+    dense = {}
+    if source.is_file() and hasattr(transformers, "GgufConfig"):  # version 5 would else look for kernels to fetch
+        dense["quantization_config"] = transformers.GgufConfig(dequantize=True)
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, **options)
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, **options)
+        with contextlib.redirect_stderr(io.StringIO()):  # progress bars
+            tokenizer = AutoTokenizer.from_pretrained(folder, **options)
+            model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, **options, **dense)
     except Exception as error:  # whatever a damaged or unknown model makes the library raise
         raise ValueError(f"judge: cannot load {source} as a causal language model: {error}") from None
     finally:
-        if bars:
-            logging.enable_progress_bar()
+        logging.set_verbosity(verbosity)
     return tokenizer, model.eval()

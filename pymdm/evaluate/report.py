@@ -10,6 +10,8 @@ from typing import Any
 from pymdm.evaluate.generative import CONTROLS, Generation, ranking
 from pymdm.evaluate.subject import finite
 
+UNITS = {"char": "character", "byte": "byte"}
+
 
 def generation_facts(generations: Sequence[Generation], judges: Sequence[Any]) -> dict[str, Any]:
     """JSON-ready: every generation, who judged, and whether each judge tells text, shuffled words and random letters apart."""
@@ -42,13 +44,14 @@ def markdown(result: dict[str, Any], picture: str = "") -> str:
     lines += [
         f"{run['machine']}; {versions}{at}; seed {run['seed']}.",
         f"Checkpoint {run['checkpoint']['name']}, sha256 {run['checkpoint']['sha256'][:16]}. Text: {run['text']['name']}, "
-        f"{run['text']['characters']:,} characters, {run['text']['tokens']:,} tokens.",
+        f"{run['text']['characters']:,} {UNITS[run['text']['unit']]}s, {run['text']['tokens']:,} tokens.",
         "",
     ]
     if run["text"].get("note"):
         lines += [f"Note: {run['text']['note']}.", ""]
     if "likelihood" in result:
-        lines += _likelihood(result["likelihood"], result.get("ngram_bits_per_char", {}))
+        unit = UNITS[run["text"]["unit"]]
+        lines += _likelihood(result["likelihood"], result.get("ngram_bits_per_char", {}), unit)
     if "generation" in result:
         lines += _generation(result["generation"])
     if picture:
@@ -56,9 +59,9 @@ def markdown(result: dict[str, Any], picture: str = "") -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _likelihood(found: dict[str, Any], ngrams: dict[str, float]) -> list[str]:
+def _likelihood(found: dict[str, Any], ngrams: dict[str, float], unit: str) -> list[str]:
     bound = found["kind"] == "bound"
-    lines = ["## Likelihood", "", "| | bits per character | 95% interval |", "|---|---|---|"]
+    lines = ["## Likelihood", "", f"| | bits per {unit} | 95% interval |", "|---|---|---|"]
     name = "upper bound" if bound else "exact, autoregressive"
     monte_carlo = f"{_range(found['monte_carlo_interval95'])} (Monte Carlo)" if bound else "no Monte Carlo error"
     lines.append(f"| {name} | {_number(found['bits_per_char'])} | {monte_carlo} |")
@@ -67,7 +70,7 @@ def _likelihood(found: dict[str, Any], ngrams: dict[str, float]) -> list[str]:
         f"| {n}-gram, interpolated Witten-Bell | {_number(bits)} | |" for n, bits in ngrams.items() if bits == bits
     ]
     per = f"{found['nats_per_token']:.4f} nats per token, perplexity {found['perplexity']:.2f}"
-    size = f"{found['tokens']:,} tokens, {found['characters']:,} characters"
+    size = f"{found['tokens']:,} tokens, {found['characters']:,} {unit}s"
     how = f"; {found['counts']}, {found['draws']:,} network rows" if bound else ""
     lines += ["", f"{per}; {size} evaluated{how}.", ""]
     if found.get("curve"):

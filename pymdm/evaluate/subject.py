@@ -6,7 +6,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from pymdm.evaluate.judges import file_sha256
 from pymdm.evaluate.ngram import NGram
 
 EMBEDDED = "held-out prose of the running Python"
-COUNTED = 20_000_000  # tokens of a large training side that n-grams are counted on
+LOGITS = 1 << 26  # elements of logits in one network call
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,7 @@ class Subject:
         tokens: int64 [T] of the whole text. characters: its size.
         train_text: what the model learnt from, "" where it is not at hand.
         limit: sequences to take, evenly spread; 0 for all.
+        unit: "char", or "byte" where the size is in bytes and a character stands for one.
     """
 
     checkpoint: Checkpoint
@@ -48,6 +49,7 @@ class Subject:
     train_text: str = field(repr=False)
     note: str = ""
     limit: int = 0
+    unit: str = "char"
 
     @property
     def config(self) -> ModelConfig:
@@ -66,24 +68,29 @@ class Subject:
     @property
     def whole(self) -> bool:
         """Whether all of the text is evaluated."""
-        return not self.limit or len(self.pieces) < self.limit or sum(map(len, self.pieces)) == len(self.tokens)
+        return sum(map(len, self.pieces)) == len(self.tokens)
 
     @cached_property
-    def evaluated_text(self) -> list[str]:
-        """The text of every sequence."""
-        return [self.checkpoint.vocabulary.decode(p) for p in self.pieces]
+    def evaluated_text(self) -> str:
+        """The text of what is evaluated, one sequence after the other."""
+        vocabulary = self.checkpoint.vocabulary
+        row = self.tokens if self.whole else np.concatenate(self.pieces)
+        if self.unit == "byte" and vocabulary.kind == "byte":
+            return row.astype(np.uint8).tobytes().decode("latin-1")
+        return vocabulary.decode(row)
 
     @property
     def evaluated_characters(self) -> int:
         """Size of what is evaluated."""
-        return self.characters if self.whole else sum(map(len, self.evaluated_text))
+        return self.characters if self.whole else len(self.evaluated_text)
 
-    def batches(self, batch_size: int = 16) -> Iterator[Tensor]:
-        """The sequences as int64 [b, L] tensors, of one length each."""
+    def batches(self) -> Iterator[Tensor]:
+        """The sequences as int64 [b, L] tensors of one length each, b bounded by the size of logits [b, L, V]."""
         for length in sorted({len(p) for p in self.pieces}, reverse=True):
             alike = [p for p in self.pieces if len(p) == length]
-            for i in range(0, len(alike), batch_size):
-                yield torch.from_numpy(np.stack(alike[i : i + batch_size]).astype(np.int64))
+            size = max(1, min(16, LOGITS // (length * self.config.vocab_size)))
+            for i in range(0, len(alike), size):
+                yield torch.from_numpy(np.stack(alike[i : i + size]).astype(np.int64))
 
     def likelihood(
         self,
@@ -122,8 +129,7 @@ class Subject:
         """What a plain n-gram of the training text says of the same text; NaN without that text."""
         if not self.train_text:
             return float("nan")
-        text = "".join(self.evaluated_text)
-        return float(NGram(self.train_text, order).bits([text])[0].mean())
+        return float(NGram(self.train_text, order).bits([self.evaluated_text])[0].mean())
 
 
 def load_subject(
@@ -143,51 +149,61 @@ def load_subject(
         >>> load_subject().config.length
         256
     """
-    folder = Path(model) if model is not None else bundled_path()
-    checkpoint = load_checkpoint(folder)
-    name, source, note, train_text = "", checkpoint.training.get("recipe", {}).get("source"), "", ""
-    tokens, characters = np.zeros(0, dtype=np.int64), 0
+    checkpoint = load_checkpoint(Path(model) if model is not None else bundled_path())
     try:
-        name, tokens, characters, train_text, note = _own_text(checkpoint, source)
+        subject = _own_text(checkpoint, limit)
     except ValueError:
         if text is None:
             raise
+        subject = Subject(checkpoint, "", np.zeros(0, dtype=np.int64), 0, "", limit=limit)
     if text is not None:
-        from pymdm.train.corpus import load_corpus
-
-        corpus = load_corpus(text)
-        whole = _whole_text(Path(text)) if Path(text).is_file() else corpus.train_text + corpus.held_out_text
-        name, note = Path(text).name, ""
-        tokens, characters = np.array(checkpoint.vocabulary.encode(whole), dtype=np.int64), len(whole)
-    if not len(tokens):
+        whole = _read(text)
+        tokens = np.array(checkpoint.vocabulary.encode(whole), dtype=np.int64)
+        changes: dict[str, Any] = {"note": "", "unit": "char"}
+        subject = replace(subject, text_name=Path(text).name, tokens=tokens, characters=len(whole), **changes)
+    if not len(subject.tokens):
         raise ValueError("evaluate: there is no text to evaluate")
-    return Subject(checkpoint, name, tokens, characters, train_text, note, limit)
+    return subject
 
 
-def _whole_text(path: Path) -> str:
-    return path.read_text(encoding="utf-8").replace("\r\n", "\n")
-
-
-def _own_text(checkpoint: Checkpoint, source: str | None) -> tuple[str, NDArray[np.int64], int, str, str]:
-    """Name, tokens, characters, training text and note of the text that a checkpoint was held out from."""
+def _read(source: str | os.PathLike[str]) -> str:
+    """All of a text file or folder."""
     from pymdm.train.corpus import load_corpus
-    from pymdm.train.packing import pack
-    from pymdm.train.tokens import is_data_folder, load_data
 
-    if "recipe" not in checkpoint.training:
+    path = Path(source)
+    try:
+        if path.is_file():
+            return path.read_bytes().decode("utf-8").replace("\r\n", "\n")
+        corpus = load_corpus(path)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"evaluate: {path} is not UTF-8 text (byte {error.start})") from None
+    except ValueError as error:
+        raise ValueError(str(error).replace("train:", "evaluate:", 1)) from None
+    return corpus.train_text + corpus.held_out_text
+
+
+def _own_text(checkpoint: Checkpoint, limit: int) -> Subject:
+    """The text that was held out when a checkpoint was trained, cut as its recipe says."""
+    from pymdm.train.corpus import load_corpus
+    from pymdm.train.loop import COUNTED
+    from pymdm.train.tokens import encode_corpus, is_data_folder, load_data
+
+    training = checkpoint.training
+    if "recipe" not in training:
         raise ValueError("evaluate: this checkpoint does not say what it was trained on; give a text")
-    learnt = checkpoint.training.get("corpus", {}).get("sha256")
-    name = EMBEDDED if source is None else f"held-out side of {Path(source).name}"
-    changed = "{} is no longer the text that the model was trained on"
+    source, held_out = training["recipe"].get("source"), training["recipe"].get("held_out")
     if is_data_folder(source):
-        data = load_data(str(source))
-        note = "" if learnt == data.sha256 else changed.format(data.name)
-        train_text = "" if data.unit == "byte" else data.text(data.train[:COUNTED])  # n-grams count characters
-        return name, data.held_out.astype(np.int64), data.held_out_characters, train_text, note
-    corpus = load_corpus(source, checkpoint.training["recipe"].get("held_out"))
-    note = "" if learnt == corpus.sha256 else changed.format(corpus.name)
-    text = corpus.held_out_text
-    return name, pack(checkpoint.vocabulary, [text]), len(text), corpus.train_text, note
+        data = load_data(source)
+    else:
+        data = encode_corpus(load_corpus(source, held_out), checkpoint.vocabulary)
+    learnt = training.get("corpus", {}).get("sha256", data.sha256)
+    note = "" if learnt == data.sha256 else f"{data.name} is no longer the text that the model was trained on"
+    name = EMBEDDED if source is None else f"held-out side of {Path(source).name}"
+    whole = len(data.held_out)
+    row = np.asarray(data.held_out[: training["recipe"].get("eval_tokens", whole)], dtype=np.int64)
+    characters = data.held_out_characters if len(row) == whole else data.characters(row)
+    train_text = data.text(data.train[:COUNTED])
+    return Subject(checkpoint, name, row, characters, train_text, note, limit, data.unit)
 
 
 def _time_free(model: nn.Module, checkpoint: Checkpoint, seed: int) -> nn.Module:
@@ -208,7 +224,12 @@ def run_facts(subject: Subject, seed: int, command: str = "") -> dict[str, Any]:
         "seed": seed,
         "checkpoint": {"name": path.name if path else "", "sha256": file_sha256(path / WEIGHTS) if path else ""},
         "config": subject.config.to_dict(),
-        "text": {"name": subject.text_name, "tokens": len(subject.tokens), "characters": subject.characters},
+        "text": {
+            "name": subject.text_name,
+            "tokens": len(subject.tokens),
+            "characters": subject.characters,
+            "unit": subject.unit,
+        },
         "versions": {"pymdm": pymdm.__version__, "torch": torch.__version__, "python": platform.python_version()},
         "machine": f"{_processor()}, {torch.get_num_threads()} threads",
         "commit": _commit(),
