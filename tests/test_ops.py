@@ -192,3 +192,8 @@ def test_gather_and_embed():
         assert torch.equal(C.ops_gather(x.to(dtype), ids), x.to(dtype)[ids])
     for dtype in (torch.float32, torch.bfloat16, torch.float16, torch.float64):
         assert torch.equal(C.ops_embed(table.to(dtype), ids % 40), table.to(dtype)[ids % 40].float())
+
+
+def test_peak_does_about_as_many_operations_as_asked(processor, bfloat16):
+    done = C.ops_peak(bfloat16, 10**9)
+    assert 0.9e9 < done <= 1.1e9

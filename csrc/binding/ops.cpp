@@ -13,6 +13,7 @@
 #include "ops/gather.h"
 #include "ops/mlp.h"
 #include "ops/norm.h"
+#include "ops/peak.h"
 
 namespace py = pybind11;
 
@@ -175,6 +176,9 @@ void bind_ops(py::module_& m) {
         py::arg("bfloat16") = false);
   m.def("ops_mlp", &mlp, py::arg("x"), py::arg("in_weight"), py::arg("in_bias"), py::arg("out_weight"),
         py::arg("out_bias"), py::arg("residual"), py::arg("gated"), py::arg("bfloat16") = false);
+  m.def(
+      "ops_peak", [](bool bfloat16, int64_t operations) { return ops::peak(type_of(bfloat16), operations); },
+      py::arg("bfloat16"), py::arg("operations"), py::call_guard<py::gil_scoped_release>());
   m.def("ops_gather", &gather, py::arg("x"), py::arg("ids"));
   m.def("ops_embed", &embed, py::arg("table"), py::arg("ids"));
   m.def("ops_attention", &attention, py::arg("q"), py::arg("k"), py::arg("v"), py::arg("lengths"),

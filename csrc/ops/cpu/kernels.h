@@ -42,6 +42,8 @@ struct Kernels {
   // product.h. n is a multiple of 16.
   void (*product)(DType dtype, int64_t m, int64_t n, int64_t k, const void* a, int64_t lda, const void* b, float* c,
                   int64_t ldc, bool accumulate);
+  // Keeps the multipliers of one thread busy on registers; returns the floating-point operations it did.
+  int64_t (*peak)(DType dtype, int64_t rounds);
 };
 
 // The table for the processor and PYMDM_CPU_DISABLE.

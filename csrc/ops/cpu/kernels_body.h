@@ -1,6 +1,7 @@
 // Bodies of the row kernels; see kernels.h. Included once by each kernels_<set>.cpp. No standard library here: see
 // simd.h.
 #include "ops/cpu/kernels.h"
+#include "ops/cpu/kernels_peak.h"
 #include "ops/cpu/kernels_product.h"
 #include "ops/cpu/simd.h"
 
@@ -140,14 +141,16 @@ void scale_any(const float* o, float factor, int64_t n, void* out, DType dtype) 
   PYMDM_BOTH(scale_row(o, factor, n, static_cast<T*>(out)))
 }
 void product_any(DType dtype, int64_t m, int64_t n, int64_t k, const void* a, int64_t lda, const void* b, float* c,
-                 int64_t ldc, bool accumulate) {
-  PYMDM_BOTH(product_rows(m, n, k, static_cast<const T*>(a), lda, static_cast<const T*>(b), c, ldc, accumulate))
+                 int64_t ldc, bool accumulate){
+    PYMDM_BOTH(product_rows(m, n, k, static_cast<const T*>(a), lda, static_cast<const T*>(b), c, ldc,
+                            accumulate))} int64_t peak_any(DType dtype, int64_t rounds) {
+  PYMDM_BOTH(return peak_rounds(rounds, static_cast<T*>(nullptr)))
 }
 
 }  // namespace
 
 extern const Kernels PYMDM_KERNELS;
-const Kernels PYMDM_KERNELS = {PYMDM_KERNELS_NAME, norm_any,    store_any,   add_row,   gelu_any,   swiglu_any,
-                               rotate_any,         maximum_row, softmax_any, scale_any, product_any};
+const Kernels PYMDM_KERNELS = {PYMDM_KERNELS_NAME, norm_any,    store_any,   add_row,   gelu_any,    swiglu_any,
+                               rotate_any,         maximum_row, softmax_any, scale_any, product_any, peak_any};
 
 }  // namespace pymdm::ops
