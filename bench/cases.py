@@ -8,6 +8,7 @@ CASES = {
     "scaling": "time and network calls against L, V, B, N and threads, beside a straight line",
     "engine": "the forward beside at::linear, eager PyTorch and torch.compile",
     "sampling_memory": "peak memory of sampling, engine and plain PyTorch",
+    "bfloat16": "what bfloat16 arithmetic does to the law of a sample",
     "second_order": "total variation of the parallel first-hitting variants from the exact law",
     "train": "a training step with the chunked head beside plain PyTorch computing all logits",
     "memory": "peak memory of the loss over a large vocabulary, in chunks and all at once",

@@ -285,6 +285,16 @@ def test_second_order_at_a_tiny_size(tmp_path):
     assert (tmp_path / "second_order.png").read_bytes().startswith(PNG)
 
 
+def test_bfloat16_at_a_tiny_size():
+    result = run("bench", "bfloat16", "--texts", 4, "--paths", 3, "--length", 5, "--json", "-")
+    assert result.exit_code == 0, result.output
+    rows = {(r["subject"], r["measure"]): r["value"] for r in json.loads(result.stdout)["rows"]}
+    assert 0 < rows["masked real text", "mean TV of a token"] < rows["masked real text", "worst"] < 0.2
+    assert rows["float32 against float64", "worst TV of a token"] < 1e-4
+    assert 0 < rows["samples of 5 tokens", "TV of the law of paths"] < 0.1
+    assert run("bench", "bfloat16", "--length", 9999).stderr.count("\n") == 1
+
+
 def test_a_case_runs_as_a_module():
     command = [sys.executable, "-m", "pymdm.bench.choose", "--rows", "0"]
     done = subprocess.run(command, capture_output=True, text=True)
