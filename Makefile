@@ -1,5 +1,6 @@
 # The narrow road: `make demo`, `make test`, `make bench`. Each sets up .venv by itself.
 PYTHON ?= python3
+comma := ,
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
@@ -7,7 +8,7 @@ BUILD_TOOLS := torch numpy pybind11 cmake ninja setuptools wheel
 SOURCES := $(shell find csrc -type f) CMakeLists.txt setup.py pyproject.toml
 FORMATTED := $(shell find csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu')
 
-.PHONY: setup demo test prove lint bench clean
+.PHONY: setup demo test prove lint bench sanitize clean
 
 setup: $(VENV)/.built
 
@@ -40,6 +41,20 @@ lint: setup
 
 bench: setup
 	$(BIN)/pymdm bench
+
+# A second build with sanitizers, beside the usual one, under the tests of the compiled core. SANITIZE=thread is the other kind.
+SANITIZE ?= address,undefined
+SANITIZED := out/sanitize-$(subst $(comma),-,$(SANITIZE))
+SANITIZED_TESTS ?= tests/test_ops.py $(wildcard tests/test_engine*.py) tests/test_choose.py tests/test_samplers.py
+RUNTIME := $(if $(findstring thread,$(SANITIZE)),libtsan.so,libasan.so)
+
+sanitize: setup
+	rm -rf $(SANITIZED)
+	PATH="$(CURDIR)/$(BIN):$$PATH" PYMDM_SANITIZE=$(SANITIZE) $(PIP) install -q --no-deps --no-build-isolation --target $(SANITIZED) .
+	LD_PRELOAD="$$($(CXX) -print-file-name=$(RUNTIME)) $$($(CXX) -print-file-name=libstdc++.so)" \
+	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
+	TSAN_OPTIONS=halt_on_error=1:ignore_noninstrumented_modules=1 \
+	PYTHONPATH=$(SANITIZED) $(BIN)/pytest $(SANITIZED_TESTS) $(PYTEST_ARGS)
 
 clean:
 	rm -rf build $(VENV) pymdm/_C*.so *.egg-info

@@ -17,7 +17,9 @@ class CMakeBuild(build_ext):
         import torch
 
         target = Path(self.get_ext_fullpath(ext.name)).resolve()
-        build = ROOT / "build" / f"cmake-{sys.implementation.cache_tag}"
+        sanitize = os.environ.get("PYMDM_SANITIZE", "")
+        kind = "-".join([sys.implementation.cache_tag, *filter(None, sanitize.split(","))])
+        build = ROOT / "build" / f"cmake-{kind}"
         version = self.distribution.get_version()
         options = {
             "CMAKE_BUILD_TYPE": os.environ.get("PYMDM_BUILD_TYPE", "Release"),
@@ -28,7 +30,7 @@ class CMakeBuild(build_ext):
             "PYMDM_VERSION": version,
             "PYMDM_TORCH_VERSION": torch.__version__,
             "PYMDM_EXTENSION": target.name,
-            "PYMDM_SANITIZE": os.environ.get("PYMDM_SANITIZE", ""),
+            "PYMDM_SANITIZE": sanitize,
             "PYMDM_CUDA": os.environ.get("PYMDM_CUDA", "AUTO"),
         }
         jobs = os.environ.get("PYMDM_JOBS", str(os.cpu_count() or 1))

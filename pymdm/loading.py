@@ -60,7 +60,7 @@ def load(path: str | os.PathLike[str] | None = None, *, dtype: str = "float32", 
     """
     folder = Path(path) if path is not None else bundled_path()
     checkpoint = load_checkpoint(folder)
-    engine = Engine(checkpoint.state_dict, checkpoint.config, dtype=dtype, device=device)
+    engine = Engine(checkpoint, dtype=dtype, device=device)
     return Model(engine, checkpoint.config, checkpoint.vocabulary, checkpoint.training, folder)
 
 
