@@ -1,8 +1,7 @@
 """What noise of few bits does to a categorical draw and to an ancestral step, in closed form.
 
-Gumbel-max draws argmax(log pi + g). A generator of b-bit uniforms k / 2^b never gives u above 1 - 2^-b, so g stops at M =
--log(-log(1 - 2^-b)); the law of the arg-max is then Proposition 5.2 (`pymdm.reference.truncated`). In an ancestral step
-the mask is one of the classes, with weight 1 - r, and the tokens share r = (m_t - m_s) / m_t, which is 1/N in the first
+Gumbel-max draws argmax(log pi + g). Where g stops at a cap M (`pymdm.precision.caps`), the law of the arg-max is
+Proposition 5.2 (`pymdm.reference.truncated`). In an ancestral step the mask is one of the classes, with weight 1 - r, and the tokens share r = (m_t - m_s) / m_t, which is 1/N in the first
 of N steps: all of their weights are tiny, so the cap holds them all back. Zheng et al., ICLR 2025, section 5.
 """
 
@@ -15,33 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from pymdm.precision.caps import CAPS as CAPS
 from pymdm.reference.truncated import truncated_law
-
-# form of the uniform -> b: the largest one is 1 - 2^-b. `torch.rand` draws k / 2^b with b the bits of the significand.
-BITS: dict[str, float] = {
-    "bfloat16": 8,
-    "float16": 11,
-    "float32": 24,
-    "31-bit integers": 31,
-    "32-bit integers": 32,
-    "float64": 53,
-    "pymdm, 64 bits": 65,  # u = (r + 1/2) / 2^64, taken from the end where floating point is fine
-}
-
-
-def cap_of_bits(bits: float) -> float:
-    """Largest Gumbel noise of a uniform that stops at 1 - 2^-bits; Table 1 of Zheng et al. 2025.
-
-    >>> round(cap_of_bits(24), 4), round(cap_of_bits(53), 4)
-    (16.6355, 36.7368)
-    """
-    if not bits > 0:
-        raise ValueError(f"precision: bits must be positive, got {bits}")
-    return float(-np.log(-np.log1p(-(2.0**-bits))))
-
-
-CAPS: dict[str, float] = {name: cap_of_bits(bits) for name, bits in BITS.items()}
-
 
 def zipf(vocab_size: int, exponent: float = 1.0) -> NDArray[np.float64]:
     """[V] probabilities proportional to 1 / rank^exponent.
@@ -159,30 +133,54 @@ def first_step(mu: ArrayLike, steps: Sequence[int], cap: float) -> list[StepEffe
     return [step_effect(mu, 1.0 / n, cap) for n in steps]
 
 
-def masks_left(mu: ArrayLike, steps: int, cap: float, points: int = 48) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Expected share of masks at time t of N ancestral steps, if every position predicts mu at every time.
+@dataclass(frozen=True)
+class RunEffect:
+    """A whole ancestral run of a position whose prediction is mu at every time.
+
+    Attributes:
+        times: t, [N + 1] from 1 to 0.
+        masks: probability that the position is still masked at t, [N + 1]; t in exact arithmetic.
+        law: of its token, [V]; mu in exact arithmetic.
+    """
+
+    times: NDArray[np.float64]
+    masks: NDArray[np.float64]
+    law: NDArray[np.float64]
+
+
+def ancestral_run(mu: ArrayLike, steps: int, cap: float, points: int = 64) -> RunEffect:
+    """N ancestral steps with noise capped at `cap`, each by Proposition 5.2.
 
     Args:
         mu: [V].
         steps: N.
-        cap: of the noise; with no cap the share is t.
-        points: values of r = move at which the factor is worked out; it is interpolated in log r between them.
+        cap: of the noise.
+        points: values of r at which the step's law is worked out; between them it is interpolated in log r. With no more
+            steps than points nothing is interpolated.
 
-    Returns:
-        (t [N + 1] from 1 to 0, share [N + 1]).
-
-    >>> t, share = masks_left(zipf(1000), 100, CAPS["pymdm, 64 bits"])
-    >>> bool(abs(share - t).max() < 1e-6)
+    >>> run = ancestral_run(zipf(1000), 100, CAPS["pymdm, 64 bits"])
+    >>> bool(abs(run.masks - run.times).max() < 1e-6)
     True
     """
     if steps < 1:
         raise ValueError(f"precision: steps must be at least 1, got {steps}")
-    move = 1.0 / np.arange(steps, 0, -1)
-    grid = np.geomspace(move[0], 1.0, points) if steps > points else np.sort(move)
-    factor = np.array([step_effect(mu, min(r, 1.0), cap).factor for r in grid])
-    stays = 1.0 - move * np.interp(np.log(move), np.log(grid), factor)
-    share = np.concatenate([[1.0], np.cumprod(np.clip(stays, 0.0, 1.0))])
-    return 1.0 - np.arange(steps + 1) / steps, share
+    mu = _normalised(mu)
+    move = 1.0 / np.arange(steps, 0, -1)  # r of each step: 1/N, ..., 1/2, 1
+    grid = np.geomspace(move[0], 1.0, points) if steps > points else move
+    grid[-1] = 1.0
+    laws = np.stack([truncated_law(np.append(mu * r, 1.0 - r), cap)[:-1] for r in grid])  # [points, V], sums: r factor
+    factor = laws.sum(axis=1) / grid
+    log_grid, log_move = np.log(grid), np.log(move)
+    leaves = np.clip(move * np.interp(log_move, log_grid, factor), 0.0, 1.0)
+    masks = np.concatenate([[1.0], np.cumprod(1.0 - leaves)])
+    weight = masks[:-1] * leaves  # probability of leaving in each step
+    place = np.interp(log_move, log_grid, np.arange(len(grid)))
+    low = np.minimum(place.astype(int), len(grid) - 1)
+    high, part = np.minimum(low + 1, len(grid) - 1), place - low
+    share = np.bincount(low, weight * (1 - part), len(grid)) + np.bincount(high, weight * part, len(grid))
+    totals = laws.sum(axis=1, keepdims=True)
+    law = share @ np.divide(laws, totals, out=np.zeros_like(laws), where=totals > 0)
+    return RunEffect(1.0 - np.arange(steps + 1) / steps, masks, law)
 
 
 def _normalised(mu: ArrayLike) -> NDArray[np.float64]:

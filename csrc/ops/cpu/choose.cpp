@@ -19,15 +19,6 @@ namespace {
 constexpr int64_t kPart = 32768;  // columns, at least, that are worth waking another thread (14 us of one)
 constexpr int64_t kTask = 32768;  // columns, about, of one task where rows are short
 
-const Kernels& kernels() {
-#if defined(__x86_64__)
-  const CpuFeatures cpu = cpu_features();
-  if (cpu.avx512) return kernels_avx512();
-  if (cpu.avx2 && __builtin_cpu_supports("f16c")) return kernels_avx2();
-#endif
-  return kernels_portable();
-}
-
 // Says what is wrong with a row: its first NaN or +inf, else that it is empty.
 [[noreturn]] void fail_row(const ChooseArgs& a, int64_t row) {
   const char* logits = static_cast<const char*>(a.logits) + row * a.row_stride * element_size(a.dtype);
@@ -59,9 +50,18 @@ Part choose_columns(const Kernels& use, const ChooseArgs& args, int64_t row, int
 
 }  // namespace
 
+const Kernels& choose_kernels() {
+#if defined(__x86_64__)
+  const CpuFeatures cpu = cpu_features();
+  if (cpu.avx512) return kernels_avx512();
+  if (cpu.avx2 && __builtin_cpu_supports("f16c")) return kernels_avx2();
+#endif
+  return kernels_portable();
+}
+
 void choose(const ChooseArgs& args) {
   if (args.rows == 0) return;
-  const Kernels& use = kernels();
+  const Kernels& use = choose_kernels();
   const bool truncated = args.temperature > 0 && (args.top_k > 0 || args.top_p < 1);
   // Few long rows are cut into parts, so that one row too can use all threads. The winner does not depend on the cut.
   const int64_t threads = num_threads();
@@ -96,7 +96,7 @@ void choose(const ChooseArgs& args) {
 }
 
 void plain_max(const void* logits, DType dtype, int64_t rows, int64_t vocab, int64_t row_stride, float* most) {
-  const Kernels& use = kernels();
+  const Kernels& use = choose_kernels();
   parallel_for(rows, std::max<int64_t>(1, kTask / std::max<int64_t>(1, vocab)), [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row)
       most[row] = use.extent(static_cast<const char*>(logits) + row * row_stride * element_size(dtype), dtype, nullptr,

@@ -74,7 +74,7 @@ struct Isa {
 namespace pymdm::ops {
 
 const Kernels& kernels_avx512() {
-  static constexpr Kernels kernels{search_any, extent_any};
+  static constexpr Kernels kernels{search_any, extent_any, words_any};
   return kernels;
 }
 

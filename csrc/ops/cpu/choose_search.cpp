@@ -77,6 +77,17 @@ void offer(RowSearch& search, int64_t begin, uint32_t mask, const uint32_t* word
   }
 }
 
+void address_row(RowSearch& search, const ChooseArgs& args, int64_t row, int64_t begin) {
+  const uint64_t first = (args.base ? args.base[row] : 0) + static_cast<uint64_t>(begin);
+  const uint32_t word_purpose = 2 * static_cast<uint32_t>(args.purpose);
+  search.philox =
+      philox_row(key_of(args.seed), counter_of(args.sequence[row], args.event[row], word_purpose, first >> 2));
+  for (uint32_t round = 0; round < 10; ++round) {
+    search.k0[round] = search.philox.key.k0 + round * kPhiloxW0;
+    search.k1[round] = search.philox.key.k1 + round * kPhiloxW1;
+  }
+}
+
 Part choose_part(const Kernels& kernels, const ChooseArgs& args, int64_t row, const uint8_t* banned, int64_t begin,
                  int64_t end) {
   const uint64_t base = args.base ? args.base[row] : 0;
@@ -97,13 +108,7 @@ Part choose_part(const Kernels& kernels, const ChooseArgs& args, int64_t row, co
   search.score = -INFINITY;
   search.column = -1;
   search.count = 0;
-  search.philox =
-      philox_row(key_of(args.seed), counter_of(search.sequence, search.event, 2 * static_cast<uint32_t>(args.purpose),
-                                               (base + static_cast<uint64_t>(begin)) >> 2));
-  for (uint32_t round = 0; round < 10; ++round) {
-    search.k0[round] = search.philox.key.k0 + round * kPhiloxW0;
-    search.k1[round] = search.philox.key.k1 + round * kPhiloxW1;
-  }
+  address_row(search, args, row, begin);
   kernels.search(search);
   settle(search);
   return Part{search.score, search.column, search.bad};

@@ -61,10 +61,21 @@ void offer(RowSearch& search, int64_t begin, uint32_t mask, const uint32_t* word
 struct Kernels {
   void (*search)(RowSearch&);
   Extent (*extent)(const void* logits, DType dtype, const uint8_t* banned, int64_t begin, int64_t end);
+  // High words of the n columns from block first_block on; `out`, aligned to 64 bytes, has room for n rounded up to
+  // kWordsAtOnce. Reads the row's philox and round keys only.
+  void (*words)(const RowSearch& row, uint32_t first_block, int64_t n, uint32_t* out);
 };
+
+constexpr int64_t kWordsAtOnce = 128;
 
 const Kernels& kernels_portable();
 const Kernels& kernels_avx2();
 const Kernels& kernels_avx512();
+
+// The widest this processor has.
+const Kernels& choose_kernels();
+
+// Sets a row's philox, for columns from begin on, and its round keys.
+void address_row(RowSearch& search, const ChooseArgs& args, int64_t row, int64_t begin);
 
 }  // namespace pymdm::ops
