@@ -11,6 +11,8 @@ from pymdm.cli.demo import demo
 from pymdm.cli.errors import user_errors
 from pymdm.cli.evaluate import evaluate
 from pymdm.cli.info import info
+from pymdm.cli.precision import audit as audit_source
+from pymdm.cli.precision import precision
 from pymdm.cli.sample import sample
 from pymdm.cli.train import train
 
@@ -28,6 +30,12 @@ for command in (demo, sample, train, data, evaluate, audit, info):
 # Options after the case belong to the case.
 passed_on = {"allow_extra_args": True, "allow_interspersed_args": False}
 app.command(context_settings=passed_on, epilog=cases_text())(user_errors(bench))
+precision_app = typer.Typer(
+    rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]}, subcommand_metavar="[audit]"
+)
+precision_app.callback(invoke_without_command=True)(user_errors(precision))
+precision_app.command("audit")(user_errors(audit_source))
+app.add_typer(precision_app, name="precision")
 
 
 def main() -> None:

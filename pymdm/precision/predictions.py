@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 
 
 def softmax(logits: NDArray[Any]) -> NDArray[np.float64]:
@@ -31,7 +34,8 @@ def file_predictions(path: str | os.PathLike[str], rows: int = 64) -> NDArray[np
     """Predictions from logits in a file: [M, V] with M at most `rows`, evenly spread over the rows of the file.
 
     Args:
-        path: .npy with an array [..., V], or .safetensors with a tensor "logits" (or only one tensor) of that shape.
+        path: .npy with an array [..., V]; .safetensors or .pt with a tensor "logits" (or only one tensor) of that shape.
+            Nothing is unpickled but tensors.
         rows: at most this many.
 
     Raises:
@@ -40,25 +44,34 @@ def file_predictions(path: str | os.PathLike[str], rows: int = 64) -> NDArray[np
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"precision: no file {path}")
-    if path.suffix == ".npy":
-        logits = np.load(path, allow_pickle=False)
-    elif path.suffix == ".safetensors":
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
-        try:
-            tensors = load_file(path)
-        except SafetensorError as error:
-            raise ValueError(f"precision: {path} is no safetensors file ({error})") from None
-        if "logits" not in tensors and len(tensors) != 1:
-            raise ValueError(f"precision: {path} must hold a tensor named logits, has {', '.join(sorted(tensors))}")
-        logits = tensors["logits" if "logits" in tensors else next(iter(tensors))].float().numpy()
-    else:
-        raise ValueError(f"precision: logits must be .npy or .safetensors, got {path.name}")
+    logits = _read(path)
     if logits.ndim < 1 or logits.shape[-1] < 2 or logits.size == 0 or logits.dtype.kind != "f":
         raise ValueError(f"precision: logits must be floating point [..., V], got {logits.dtype} {logits.shape}")
     flat = logits.reshape(-1, logits.shape[-1])
     return softmax(flat[np.unique(np.linspace(0, len(flat) - 1, min(rows, len(flat))).round().astype(int))])
+
+
+def _read(path: Path) -> NDArray[Any]:
+    if path.suffix == ".npy":
+        try:
+            return np.asarray(np.load(path, allow_pickle=False))
+        except (ValueError, EOFError) as error:
+            raise ValueError(f"precision: {path} is no .npy file of numbers ({error})") from None
+    if path.suffix not in (".safetensors", ".pt", ".pth"):
+        raise ValueError(f"precision: logits must be .npy, .safetensors or .pt, got {path.name}")
+    try:
+        tensors = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
+    except (SafetensorError, UnpicklingError, RuntimeError, EOFError) as error:
+        first = str(error).strip().partition("\n")[0]
+        raise ValueError(f"precision: cannot read tensors from {path} ({first})") from None
+    if isinstance(tensors, torch.Tensor):
+        tensors = {"logits": tensors}
+    if not isinstance(tensors, dict) or not all(isinstance(t, torch.Tensor) for t in tensors.values()):
+        raise ValueError(f"precision: {path} must hold a tensor of logits, or a dictionary of tensors")
+    if "logits" not in tensors and len(tensors) != 1:
+        raise ValueError(f"precision: {path} must hold a tensor named logits, has {', '.join(sorted(tensors))}")
+    found = tensors["logits" if "logits" in tensors else next(iter(tensors))]
+    return np.asarray(found.detach().double().numpy()) if found.is_floating_point() else found.numpy()
 
 
 def model_predictions(model: Any, rows: int = 64, seed: int = 0, length: int | None = None) -> NDArray[np.float64]:

@@ -1,21 +1,22 @@
 """What noise of few bits does to a categorical draw and to an ancestral step, in closed form.
 
 Gumbel-max draws argmax(log pi + g). Where g stops at a cap M (`pymdm.precision.caps`), the law of the arg-max is
-Proposition 5.2 (`pymdm.reference.truncated`). In an ancestral step the mask is one of the classes, with weight 1 - r, and the tokens share r = (m_t - m_s) / m_t, which is 1/N in the first
-of N steps: all of their weights are tiny, so the cap holds them all back. Zheng et al., ICLR 2025, section 5.
+Proposition 5.2 (`pymdm.reference.truncated`). In an ancestral step the mask is one of the classes, with weight 1 - r, and
+the tokens share r = (m_t - m_s) / m_t, which is 1/N in the first of N steps: all of their weights are tiny, so the cap
+holds them all back. Zheng et al., ICLR 2025, section 5.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pymdm.precision.caps import CAPS as CAPS
 from pymdm.reference.truncated import truncated_law
+
 
 def zipf(vocab_size: int, exponent: float = 1.0) -> NDArray[np.float64]:
     """[V] probabilities proportional to 1 / rank^exponent.

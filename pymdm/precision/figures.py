@@ -1,0 +1,148 @@
+"""A result of `pymdm.precision.lab.run` as plots, in SVG."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+WIDTH, HEIGHT = 5.2, 3.5  # inches; at a phone's width the letters stay near their size
+COLOURS = {"exact": "#222222", "float64": "#1b6ca8", "float32": "#c8402a", "truncated": "#e39b2d", "text": "#6a8f3c"}
+MARKS = {"exact": "o", "float64": "s", "float32": "o", "truncated": "^"}
+
+
+def figures(result: dict[str, Any]) -> list[tuple[str, str]]:
+    """(caption, SVG) of each plot; empty without matplotlib."""
+    try:
+        import matplotlib
+        from matplotlib.figure import Figure
+    except ImportError:
+        return []
+    found: list[tuple[str, str]] = []
+    style: Any = {"svg.fonttype": "none", "font.size": 10, "axes.spines.top": False, "axes.spines.right": False}
+    style |= {"svg.hashsalt": "pymdm", "font.family": "sans-serif"}
+    with matplotlib.rc_context(style):
+
+        def plot(caption: str, draw: Any, *arguments: Any) -> None:
+            figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
+            axes = figure.subplots()
+            draw(axes, result, *arguments)
+            axes.grid(alpha=0.25)
+            found.append((caption, _svg(figure)))
+
+        plot(
+            "Entropy of the samples over the number of ancestral steps; bands are first-hitting's intervals.", _entropy
+        )
+        for judge in result["judges"]:
+            plot(f"Bits per character of the samples under the judge {judge['name']}.", _bits, judge["name"])
+        plot("Share of tokens still masked at time t, measured, at the largest N. Without a cap it is t.", _masks)
+        plot("Zipf network, V = 50,257: mean -log mu of the tokens, with its law (lines) by Proposition 5.2.", _known)
+        plot("Factor on the unmask rate in the first of N ancestral steps, by Proposition 5.2.", _factor)
+        plot("Temperature of equal entropy of one draw, by cap; 1 is no change.", _temperature)
+    return found
+
+
+def _svg(figure: Any) -> str:
+    """The figure without the XML head, whose addresses a self-contained page does not want."""
+    out = io.StringIO()
+    figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    text = out.getvalue()
+    return text[text.index("<svg") :]
+
+
+def _over_steps(axes: Any, result: dict[str, Any], value: Any, label: str) -> None:
+    runs = result["runs"]
+    steps = sorted({r["steps"] for r in runs if r["sampler"] == "ancestral"})
+    for shift, noise in enumerate(("float64", "truncated", "float32")):
+        mine = [r for r in runs if r["sampler"] == "ancestral" and r["noise"] == noise]
+        values = [value(r) for r in mine]
+        x = [r["steps"] * 1.04 ** (shift - 1) for r in mine]  # side by side, not on top of each other
+        error = [(high - low) / 2 for _, (low, high) in values]
+        axes.errorbar(
+            x,
+            [v for v, _ in values],
+            error,
+            color=COLOURS[noise],
+            marker=MARKS[noise],
+            ms=4,
+            lw=1.3,
+            capsize=2,
+            label=f"ancestral, {noise}",
+        )
+    for sampler, noise, style in (
+        ("first-hitting", "exact", "-"),
+        ("first-hitting", "float32", ":"),
+        ("text", "", "-"),
+    ):
+        for r in runs:
+            if (r["sampler"], r["noise"]) == (sampler, noise):
+                mean, (low, high) = value(r)
+                colour = COLOURS["text" if sampler == "text" else noise]
+                axes.axhline(mean, color=colour, ls=style, lw=1, label=r["name"])
+                axes.axhspan(low, high, color=colour, alpha=0.08, lw=0)
+    axes.set(xscale="log", xlabel="ancestral steps N", ylabel=label)
+    axes.set_xticks(steps, [f"{n:,}" for n in steps])
+    axes.minorticks_off()
+    axes.legend(fontsize=8, frameon=False)
+
+
+def _entropy(axes: Any, result: dict[str, Any]) -> None:
+    _over_steps(axes, result, lambda r: (r["entropy_mean"], r["entropy_interval95"]), "entropy, nats")
+
+
+def _bits(axes: Any, result: dict[str, Any], judge: str) -> None:
+    def value(r: dict[str, Any]) -> Any:
+        return r["scores"][judge]["bits_per_char"], r["scores"][judge]["interval95"]
+
+    _over_steps(axes, result, value, "bits per character")
+
+
+def _masks(axes: Any, result: dict[str, Any]) -> None:
+    last = max(r["steps"] for r in result["runs"])
+    axes.plot([1, 0], [1, 0], color="0.75", lw=1)
+    for r in result["runs"]:
+        shown = (r["sampler"] == "ancestral" and r["steps"] == last) or (r["sampler"], r["noise"]) == (
+            "first-hitting",
+            "float32",
+        )
+        if shown:
+            t = [1 - i / (len(r["masks"]) - 1) for i in range(len(r["masks"]))]
+            style = ":" if r["sampler"] == "first-hitting" else "-"
+            axes.plot(t, r["masks"], color=COLOURS[r["noise"]], ls=style, label=r["name"])
+    axes.set(xlabel="time t (sampling goes from 1 to 0)", ylabel="share masked", xlim=(1, 0))
+    axes.legend(fontsize=8, frameon=False)
+
+
+def _known(axes: Any, result: dict[str, Any]) -> None:
+    known = result["known"]
+    labels = []
+    for i, k in enumerate(known):
+        colour = COLOURS[k["noise"]]
+        axes.errorbar(i, k["nats"], 1.96 * k["nats_error"], color=colour, marker=MARKS[k["noise"]], ms=4, capsize=2)
+        axes.hlines(k["expected_nats"], i - 0.35, i + 0.35, color=colour, lw=1)
+        labels.append(f"{k['noise']}\n" + (f"N={k['steps']:,}" if k["steps"] else "first-\nhitting"))
+    axes.axhline(known[0]["exact_nats"], color="0.75", lw=1, zorder=0)
+    axes.set_xticks(range(len(known)), labels, fontsize=7)
+    axes.set(ylabel="nats per token")
+
+
+def _factor(axes: Any, result: dict[str, Any]) -> None:
+    styles = ("-", "--", ":")
+    for style, p in zip(styles, result["predictions"], strict=False):
+        for form, colour in (("bfloat16", "0.6"), ("float32", COLOURS["float32"]), ("float64", COLOURS["float64"])):
+            effects = p["step"][form]
+            x = [s["steps"] for s in effects]
+            axes.plot(x, [s["factor"] for s in effects], color=colour, ls=style, label=f"{p['name']}, {form}")
+            axes.fill_between(
+                x, *zip(*(s["factor_range"] for s in effects), strict=True), color=colour, alpha=0.08, lw=0
+            )
+    axes.set(xscale="log", xlabel="ancestral steps N", ylabel="factor on the unmask rate", ylim=(-0.03, 1.05))
+    axes.legend(fontsize=7, frameon=False)
+
+
+def _temperature(axes: Any, result: dict[str, Any]) -> None:
+    for mark, p in zip(("o-", "s--", "^:"), result["predictions"], strict=False):
+        points = [(c["cap"], p["draw"][c["name"]]["temperature"]) for c in result["caps"]]
+        points = [(cap, t) for cap, t in points if t is not None]
+        axes.plot([c for c, _ in points], [t for _, t in points], mark, ms=4, lw=1, label=p["name"])
+    axes.set(xlabel="cap of the noise", ylabel="effective temperature")
+    axes.legend(fontsize=8, frameon=False)

@@ -1,0 +1,123 @@
+"""A result of `pymdm.precision.lab.run` as Markdown, and as one self-contained HTML page with plots and a replay."""
+
+from __future__ import annotations
+
+import html
+import json
+from importlib.resources import files
+from typing import Any
+
+from pymdm.precision.figures import figures
+from pymdm.precision.tables import Table, audit_table, facts, machine, tables
+
+TITLE = "What coarse random numbers do to samples"
+INTRODUCTION = (
+    "Samplers of masked diffusion models draw tokens by Gumbel-max. Noise made from 32-bit uniforms never exceeds 16.64, so "
+    "unlikely classes never win. In ancestral sampling the mask is one of the classes and all tokens together are "
+    "unlikely: they come late, and the likely ones come first, so that entropy and perplexity fall as the number of steps "
+    "N grows (Zheng et al., ICLR 2025, section 5). The first-hitting sampler never draws the mask and hardly cares."
+)
+SAME_TEXT = "Sequences of each kind, not chosen: the first of each run."
+REPLAY = (
+    "One sequence, twice, by the ancestral sampler with N = {steps:,} and the same 64-bit random numbers: with exact "
+    "noise, and with the noise truncated at the cap of 32 bits. The second starts late and with the likely tokens."
+)
+
+STYLE = """
+:root { color-scheme: light; } * { box-sizing: border-box; }
+body { font: 16px/1.5 system-ui, "Segoe UI", sans-serif; max-width: 1080px; margin: 0 auto; padding: 1em; color: #222;
+  background: #fff; overflow-wrap: anywhere; }
+h1 { font-size: 1.6em; line-height: 1.2; } h2 { font-size: 1.25em; margin: 2em 0 .3em; }
+.facts { color: #555; font-size: .85em; list-style: none; padding: 0; }
+.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 420px), 1fr)); gap: 1em; }
+figure { margin: 0; } figure svg { width: 100%; height: auto; } figcaption { font-size: .85em; color: #555; }
+.wide { overflow-x: auto; } table { border-collapse: collapse; font-size: .82em; overflow-wrap: normal; }
+th, td { border-bottom: 1px solid #ddd; padding: .25em .6em; text-align: left; vertical-align: top; }
+th { background: #f4f4f2; } td { white-space: nowrap; } td.long { white-space: normal; min-width: 16em; }
+tr.bad td { background: #fdecea; }
+.texts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 320px), 1fr)); gap: 1em; }
+.card { border: 1px solid #ddd; border-radius: 6px; padding: .6em .8em; } .card h3 { margin: 0 0 .3em; font-size: .95em; }
+.text { white-space: pre-wrap; font: 13px/1.5 ui-monospace, "DejaVu Sans Mono", monospace; margin: 0 0 .6em; }
+.mask { color: #bbb; } .new { background: #ffe9a8; } .count { color: #555; font-size: .85em; }
+.controls { display: flex; gap: 1em; align-items: center; margin: .6em 0; } .controls input { flex: 1; min-width: 0; }
+button { font: inherit; padding: .3em 1em; } #replay-label { min-width: 5em; }
+"""
+
+
+def markdown(result: dict[str, Any]) -> str:
+    """The facts and the tables."""
+    parts = [f"# {TITLE}\n", INTRODUCTION + "\n", "".join(f"* {line}\n" for line in facts(result))]
+    return "\n".join(parts + [_markdown_table(table) for table in tables(result)])
+
+
+def audit_markdown(audits: list[dict[str, Any]], command: str, seed: int) -> str:
+    """An audit alone, with its command and machine."""
+    from pymdm.bench.environment import environment
+
+    lines = [f"* Command: {command}\n", *(f"* {line}\n" for line in machine(environment(), seed))]
+    return f"# Random numbers, audited\n\n{''.join(lines)}\n{_markdown_table(audit_table(audits))}"
+
+
+def _markdown_table(table: Table) -> str:
+    lines = ["| " + " | ".join(table.head) + " |", "|" + "---|" * len(table.head)]
+    lines += ["| " + " | ".join(c.replace("|", "\\|") for c in row) + " |" for row in table.rows]
+    return f"## {table.title}\n\n{table.text}\n\n" + "\n".join(lines) + "\n"
+
+
+def html_page(result: dict[str, Any]) -> str:
+    """One HTML file that fetches nothing; without matplotlib it has no plots and says so."""
+    found = tables(result)
+    body = [f"<h1>{html.escape(TITLE)}</h1>", f"<p>{html.escape(INTRODUCTION)}</p>"]
+    body += ['<ul class="facts">', *(f"<li>{html.escape(line)}</li>" for line in facts(result)), "</ul>"]
+    body += [_table(found[0]), _plots(result), _replay(result["replay"]), _texts(result["runs"])]
+    body += [_table(table) for table in found[1:]]
+    top = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
+    head = f"<head>{top}<title>{html.escape(TITLE)}</title><style>{STYLE}</style></head>"
+    return f'<!doctype html>\n<html lang="en">{head}<body>\n' + "\n".join(body) + "\n</body></html>\n"
+
+
+def _table(table: Table) -> str:
+    head = "".join(f"<th>{html.escape(h)}</th>" for h in table.head)
+    rows = []
+    for row in table.rows:
+        cells = "".join(f"<td{' class=long' if len(c) > 40 else ''}>{html.escape(c)}</td>" for c in row)
+        bad = row[0] == "NO" or (row[0].isupper() and row[0].isalpha())
+        rows.append(f"<tr{' class=bad' if bad else ''}>{cells}</tr>")
+    text = f"<h2>{html.escape(table.title)}</h2><p>{html.escape(table.text)}</p>"
+    return f'{text}<div class="wide"><table><tr>{head}</tr>{"".join(rows)}</table></div>'
+
+
+def _plots(result: dict[str, Any]) -> str:
+    plots = figures(result)
+    if not plots:
+        return "<h2>Plots</h2><p>None: matplotlib is not installed (pip install 'pymdm[plot]').</p>"
+    cells = [f"<figure>{svg}<figcaption>{html.escape(caption)}</figcaption></figure>" for caption, svg in plots]
+    return '<h2>Plots</h2><div class="plots">' + "".join(cells) + "</div>"
+
+
+def _replay(replay: dict[str, Any]) -> str:
+    panels = "".join(
+        f'<div class="card" data-panel="{html.escape(p["name"])}"><h3>{html.escape(p["name"])}</h3>'
+        '<div class="text"></div><div class="count"></div></div>'
+        for p in replay["panels"]
+    )
+    data = json.dumps(replay).replace("<", "\\u003c")
+    script = files("pymdm.precision").joinpath("replay.js").read_text(encoding="utf-8")
+    return (
+        f"<h2>The masks filling in</h2><p>{html.escape(REPLAY.format(steps=replay['steps']))}</p>"
+        '<div class="controls"><button id="replay-play">Play</button>'
+        '<input id="replay-time" type="range" min="0" max="100" value="50" aria-label="time">'
+        f'<span id="replay-label"></span></div><div class="texts">{panels}</div>'
+        f'<script type="application/json" id="replay-data">{data}</script><script>{script}</script>'
+    )
+
+
+def _texts(runs: list[dict[str, Any]]) -> str:
+    last = max(r["steps"] for r in runs)
+    cards = []
+    for r in runs:
+        if r["sampler"] == "ancestral" and r["steps"] != last:
+            continue
+        texts = "".join(f'<p class="text">{html.escape(t)}</p>' for t in r["texts"])
+        cards.append(f'<div class="card"><h3>{html.escape(r["name"])}</h3>{texts}</div>')
+    return f'<h2>Samples side by side</h2><p>{SAME_TEXT}</p><div class="texts">{"".join(cards)}</div>'

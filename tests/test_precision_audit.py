@@ -1,0 +1,90 @@
+"""The audit catches planted coarse sources and passes good ones."""
+
+import numpy as np
+import pytest
+import torch
+
+from pymdm.precision.audit import audit_source, user_function
+from pymdm.precision.sources import OURS, QUICK, SOURCES
+
+DRAWS = 1 << 20
+
+
+def lattice(bits):
+    """Uniforms k / 2^bits."""
+    generator = torch.Generator().manual_seed(bits)
+    return lambda n: torch.randint(0, 1 << bits, (n,), generator=generator).double() * 2.0**-bits
+
+
+@pytest.mark.parametrize("kind", ["uniform", "exponential", "gumbel"])
+def test_a_capped_source_is_caught_and_a_fine_one_is_not(kind):
+    shapes = {"uniform": lambda u: u, "exponential": lambda u: -u.log(), "gumbel": lambda u: -(-u.log()).log()}
+    coarse, fine = lattice(16), lattice(50)
+    capped = audit_source(lambda n: shapes[kind](coarse(n)), kind, draws=DRAWS)
+    assert capped.verdict == "capped" and capped.tail_hits == 0 and capped.p_value < 1e-6
+    assert capped.cap == pytest.approx(-np.log(-np.log1p(-(2.0**-16))), rel=1e-6)
+    assert capped.step_factor < 0.5 and capped.step_tv > 0.1 and capped.draw_tv > 0
+    good = audit_source(lambda n: shapes[kind](fine(n)), kind, draws=DRAWS)
+    assert good.sound and good.cap > 12.5 and good.step_factor == 1 and good.step_tv == 0
+
+
+def test_infinite_and_heavy_sources_are_told_apart():
+    fine = lattice(50)
+
+    def with_ones(n):
+        u = fine(n)
+        u[0] = 1.0
+        return u
+
+    assert audit_source(with_ones, "uniform", draws=DRAWS).verdict == "infinite"
+    assert audit_source(lambda n: fine(n).sqrt().sqrt(), "uniform", draws=DRAWS).verdict == "heavy"  # the largest of 4
+
+
+@pytest.mark.parametrize("kind", ["categorical", "logits"])
+def test_a_categorical_with_coarse_noise_is_caught_and_a_fine_one_is_not(kind):
+    def gumbel_max(u):
+        return lambda x: ((x if kind == "logits" else x.log()) - (-u(x.numel()).view(x.shape).log()).log()).argmax(-1)
+
+    capped = audit_source(gumbel_max(lattice(16)), kind, draws=1 << 24)
+    assert capped.verdict == "capped" and capped.tail_hits < 6 and 23 < capped.expected_hits < 25
+    assert capped.cap < 12.5 and capped.step_factor < 0.5
+    good = audit_source(gumbel_max(lattice(50)), kind, draws=1 << 24)
+    assert good.sound and good.cap is None and good.step_factor == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name, (kind, _) in SOURCES.items() if kind in ("categorical", "logits")])
+def test_categorical_samplers_at_full_size(name):
+    kind, function = SOURCES[name]
+    found = audit_source(function, kind, name=name)
+    assert (found.verdict == "capped") == ("float32" in name or name == "F.gumbel_softmax")
+
+
+def test_builtin_sources_speak_the_audits_language():
+    assert set(OURS) | set(QUICK) <= set(SOURCES)
+    for name, (kind, function) in SOURCES.items():
+        found = audit_source(function, kind, name=name, draws=1 << 16)
+        assert found.name == name and found.draws > 0 and 0 <= found.p_value <= 1
+
+
+@pytest.mark.parametrize(
+    ("function", "kind", "words"),
+    [
+        (torch.rand, "normal", "kind must be one of"),
+        (lambda n: torch.rand(n + 1), "uniform", "expected .* floating point"),
+        (lambda n: torch.ones(n, dtype=torch.int64), "uniform", "floating point"),
+        (lambda n: torch.full((n,), float("nan")), "gumbel", "NaN"),
+        (lambda n: torch.rand(n) + 0.5, "uniform", r"must be in \[0, 1\]"),
+        (lambda p: p.argmax(), "categorical", "expected .* classes"),
+    ],
+)
+def test_bad_functions(function, kind, words):
+    with pytest.raises(ValueError, match=f"^precision audit: .*{words}"):
+        audit_source(function, kind, draws=1 << 16)
+
+
+def test_functions_by_name():
+    assert user_function("torch:rand") is torch.rand
+    for name in ("torch:nothing", "no_such_module:f", "torch", ":f"):
+        with pytest.raises(ValueError, match="expected module:function"):
+            user_function(name)
