@@ -98,15 +98,18 @@ def test_masks_left_of_a_first_hitting_run_is_time():
     assert masks_left(times) == pytest.approx([1 - i / 20 for i in range(21)], abs=0.02)
 
 
-def test_samples_follow_their_known_law():
+@pytest.mark.parametrize("samples", [2, pytest.param(16, marks=pytest.mark.slow)])
+def test_samples_follow_their_known_law(samples):
     """float32 noise gives the law of Proposition 5.2 and not the exact one; 64-bit noise the exact one."""
-    options = {"vocab_size": 50_257, "steps": [256], "noises": ("float32", "float64"), "samples": 2, "length": 128}
+    options = {"vocab_size": 50_257, "steps": [256], "noises": ("float32", "float64"), "samples": samples, "length": 32}
     known = {(k.sampler, k.noise): k for k in known_law(seed=2, **options)}
     assert len(known) == 4
     for k in known.values():
         assert abs(k.z_nats) < 5.5 and abs(k.z_half) < 5.5, k  # p < 1e-6 for all together
     coarse, fine = known["ancestral", "float32"], known["ancestral", "float64"]
-    assert (coarse.exact_nats - coarse.nats) / coarse.nats_error > 3 and coarse.half > 0.55
+    assert coarse.expected_nats < coarse.exact_nats - 0.5
+    if samples > 2:  # enough to tell the two laws apart
+        assert (coarse.exact_nats - coarse.nats) / coarse.nats_error > 3 and coarse.half > 0.55
     run = ancestral_run(zipf(50_257), 256, cap_of_bits(24))
     assert coarse.expected_half == pytest.approx(float(run.masks[128])) and fine.expected_half == pytest.approx(0.5)
     assert fine.expected_nats == pytest.approx(fine.exact_nats, abs=1e-6)

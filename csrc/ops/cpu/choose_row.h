@@ -226,11 +226,11 @@ Extent extent_any(const void* logits, DType dtype, const uint8_t* banned, int64_
 
 void words_any(const RowSearch& row, uint32_t first_block, int64_t n, uint32_t* out) {
   static_assert(kWordsAtOnce % kGroup == 0);
-  U blocks = Isa::blocks(first_block);
+  U products = Isa::mul0(Isa::blocks(first_block));
   for (int64_t i = 0; i < n; i += kGroup) {
     U ab[kStreams], cd[kStreams];
-    philox_group(row, blocks, ab, cd);
-    blocks = Isa::add(blocks, kGroup / 4);
+    philox_group(row, products, ab, cd);
+    products = Isa::add(products, kProduct * (kGroup / 4));
     for (int s = 0; s < kStreams; ++s) {
       Isa::store(out + i + 2 * s * kWidth, Isa::even(ab[s], cd[s]));
       Isa::store(out + i + (2 * s + 1) * kWidth, Isa::odd(ab[s], cd[s]));
