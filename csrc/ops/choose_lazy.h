@@ -96,14 +96,21 @@ PYMDM_HD void raise(LazyBound& bound, double lower) {
   bound.cut = cut < -3.4e38 ? -INFINITY : static_cast<float>(cut < 3.4e38 ? cut : 3.4e38);
 }
 
-// Elements of at most `most` whose word is above the limit have S < keep. `none` says that no word at all can reach it.
-// Static: each vector file has its own copy, see ops/cpu/choose_search.h.
-// Law: most + T (32 - log2 w) log 2 >= keep needs w <= 2^z; 2^z <= 2^floor(z) (1 + frac(z)), the chord once more.
-static PYMDM_HD uint32_t word_limit(const LazyBound& bound, float most, bool& none) {
-  // The rounding of `most` (2^-24 of it) and of these few operations is inside the margin of keep, as above.
+// Elements of at most `most` whose word is above 2^z have S < keep: most + T
+// (32 - log2 w) log 2 >= keep needs w <= 2^z. Static, with what follows: each
+// vector file has its own copy, see ops/cpu/choose_search.h.
+static PYMDM_HD double word_exponent(const LazyBound& bound, float most) {
+  // The rounding of `most` (2^-24 of it) and of these few operations is inside
+  // the margin of keep, as above.
   const double top = most == -INFINITY ? -FLT_MAX : most;  // a float64 below float32's range looks like -inf
-  const double z = 32 - (bound.keep - top) * bound.inverse * (1 / kLog2);
-  none = z < -33.1;  // below the bound of w = 0, 65 log 2
+  return 32 - (bound.keep - top) * bound.inverse * (1 / kLog2);
+}
+
+// No word at all reaches keep: z is below the bound of w = 0, 65 log 2.
+static PYMDM_HD bool hopeless(double z) { return z < -33.1; }
+
+// 2^z <= 2^floor(z) (1 + frac(z)), the chord once more.
+static PYMDM_HD uint32_t word_limit(double z) {
   if (!(z < 32)) return 0xFFFFFFFFu;
   if (z < 1) return 2;
   const int whole = static_cast<int>(z);

@@ -30,8 +30,8 @@ struct Isa {
     return _mm256_blend_epi32(flip(high(product), b, k), _mm256_slli_epi64(product, 32), 0xAA);
   }
   static U min(U a, U b) { return _mm256_min_epu32(a, b); }
-  static bool any_at_most(U a, uint32_t limit) {
-    return _mm256_movemask_epi8(_mm256_cmpeq_epi32(_mm256_min_epu32(a, word(limit)), a)) != 0;
+  static bool any_at_most(U a, U limits) {
+    return _mm256_movemask_epi8(_mm256_cmpeq_epi32(_mm256_min_epu32(a, limits), a)) != 0;
   }
   static U even(U ab, U cd) { return _mm256_unpacklo_epi64(ab, cd); }  // words of the first 8 columns
   static U odd(U ab, U cd) { return _mm256_unpackhi_epi64(ab, cd); }   // and of the next 8
@@ -56,6 +56,24 @@ struct Isa {
     const __m256 half = _mm256_cvtepi32_ps(_mm256_srli_epi32(words, 1));
     const __m256 y = _mm256_cvtepi32_ps(_mm256_castps_si256(half));
     return _mm256_movemask_ps(_mm256_cmp_ps(_mm256_fnmadd_ps(y, all(slope), x), all(cut), _CMP_NLT_UQ));
+  }
+
+  // Largest logits of the columns whose words share a lane of ab and cd, in the
+  // order of those lanes.
+  static F by_word(F even, F odd) {
+    even = max(even, _mm256_shuffle_ps(even, even, 0x4E));
+    odd = max(odd, _mm256_shuffle_ps(odd, odd, 0x4E));
+    return _mm256_castpd_ps(_mm256_unpacklo_pd(_mm256_castps_pd(even), _mm256_castps_pd(odd)));
+  }
+  // word_limit() of z = most scale + offset, kept to [1, 32]; 256 is more than
+  // the chord's rounding. Signed words only: half the limit is converted, and
+  // doubled with the last bit set; from z = 31.9 on all words pass.
+  static U limits(F most, float scale, float offset) {
+    const F z = _mm256_max_ps(_mm256_fmadd_ps(most, all(scale), all(offset)), all(1));
+    const F half = _mm256_fmadd_ps(_mm256_min_ps(z, all(31.9f)), all(0x1p23f), all(126 * 0x1p23f + 256));
+    const U limit = _mm256_slli_epi32(_mm256_cvttps_epi32(_mm256_castsi256_ps(_mm256_cvtps_epi32(half))), 1);
+    const U every = _mm256_castps_si256(_mm256_cmp_ps(z, all(31.9f), _CMP_GE_OQ));
+    return _mm256_or_si256(_mm256_or_si256(limit, _mm256_set1_epi32(1)), every);
   }
 
   template <DType kType>

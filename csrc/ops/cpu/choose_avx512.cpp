@@ -30,7 +30,7 @@ struct Isa {
     return _mm512_mask_ternarylogic_epi32(_mm512_ror_epi64(product, 32), 0x5555, b, word(k), 0x96);
   }
   static U min(U a, U b) { return _mm512_min_epu32(a, b); }
-  static bool any_at_most(U a, uint32_t limit) { return _mm512_cmple_epu32_mask(a, word(limit)) != 0; }
+  static bool any_at_most(U a, U limits) { return _mm512_cmple_epu32_mask(a, limits) != 0; }
   static U even(U ab, U cd) { return _mm512_unpacklo_epi64(ab, cd); }  // words of the first 16 columns
   static U odd(U ab, U cd) { return _mm512_unpackhi_epi64(ab, cd); }   // and of the next 16
   static void store(uint32_t* out, U a) { _mm512_store_si512(out, a); }
@@ -48,6 +48,21 @@ struct Isa {
   static uint32_t keep(F x, U words, float slope, float cut) {
     const F y = _mm512_cvtepi32_ps(_mm512_castps_si512(_mm512_cvtepu32_ps(words)));
     return _mm512_cmp_ps_mask(_mm512_fnmadd_ps(y, all(slope), x), all(cut), _CMP_NLT_UQ);
+  }
+
+  // Largest logits of the columns whose words share a lane of ab and cd, in the
+  // order of those lanes.
+  static F by_word(F even, F odd) {
+    even = max(even, _mm512_shuffle_ps(even, even, 0x4E));
+    odd = max(odd, _mm512_shuffle_ps(odd, odd, 0x4E));
+    return _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(even), _mm512_castps_pd(odd)));
+  }
+  // word_limit() of z = most scale + offset, kept to [1, 32]; 256 is more than
+  // the chord's rounding.
+  static U limits(F most, float scale, float offset) {
+    const F z = _mm512_min_ps(_mm512_max_ps(_mm512_fmadd_ps(most, all(scale), all(offset)), all(1)), all(32));
+    const U bits = _mm512_cvtps_epi32(_mm512_fmadd_ps(z, all(0x1p23f), all(127 * 0x1p23f + 256)));
+    return _mm512_cvttps_epu32(_mm512_castsi512_ps(bits));  // 2^32 and more: all ones
   }
 
   template <DType kType>

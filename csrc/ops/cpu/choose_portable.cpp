@@ -29,7 +29,7 @@ struct Isa {
     return each([=](int i) { return a.w[i] + n; });
   }
   static U word(uint32_t w) {
-    return each([=](int) -> uint64_t { return w; });
+    return each([=](int) -> uint64_t { return uint64_t{w} << 32 | w; });
   }
   static U mul0(U a) {
     return each([=](int i) -> uint64_t { return uint64_t{low(a.w[i])} * kPhiloxM0; });
@@ -55,9 +55,9 @@ struct Isa {
       return smaller(a.w[i] >> 32, b.w[i] >> 32) << 32 | smaller(low(a.w[i]), low(b.w[i]));
     });
   }
-  static bool any_at_most(U a, uint32_t limit) {
+  static bool any_at_most(U a, U limits) {
     bool any = false;
-    for (int i = 0; i < 4; ++i) any |= (a.w[i] >> 32) <= limit || low(a.w[i]) <= limit;
+    for (int i = 0; i < 8; ++i) any |= lane(a, i) <= lane(limits, i);
     return any;
   }
   // Words of the first and of the next 8 columns: counters 0 1 and 2 3, words a b c d of each.
@@ -94,6 +94,25 @@ struct Isa {
     for (int i = 0; i < 8; ++i)
       out |= static_cast<uint32_t>(!(x.x[i] - static_cast<float>(chord_bits(lane(words, i))) * slope < cut)) << i;
     return out;
+  }
+
+  // Largest logits of the columns whose words share a half of ab and cd, in the
+  // order of those halves.
+  static F by_word(F even, F odd) {
+    F out;
+    for (int i = 0; i < 8; ++i) {
+      const float* four = (i < 4 ? even.x : odd.x) + i / 2 % 2 * 4 + i % 2;
+      out.x[i] = four[0] > four[2] ? four[0] : four[2];
+    }
+    return out;
+  }
+  static U limits(F most, float scale, float offset) {
+    uint64_t limit[8];
+    for (int i = 0; i < 8; ++i) {
+      const float z = most.x[i] * scale + offset + 1e-4f;  // more than its rounding
+      limit[i] = word_limit(z);
+    }
+    return each([&](int i) -> uint64_t { return limit[2 * i + 1] << 32 | limit[2 * i]; });
   }
 
   template <DType kType>

@@ -17,7 +17,7 @@ constexpr int kStreams = Isa::kStreams;
 constexpr int kWidth = 2 * Isa::kBlocks;                // columns a vector of floats
 constexpr int kVectors = 2 * kStreams;                  // vectors of floats a group
 constexpr int64_t kGroup = int64_t{kWidth} * kVectors;  // columns a group
-constexpr int64_t kChunk = 512;                         // columns that share one word limit
+constexpr int64_t kChunk = 512;                         // columns that share their word limits
 constexpr int64_t kAhead = 512;                         // columns between reading ahead and prefetching
 constexpr int64_t kProduct = kPhiloxM0;
 using U = Isa::U;
@@ -102,7 +102,21 @@ inline void philox_group(const RowSearch& search, U products, U (&ab)[kStreams],
   }
 }
 
-// Second sieve of one group of columns from `begin`. True: something was offered.
+// Word limits of every lane. `lanes` holds the largest logits in the order of
+// by_word(), `most` the largest of all. Rounding: where 1 <= z <= 32, the only
+// region in which the digits of z matter, the largest logit M has |M| <= |keep|
+// + 23 T, so that four roundings to float32 move z by less than 2^-22 (|keep| +
+// 64 T) / T log 2: within keep's margin.
+inline U limits_of(const LazyBound& bound, F lanes, float most) {
+  const double unit = bound.inverse * (1 / kLog2);
+  const float scale = static_cast<float>(unit), offset = static_cast<float>(32 - bound.keep * unit);
+  if (!(scale <= FLT_MAX && offset <= FLT_MAX && offset >= -FLT_MAX))
+    return Isa::word(word_limit(word_exponent(bound, most)));
+  return Isa::limits(Isa::max(lanes, Isa::all(-FLT_MAX)), scale, offset);
+}
+
+// Second sieve of one group of columns from `begin`. True: something was
+// offered.
 template <DType kType, bool kBanned>
 __attribute__((noinline)) bool sift(RowSearch& search, int64_t begin, const U (&ab)[kStreams],
                                     const U (&cd)[kStreams]) {
@@ -136,24 +150,27 @@ void search_row(RowSearch& search) {
   U products = Isa::mul0(Isa::blocks(search.philox.first_block));
   int64_t chunk = search.begin, chunk_end = chunk + kChunk < end ? chunk + kChunk : end;
   Extent extent = extent_of<kType, kBanned>(logits, banned, chunk, chunk_end);
+  F lanes = Isa::all(extent.most);  // largest logit of every lane of the chunk, at least
   while (chunk < end) {
     const int64_t next_end = chunk_end + kChunk < end ? chunk_end + kChunk : end;
-    // Nearly every chunk is ordinary: no NaN or infinity, and no logit so large that it alone raises the bar. Its limit
-    // is worked out here: calls lose the vector registers, 4% of the whole (measured).
-    uint32_t limit;
+    // Nearly every chunk is ordinary: no NaN or infinity, and no logit so large
+    // that it alone raises the bar. It is looked at here: calls lose the vector
+    // registers, 4% of the whole (measured).
     bool none;
     if (extent.most <= search.ordinary && extent.most > -INFINITY && !extent.unordered)
-      limit = word_limit(search.bound, extent.most, none);
+      none = hopeless(word_exponent(search.bound, extent.most));
     else
-      none = !open_chunk(search, extent, chunk, chunk_end, limit);
+      none = !open_chunk(search, extent, chunk, chunk_end);
     if (none) {
       if (search.bad) return;
       extent = extent_of<kType, kBanned>(logits, banned, chunk_end, next_end);
+      lanes = Isa::all(extent.most);
       products = Isa::add(products, kProduct * (kChunk / 4));
     } else {
       // The next chunk is read while this one's words are made, so that memory and multipliers work at once.
       const bool ahead = next_end - chunk_end == kChunk;
-      F most = Isa::all(-INFINITY);
+      U limits = limits_of(search.bound, lanes, extent.most);
+      F even = Isa::all(-INFINITY), odd = even;
       Flag unordered = Isa::no_flag();
       for (int64_t i = chunk; i < chunk_end; i += kGroup) {
         if (ahead) {
@@ -165,7 +182,8 @@ void search_row(RowSearch& search) {
           for (int j = 0; j < kVectors; j += 2) {
             const F x = load<kType, kBanned>(logits, banned, at + j * kWidth);
             const F y = load<kType, kBanned>(logits, banned, at + (j + 1) * kWidth);
-            most = Isa::max(most, Isa::max(x, y));
+            even = Isa::max(even, x);
+            odd = Isa::max(odd, y);
             unordered = Isa::unordered(unordered, x, y);
           }
         }
@@ -177,12 +195,13 @@ void search_row(RowSearch& search) {
         U least = Isa::min(ab[0], cd[0]);
 #pragma GCC unroll 4
         for (int s = 1; s < kStreams; ++s) least = Isa::min(least, Isa::min(ab[s], cd[s]));
-        if (__builtin_expect(Isa::any_at_most(least, limit), 0)) {
-          if (sift<kType, kBanned>(search, i, ab, cd)) limit = word_limit(search.bound, extent.most, none);
+        if (__builtin_expect(Isa::any_at_most(least, limits), 0)) {
+          if (sift<kType, kBanned>(search, i, ab, cd)) limits = limits_of(search.bound, lanes, extent.most);
         }
       }
-      extent = ahead ? Extent{Isa::largest(most), Isa::any(unordered)}
+      extent = ahead ? Extent{Isa::largest(Isa::max(even, odd)), Isa::any(unordered)}
                      : extent_of<kType, kBanned>(logits, banned, chunk_end, next_end);
+      lanes = ahead ? Isa::by_word(even, odd) : Isa::all(extent.most);
     }
     chunk = chunk_end;
     chunk_end = next_end;

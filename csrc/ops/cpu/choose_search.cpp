@@ -48,7 +48,7 @@ void raise_search(RowSearch& search, double lower) {
 
 }  // namespace
 
-bool open_chunk(RowSearch& search, Extent extent, int64_t begin, int64_t end, uint32_t& limit) {
+bool open_chunk(RowSearch& search, Extent extent, int64_t begin, int64_t end) {
   if (extent.unordered || extent.most == INFINITY) {  // +inf may also be a float64 beyond float32
     search.bad = any_bad(search, begin, end);
     if (search.bad) return false;
@@ -57,9 +57,7 @@ bool open_chunk(RowSearch& search, Extent extent, int64_t begin, int64_t end, ui
   if (std::isfinite(extent.most))  // some element is at least this, less its rounding to float32, and has g > -3.82
     raise_search(search,
                  extent.most - 0x1p-23 * std::fabs(extent.most) - 1e-37 + kGumbelMin * search.bound.temperature);
-  bool none;
-  limit = word_limit(search.bound, extent.most, none);
-  return !none;
+  return !hopeless(word_exponent(search.bound, extent.most));
 }
 
 void offer(RowSearch& search, int64_t begin, uint32_t mask, const uint32_t* word) {

@@ -1,12 +1,14 @@
 // One search: the arg-max of Gumbel scores over columns [begin, end) of one row.
 //
 // Three sieves, coarse to fine, none of which can drop the winner (proof in ops/choose_lazy.h):
-//   1. a chunk's largest logit gives the largest high word that could still win; one integer comparison an element;
+//   1. the largest logit of a lane of a chunk gives the largest high word that could still win there; one integer
+//      comparison an element;
 //   2. where some word of a group passes, logit and word together in float32 (choose_row.h);
 //   3. what passes becomes a candidate with an upper and a lower bound; the lower bound raises the bar at once, and
 //      only candidates whose upper bound still reaches it at the end, nearly always one, are evaluated in float64.
 // The vector files see plain data and call the functions below, which are compiled once for the base processor: an
-// inline function compiled with AVX-512 could be the copy the linker keeps for everybody. (word_limit is static.)
+// inline function compiled with AVX-512 could be the copy the linker keeps for everybody. (What they use of
+// choose_lazy.h is static.)
 #pragma once
 
 #include <cstdint>
@@ -50,9 +52,10 @@ struct Extent {
   bool unordered;
 };
 
-// Opens a chunk: the word limit, after its largest logit has raised the bar. False: nothing in it can win. An extent
-// that is not finite is looked at element by element and sets bad.
-bool open_chunk(RowSearch& search, Extent extent, int64_t begin, int64_t end, uint32_t& limit);
+// Opens a chunk: its largest logit raises the bar. False: nothing in it can
+// win. An extent that is not finite is looked at element by element and sets
+// bad.
+bool open_chunk(RowSearch& search, Extent extent, int64_t begin, int64_t end);
 
 // Elements begin + i, for the bits i of mask, passed the second sieve; word[i] are their high words.
 void offer(RowSearch& search, int64_t begin, uint32_t mask, const uint32_t* word);
