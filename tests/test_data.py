@@ -52,7 +52,7 @@ def test_documents_end_with_the_end_of_text_token(text, tmp_path):
     assert printed["vocab_size"] == data.vocabulary.size == end + 1 and data.train.dtype == np.uint16
     assert int((data.train == end).sum()) == len(corpus.train) and data.train[-1] == end
     assert data.vocabulary.decode(data.train).replace(END_OF_TEXT, "") == corpus.train_text
-    assert data.held_out_characters == len(corpus.held_out_text)
+    assert data.held_out_characters == len(corpus.held_out_text) == data.characters(data.held_out)
 
 
 def test_training_from_tokens_is_training_from_the_text(text, tmp_path):

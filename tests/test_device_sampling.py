@@ -28,6 +28,7 @@ SAMPLERS = [
     pymdm.FirstHitting(noise="float32"),
     pymdm.Ancestral(steps=4),
     pymdm.Ancestral(steps=4, form="literal"),
+    pymdm.Ancestral(steps=40, cache=False),  # with steps in which nothing moves
     pymdm.Confidence("probability"),
     pymdm.Confidence("random", tokens_per_call=2),
 ]

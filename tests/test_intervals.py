@@ -10,6 +10,7 @@ from test_bound import MASK, L, V, joint, true_conditionals
 
 from pymdm.evaluate.autoregressive import Likelihood
 from pymdm.evaluate.bound import Bound, evaluate_bound
+from pymdm.evaluate.curve import CurveTally
 from pymdm.evaluate.intervals import mean_interval, ratio_interval, t_quantile
 
 RATE = 1e-7
@@ -98,3 +99,18 @@ def test_degenerate_intervals():
     assert mean_interval([1.0, 3.0])[0] == pytest.approx(2 - 12.706 * math.sqrt(2) / math.sqrt(2), abs=1e-2)
     assert t_quantile(math.inf) == pytest.approx(1.959964, abs=1e-5)
     assert all(math.isnan(x) for x in (*Bound(1.0, 0.1, 4, 4, 8).text_interval, *Bound(1.0, 0.1, 4, 0, 8).interval))
+
+
+def test_the_curve_s_interval_takes_the_sequence_as_the_unit():
+    """With all counts of a sequence in one bin its rows share what the text is like; rows as units would cover a third."""
+    rng = np.random.default_rng(5)
+    length, sequences, repetitions = 64, 30, 400
+    counts = np.tile(np.arange(1, length + 1).repeat(2), (sequences, 1))
+    inside = 0
+    for _ in range(repetitions):
+        losses = 3 + rng.normal(size=(sequences, 1)) + 0.3 * rng.normal(size=counts.shape)
+        tally = CurveTally(8)
+        tally.add(counts, length, losses)
+        low, high = tally.curve().to_dict()["interval95"][3]
+        inside += low <= 3 <= high
+    assert covers(inside, repetitions)

@@ -88,3 +88,17 @@ def test_functions_by_name():
     for name in ("torch:nothing", "no_such_module:f", "torch", ":f"):
         with pytest.raises(ValueError, match="expected module:function"):
             user_function(name)
+
+
+def test_float32_gumbel_noise_is_caught_at_the_default_size():
+    """Its smallest E, 2^-24, comes as often as a right source's E below it, so the bound must lie under it."""
+    largest = float(-torch.log(-torch.log(torch.tensor(1 - 2.0**-24))))
+    rng = np.random.default_rng(3)
+
+    def noise(n):
+        out = torch.zeros(n)
+        out[: rng.binomial(n, 2.0**-24)] = largest
+        return out
+
+    found = audit_source(noise, "gumbel")
+    assert found.verdict == "capped" and found.tail_hits == 0

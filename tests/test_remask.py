@@ -160,3 +160,9 @@ def test_a_run_may_be_stopped_where_no_mask_is_left():
     assert empty and torch.equal(out.tokens, whole.tokens) and torch.equal(out.order, whole.order)
     assert max(whole.nfe) > L  # tokens were drawn more than once
     assert int(out.state.remaining.sum()) == 0
+
+
+def test_masks_beyond_the_grid_are_an_error():
+    out = pymdm.sample(network(table()), mask_id=V, length=L, num_samples=2, seed=1, max_calls=L - 1)
+    with pytest.raises((ValueError, RuntimeError), match=r"^sample: sequence 0 has masks at step \d+ of a grid of 1$"):
+        pymdm.resume(network(table()), out.state.to_dict(), sampler=pymdm.Remask(steps=1))

@@ -38,6 +38,8 @@ Network::Network(const model::Config& config, const model::Parameters& parameter
 sample::Logits Network::logits(const model::Batch& batch) {
   model::check_batch(transformer_.config(), batch);
   const std::lock_guard<std::mutex> lock(mutex_);
+  if (batch.rows.size == 0)  // a step in which nothing moves
+    return chooser_.hold(empty({0, transformer_.config().vocab_size}, at::kFloat, transformer_.device()));
   return chooser_.hold(transformer_.forward(transformer_.upload_batch(batch), workspace_));
 }
 

@@ -38,7 +38,7 @@ Addresses addresses(const State& state, const Plan& plan, bool several_positions
   for (int64_t i = 0; i < plan.size(); ++i)
     at.sequence.insert(at.sequence.end(), plan.row_begin[i + 1] - plan.row_begin[i], state.sequence[plan.sequences[i]]);
   if (several_positions)
-    for (const int64_t position : plan.positions) at.base.push_back(position * stride_of(classes));
+    for (const int64_t position : plan.positions) at.base.push_back(base_of(position, classes));
   return at;
 }
 

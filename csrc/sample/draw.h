@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "core/error.h"
 #include "ops/choose_emulated.h"
 #include "random/address.h"
 #include "sample/sampler.h"
@@ -22,7 +23,12 @@ std::vector<int64_t> draw(State& state, const Addresses& at, const Logits& logit
 Addresses addresses(const State& state, const Plan& plan, bool several_positions, int64_t classes);
 
 // Sequence b's token draws of one event begin at position * stride, a multiple of 4 so that blocks of four stay whole.
-inline uint64_t stride_of(int64_t classes) { return static_cast<uint64_t>(classes + 3) / 4 * 4; }
+inline uint64_t base_of(int64_t position, int64_t classes) {
+  const uint64_t stride = static_cast<uint64_t>(classes + 3) / 4 * 4, base = static_cast<uint64_t>(position) * stride;
+  check(base + stride <= kMaxIndex + 1, "sample", "position ", position, " with ", classes,
+        " classes is beyond the 2^34 numbers of one event");
+  return base;
+}
 
 // Rows of `vocab` elements worth a thread's while.
 inline int64_t rows_at_once(int64_t vocab) { return vocab < 8192 ? 8192 / vocab : 1; }

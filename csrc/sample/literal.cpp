@@ -49,7 +49,7 @@ std::vector<int64_t> Literal::draw_classes(State& state, const std::vector<Row>&
         weight[vocab] = std::log1p(-leave);
         sequence[r] = state.sequence[row.sequence];
         event[r] = static_cast<uint32_t>(step);
-        base[r] = kept.positions[row.kept] * stride_of(vocab + 1);
+        base[r] = base_of(kept.positions[row.kept], vocab + 1);
       }
     });
     ops::ChooseArgs args;

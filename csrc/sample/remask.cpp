@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "core/error.h"
 #include "core/parallel.h"
 #include "random/gumbel.h"
 #include "sample/draw.h"
@@ -19,8 +20,11 @@ bool happens(double probability, const State& state, int64_t b, int64_t step, Pu
 }  // namespace
 
 bool Remask::finished(const State& state, int64_t b) const {
+  const auto steps = static_cast<int64_t>(sigma_.size());
+  check(state.remaining[b] == 0 || state.event[b] < steps, "sample", "sequence ", b, " has masks at step ",
+        state.event[b], " of a grid of ", steps);
   const bool free = state.remaining[b] > 0 || state.unmasked[b] > 0;
-  return !free || state.event[b] >= static_cast<int64_t>(sigma_.size());
+  return !free || state.event[b] >= steps;
 }
 
 void Remask::plan(const State& state, int64_t b, Plan& plan) const {

@@ -146,7 +146,7 @@ def evaluate_bound(
             sizes += [rows.shape[-1]] * len(rows)
             draws += counts.size
             if tally is not None:
-                tally.add(counts.ravel(), rows.shape[-1], means.ravel())
+                tally.add(counts, rows.shape[-1], means)
             if progress is not None:
                 progress(draws)
     finally:

@@ -19,19 +19,21 @@ class Curve:
     what a token costs with nearly all others known, at share 1 what it costs with none.
 
     Attributes:
-        share: mean n / L of the rows in a bin, [K]. nats: their mean loss per masked token. std_error: of it, rows taken
-            as independent: windows of the text and choice of masks together. rows: their number.
+        share: mean n / L of the rows in a bin, [K]. nats: their mean loss per masked token. std_error: of it, sequences
+            taken as independent: windows of the text and choice of masks together. rows, sequences: their numbers.
     """
 
     share: NDArray[np.float64]
     nats: NDArray[np.float64]
     std_error: NDArray[np.float64]
     rows: NDArray[np.int64]
+    sequences: NDArray[np.int64]
 
     def to_dict(self) -> dict[str, Any]:
         """One entry a bin, with 95% intervals."""
         half = [
-            t_quantile(r - 1) * e if r > 1 else float("nan") for r, e in zip(self.rows, self.std_error, strict=True)
+            t_quantile(n - 1) * e if n > 1 else float("nan")
+            for n, e in zip(self.sequences, self.std_error, strict=True)
         ]
         return {
             "masked_share": self.share.tolist(),
@@ -49,18 +51,21 @@ class CurveTally:
     """
 
     def __init__(self, bins: int) -> None:
-        self._sums = np.zeros((4, bins))  # rows, shares, losses, squared losses
+        self._sums = np.zeros(
+            (7, bins)
+        )  # r rows of a sequence in a bin, their losses t: r, shares, t, t^2, t r, r^2, r > 0
 
     def add(self, counts: NDArray[np.int64], length: int, losses: NDArray[np.float64]) -> None:
-        """Rows with n = counts [R] of L masked and mean losses [R] in nats."""
+        """Sequences [b, R] of rows with n = counts of L masked and mean losses in nats."""
         bins = self._sums.shape[1]
-        place = ((counts - 0.5) / length * bins).astype(np.int64)  # n stands for the shares from (n - 1) / L to n / L
-        for row, values in zip(self._sums, (np.ones(len(counts)), counts / length, losses, losses**2), strict=True):
-            row += np.bincount(place, values, minlength=bins)
+        places = ((counts - 0.5) / length * bins).astype(np.int64)  # n stands for the shares from (n - 1) / L to n / L
+        for place, share, loss in zip(places, counts / length, losses, strict=True):
+            r, s, t = (np.bincount(place, values, minlength=bins) for values in (np.ones(len(place)), share, loss))
+            self._sums += np.stack([r, s, t, t * t, t * r, r * r, r > 0])
 
     def curve(self) -> Curve:
-        """What has come in so far."""
-        rows, shares, losses, squares = self._sums[:, self._sums[0] > 0]
+        """What has come in so far; the error is that of a ratio of sums over sequences."""
+        rows, shares, losses, squares, cross, sizes, units = self._sums[:, self._sums[0] > 0]
         mean = losses / rows
-        spread = np.maximum(squares / rows - mean**2, 0.0) * rows / np.maximum(rows - 1, 1)
-        return Curve(shares / rows, mean, np.sqrt(spread / rows), rows.astype(np.int64))
+        spread = np.maximum(squares - 2 * mean * cross + mean**2 * sizes, 0.0) * units / np.maximum(units - 1, 1)
+        return Curve(shares / rows, mean, np.sqrt(spread) / rows, rows.astype(np.int64), units.astype(np.int64))

@@ -24,6 +24,7 @@ from pymdm.evaluate.autoregressive import Likelihood, evaluate_likelihood
 from pymdm.evaluate.bound import Bound, evaluate_bound
 from pymdm.evaluate.judges import file_sha256
 from pymdm.evaluate.ngram import NGram
+from pymdm.vocabulary import END_OF_TEXT
 
 EMBEDDED = "held-out prose of the running Python"
 LOGITS = 1 << 26  # elements of logits in one network call
@@ -77,12 +78,15 @@ class Subject:
         row = self.tokens if self.whole else np.concatenate(self.pieces)
         if self.unit == "byte" and vocabulary.kind == "byte":
             return row.astype(np.uint8).tobytes().decode("latin-1")
-        return vocabulary.decode(row)
+        return vocabulary.decode(row).replace(END_OF_TEXT, "")  # as documents are counted
 
     @property
     def evaluated_characters(self) -> int:
         """Size of what is evaluated."""
-        return self.characters if self.whole else len(self.evaluated_text)
+        if self.whole:
+            return self.characters
+        text = self.evaluated_text
+        return len(text.encode()) if self.unit == "byte" and self.checkpoint.vocabulary.kind != "byte" else len(text)
 
     def batches(self) -> Iterator[Tensor]:
         """The sequences as int64 [b, L] tensors of one length each, b bounded by the size of logits [b, L, V]."""

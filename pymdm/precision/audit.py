@@ -27,7 +27,7 @@ NOISE_DRAWS = 1 << 28
 CATEGORICAL_DRAWS = 1 << 30  # the noise values inside of a categorical sampler counted
 TAIL = 1e-3  # values of E that are looked at; more than any source's bound of the tail
 LEVEL = 1e-5  # p-value below which a source is not what it should be; float32 noise is then missed once in 100 audits
-EXPECTED = 16  # tail hits that a right source gives in n draws
+EXPECTED = 15  # tail hits that a right source gives in n draws; with 16 the bound at 2^28 draws is float32's smallest E
 ZIPF, STEPS = 50_257, 10_000  # where the implied distortion is worked out
 MOVES = 24  # tokens that a right categorical sampler gives in all its rows; float32 noise gives 1.7
 
@@ -40,7 +40,7 @@ class Audit:
         name, kind, draws: what was measured, how often.
         cap: largest finite Gumbel noise seen; for a categorical sampler the cap that explains its count, None without one.
         infinite: draws of infinite noise (u = 1, E <= 0).
-        tail_hits, expected_hits: draws with E below 16 / draws; for a categorical sampler, draws that left the mask.
+        tail_hits, expected_hits: draws with E below 15 / draws; for a categorical sampler, draws that left the mask.
         p_value: two-sided, exact binomial.
         verdict: "capped" (p_value below 1e-5 with too few hits), "heavy" (with too many), "infinite" (some are), or
             "sound".
@@ -145,10 +145,10 @@ def _categorical(function: Callable[..., Any], kind: str, name: str, draws: int)
         hits += int((found < classes).sum())
     true = float((probabilities[0, :-1].double().sum() / probabilities[0].double().sum()).item())
     mu = np.full(classes, 1 / classes)
-    low, high = 0.0, 60.0  # the cap whose factor is what was seen
+    low, high, seen = 0.0, 60.0, max(hits, math.log(2))  # the cap whose factor is what was seen; none: as likely as not
     for _ in range(40):
         middle = (low + high) / 2
-        low, high = (low, middle) if step_effect(mu, true, middle).factor * true * rows > hits else (middle, high)
+        low, high = (low, middle) if step_effect(mu, true, middle).factor * true * rows > seen else (middle, high)
     return _judged(name, kind, rows, low, 0, hits, true, rows)
 
 

@@ -193,7 +193,7 @@ def audit_table(audits: list[dict[str, Any]]) -> Table:
     """Sources of random numbers."""
     text = (
         "Sources of random numbers, measured. Noise: the largest, draws of infinite noise, and how many of all draws had "
-        "-log u below 16 / draws. Categorical samplers: how many of the draws from 65,536 rare tokens and a likely mask "
+        "-log u below 15 / draws. Categorical samplers: how many of the draws from 65,536 rare tokens and a likely mask "
         "left the mask, and the cap that explains it. Implied: by that cap, for a Zipf prediction over 50,257 tokens."
     )
     head = ["verdict", "source", "kind", "draws", "largest noise / cap", "infinite", "tail hits", "expected", "p-value"]

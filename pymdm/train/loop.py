@@ -188,7 +188,9 @@ class _Run:
             for group, peak in zip(optimizer.param_groups, peaks, strict=True):
                 group["lr"] = peak * rate
         value = self.stepper.gradients(self.network, step)
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
+        if not math.isfinite(float(whole(norm))):
+            raise RuntimeError(f"train: the gradient is not finite at step {step}; the last checkpoint stays as it is")
         for optimizer in self.optimizers:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)

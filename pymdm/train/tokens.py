@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pymdm.train.corpus import Corpus
 from pymdm.train.packing import pack
-from pymdm.vocabulary import Vocabulary
+from pymdm.vocabulary import END_OF_TEXT, Vocabulary
 
 DATA, TOKENIZER, SIDES = "data.json", "tokenizer.json", ("train", "held_out", "test")
 Tokens = NDArray[np.integer[Any]]
@@ -45,16 +45,16 @@ class TokenData:
     sha256: str
 
     def text(self, tokens: Tokens) -> str:
-        """Text of some tokens; with unit "byte" one character of code 0..255 per byte."""
+        """Text of some tokens without the marks between documents; with unit "byte" one character of code 0..255 per byte."""
         if self.unit == "byte" and self.vocabulary.kind == "byte":
             return tokens.astype(np.uint8).tobytes().decode("latin-1")
-        return self.vocabulary.decode(tokens)
+        return self.vocabulary.decode(tokens).replace(END_OF_TEXT, "")
 
     def characters(self, tokens: Tokens) -> int:
         """Size of some tokens in `unit`s."""
         if self.vocabulary.kind == "char" or (self.unit == "byte" and self.vocabulary.kind == "byte"):
             return len(tokens)
-        text = self.vocabulary.decode(tokens)
+        text = self.text(tokens)
         return len(text.encode()) if self.unit == "byte" else len(text)
 
 

@@ -48,7 +48,7 @@ class Row {
     start_at_largest(largest);
     static thread_local RowSearch search;  // only its address is used
     address_row(search, a_, row_, 0);
-    alignas(64) uint32_t words[kChunk];
+    alignas(64) uint32_t words[kChunk] = {};
     for (int64_t begin = 0; begin < a_.vocab; begin += kChunk) {
       const int64_t n = std::min(kChunk, a_.vocab - begin);
       const double most = largest[begin / kChunk];
