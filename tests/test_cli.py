@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 import pymdm
 from pymdm.checkpoint import save_checkpoint
-from pymdm.cli import app
+from pymdm.cli import app, main
 
 TEXT = "the cat sat on the mat. " * 40
 
@@ -182,3 +182,41 @@ def test_audit_of_a_users_function(tmp_path, monkeypatch):
 def test_the_command_runs_as_a_module():
     done = subprocess.run([sys.executable, "-m", "pymdm", "sample", "--length", "0"], capture_output=True, text=True)
     assert done.returncode == 2 and done.stderr.count("\n") == 1 and done.stderr.startswith("pymdm: ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["sample", "--length", "abc"], r"pymdm: sample: .*'abc'.*"),
+        (["foo"], r"pymdm: .*foo.*"),
+        (["info", "x"], r"pymdm: info: .*x.*"),
+        (
+            ["sample", "--rule", "margin"],
+            "pymdm: sample: --rule belongs to --sampler confidence, got --sampler first-hitting",
+        ),
+        (["sample", "--infill", "no holes"], r"pymdm: sample: infill has no hole such as \[MASK:4\], got 'no holes'"),
+        (["evaluate", "--text", "nothere.txt"], "pymdm: evaluate: .*nothere.txt"),
+        (["evaluate", "--seed", "-1"], r"pymdm: .*seed must be in \[0, 2\^64\), got -1"),
+        (["bench", "compare", "nothere", "b"], "pymdm: bench: nothere: No such file or directory"),
+        (["audit", "math:sin"], "pymdm: audit: math:sin, called as f.*TypeError.*"),
+        (["precision", "audit", "math:sin"], "pymdm: precision audit: math:sin: .*"),
+    ],
+    ids=lambda value: " ".join(value[:2]) if isinstance(value, list) else "",
+)
+def test_bad_input_is_one_line_and_code_2_as_a_user_meets_it(arguments, line, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["pymdm", *arguments])
+    with pytest.raises(SystemExit) as left:
+        main()
+    error = capsys.readouterr().err
+    assert left.value.code == 2 and re.fullmatch(line + "\n", error), error
+
+
+def test_help_without_a_command_and_exit_codes_pass_through(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["pymdm"])
+    with pytest.raises(SystemExit) as left:
+        main()
+    assert left.value.code == 2 and "Usage" in "".join(capsys.readouterr())
+    monkeypatch.setattr(sys, "argv", ["pymdm", "info"])
+    with pytest.raises(SystemExit) as left:
+        main()
+    assert left.value.code == 0

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from typing import Any
+
 import typer
 
 from pymdm.cli.audit import audit
@@ -15,6 +18,9 @@ from pymdm.cli.precision import audit as audit_source
 from pymdm.cli.precision import precision
 from pymdm.cli.sample import sample
 from pymdm.cli.train import train
+
+# What typer raises for bad options: an error of click, or of the copy of it inside newer versions.
+ClickError: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 
 app = typer.Typer(
     name="pymdm",
@@ -39,5 +45,21 @@ app.add_typer(precision_app, name="precision")
 
 
 def main() -> None:
-    """Entry point of the `pymdm` command."""
-    app()
+    """Entry point of the `pymdm` command; bad options are one line and exit code 2."""
+    try:
+        code = app(standalone_mode=False, prog_name="pymdm")
+    except Exception as error:
+        if type(error).__name__ == "Abort":
+            sys.exit(130)
+        if not isinstance(error, ClickError):
+            raise
+        if type(error).__name__ == "NoArgsIsHelpError":
+            error.show()
+        else:
+            context = getattr(error, "ctx", None)
+            command = context.command_path.partition(" ")[2] if context is not None else ""
+            print(
+                f"pymdm: {command + ': ' if command else ''}{' '.join(error.format_message().split())}", file=sys.stderr
+            )
+        sys.exit(error.exit_code)
+    sys.exit(code if isinstance(code, int) else 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import json
 import sys
@@ -17,9 +18,19 @@ def _user_function(name: str) -> Callable[..., Any]:
     module, _, function = name.partition(":")
     sys.path.insert(0, "")
     try:
-        return getattr(importlib.import_module(module), function)
+        sampler = getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError) as error:
         raise ValueError(f"audit: cannot load {name!r}, expected module:function ({error})") from None
+
+    @functools.wraps(sampler)
+    def called(*args: Any, **options: Any) -> Any:
+        try:
+            return sampler(*args, **options)
+        except Exception as error:
+            called_as = "f(model, mask_id, length, num_samples, seed)"
+            raise ValueError(f"audit: {name}, called as {called_as}: {type(error).__name__}: {error}") from error
+
+    return called
 
 
 def _own_sampler(name: str) -> Callable[..., Any]:

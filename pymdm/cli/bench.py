@@ -47,4 +47,6 @@ def run_all(options: list[str]) -> int:
 def cases_text() -> str:
     """The cases, one a line."""
     width = max(map(len, CASES))
-    return "\b\nCases:\n" + "\n".join(f"  {name:<{width}}  {what}" for name, what in CASES.items())
+    lines = [f"  {name:<{width}}  {what}" for name, what in CASES.items()]
+    lines.append(f"  {'gpu':<{width}}  the CUDA engine, on a card (not among all cases)")
+    return "\b\nCases:\n" + "\n".join(lines)

@@ -25,7 +25,10 @@ def user_errors(command: Callable[..., Result]) -> Callable[..., Result]:
     def wrapped(*args: object, **kwargs: object) -> Result:
         try:
             return command(*args, **kwargs)
-        except (ValueError, TypeError, OSError) as error:
+        except OSError as error:
+            where = f" {error.filename}" if error.filename else ""
+            stop(f"{command.__name__}:{where}: {error.strerror}" if error.strerror else str(error))
+        except (ValueError, TypeError) as error:
             stop(str(error))
         except KeyboardInterrupt:
             print("pymdm: interrupted", file=sys.stderr)

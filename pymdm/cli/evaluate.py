@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -72,6 +73,7 @@ def evaluate(
     """
     from pymdm.evaluate.report import markdown, write
     from pymdm.evaluate.subject import finite, likelihood_facts, load_subject, run_facts
+    from pymdm.sample import check_seed
 
     if samples == 0 and (frontier or skip_likelihood or judge or nfe):
         raise ValueError("evaluate: judging needs --samples, at least 2")
@@ -87,6 +89,12 @@ def evaluate(
     nfes = [None] if nfe is None else _numbers(nfe, int, "nfe")
     if not frontier and len(temperatures) * len(nfes) > 1:
         raise ValueError("evaluate: several temperatures or NFEs need --frontier")
+
+    check_seed(seed)
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        if not os.access(out.parent, os.W_OK):
+            raise ValueError(f"evaluate: cannot write files in {out.parent}")
 
     subject = load_subject(model, text, limit)
     if subject.config.causal and samples:

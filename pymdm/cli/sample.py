@@ -35,22 +35,37 @@ def _progress(total: int) -> tuple[Any, Callable[[Any], None]]:
 
 
 def _sampler(
-    kind: str, nfe: int | None, masks: int, order: int, rule: str, block_length: int | None, strategy: str
+    kind: str,
+    nfe: int | None,
+    masks: int,
+    order: int | None,
+    rule: str | None,
+    block_length: int | None,
+    strategy: str | None,
 ) -> Any:
     """The sampler of the options; `masks` is the largest number of tokens to draw in a sequence."""
     from pymdm.samplers import Ancestral, Confidence, FirstHitting, Remask
 
+    options = {
+        "order": ("first-hitting", order),
+        "rule": ("confidence", rule),
+        "block-length": ("confidence", block_length),
+        "strategy": ("remask", strategy),
+    }
+    for name, (owner, value) in options.items():
+        if value is not None and kind != owner:
+            raise ValueError(f"sample: --{name} belongs to --sampler {owner}, got --sampler {kind}")
     if nfe is not None and nfe < 1:
         raise ValueError(f"sample: nfe must be at least 1, got {nfe}")
     per_call = 1 if nfe is None else max(1, -(-masks // nfe))
     if kind == "first-hitting":
-        return FirstHitting(tokens_per_call=per_call, order=order)
+        return FirstHitting(tokens_per_call=per_call, order=1 if order is None else order)
     if kind == "ancestral":
         return Ancestral(steps=nfe or max(masks, 1))
     if kind == "confidence":
-        return Confidence(rule, tokens_per_call=per_call, block_length=block_length)
+        return Confidence(rule or "probability", tokens_per_call=per_call, block_length=block_length)
     if kind == "remask":
-        return Remask(steps=nfe or max(masks, 1), strategy=strategy)
+        return Remask(steps=nfe or max(masks, 1), strategy=strategy or "cap")
     raise ValueError(f"sample: sampler must be first-hitting, ancestral, confidence or remask, got {kind!r}")
 
 
@@ -63,12 +78,17 @@ def sample(
     seed: Annotated[int | None, typer.Option(help="In [0, 2^64); default: drawn from the system and printed.")] = None,
     sampler: Annotated[str, typer.Option(help="first-hitting, ancestral, confidence or remask.")] = "first-hitting",
     nfe: Annotated[
-        int | None, typer.Option(help="Network calls (ancestral, remask: steps); default: one a token.")
+        int | None,
+        typer.Option(help="Network calls, at most one a token (ancestral, remask: steps); default: one a token."),
     ] = None,
-    order: Annotated[int, typer.Option(help="First-hitting with several tokens a call: 1, or 2 to extrapolate.")] = 1,
-    rule: Annotated[str, typer.Option(help="Confidence: probability, margin, entropy or random.")] = "probability",
+    order: Annotated[
+        int | None, typer.Option(help="First-hitting with several tokens a call: 1 (default), or 2 to extrapolate.")
+    ] = None,
+    rule: Annotated[
+        str | None, typer.Option(help="Confidence: probability (default), margin, entropy or random.")
+    ] = None,
     block_length: Annotated[int | None, typer.Option(help="Confidence: blocks from left to right.")] = None,
-    strategy: Annotated[str, typer.Option(help="Remask: cap, rescale, conf or loop.")] = "cap",
+    strategy: Annotated[str | None, typer.Option(help="Remask: cap (default), rescale, conf or loop.")] = None,
     temperature: Annotated[float, typer.Option(help="1 is the model's law; 0 takes the most likely token.")] = 1.0,
     top_k: Annotated[int, typer.Option(help="Keep the k most likely tokens; 0: all. Changes the law.")] = 0,
     top_p: Annotated[
@@ -79,7 +99,7 @@ def sample(
     device: Annotated[str, typer.Option(help="cpu or cuda; under torchrun each process has its own GPU.")] = "cpu",
     json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Sample text from a masked diffusion model, exactly.
+    """Sample text from a masked diffusion model: exactly, unless an option says otherwise. The law is printed.
 
     Example: pymdm sample --num-samples 4 --length 256 --seed 7
     """
@@ -100,6 +120,8 @@ def sample(
         vocabulary=loaded.vocabulary,
     )
     masks = [start.count(config.mask_id) for start in starts]
+    if infill is not None and not max(masks):
+        raise ValueError(f"sample: infill has no hole such as [MASK:4], got {infill!r}")
     how = _sampler(sampler, nfe, max(masks), order, rule, block_length, strategy)
     with together() as ranks:
         seed = ranks.same(check_seed(seed))

@@ -175,8 +175,16 @@ def user_function(name: str) -> Callable[..., Any]:
     module, _, function = name.partition(":")
     sys.path.insert(0, "")
     try:
-        return getattr(importlib.import_module(module), function)  # type: ignore[no-any-return]
+        source = getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError, ValueError) as error:
         raise ValueError(f"precision audit: cannot load {name!r}, expected module:function ({error})") from None
     finally:
         sys.path.remove("")
+
+    def called(values: Any) -> Any:
+        try:
+            return torch.as_tensor(source(values))
+        except Exception as error:
+            raise ValueError(f"precision audit: {name}: {type(error).__name__}: {error}") from error
+
+    return called

@@ -55,15 +55,16 @@ def _read(path: Path) -> NDArray[Any]:
     if path.suffix == ".npy":
         try:
             return np.asarray(np.load(path, allow_pickle=False))
-        except (ValueError, EOFError) as error:
-            raise ValueError(f"precision: {path} is no .npy file of numbers ({error})") from None
+        except (ValueError, EOFError):
+            raise ValueError(f"precision: {path} is no .npy file of numbers") from None
     if path.suffix not in (".safetensors", ".pt", ".pth"):
         raise ValueError(f"precision: logits must be .npy, .safetensors or .pt, got {path.name}")
     try:
         tensors = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
-    except (SafetensorError, UnpicklingError, RuntimeError, EOFError) as error:
-        first = str(error).strip().partition("\n")[0]
-        raise ValueError(f"precision: cannot read tensors from {path} ({first})") from None
+    except (SafetensorError, UnpicklingError, RuntimeError, EOFError):
+        raise ValueError(
+            f"precision: cannot read tensors from {path}: damaged, or not of plain tensors alone"
+        ) from None
     if isinstance(tensors, torch.Tensor):
         tensors = {"logits": tensors}
     if not isinstance(tensors, dict) or not all(isinstance(t, torch.Tensor) for t in tensors.values()):
