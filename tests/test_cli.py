@@ -187,7 +187,7 @@ def test_the_command_runs_as_a_module():
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["sample", "--length", "abc"], r"pymdm: sample: .*'abc'.*"),
+        (["sample", "--length", "abc"], r"pymdm: sample: .*--length.*integer.*"),
         (["foo"], r"pymdm: .*foo.*"),
         (["info", "x"], r"pymdm: info: .*x.*"),
         (
