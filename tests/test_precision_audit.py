@@ -55,7 +55,9 @@ def test_a_categorical_with_coarse_noise_is_caught_and_a_fine_one_is_not(kind):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name, (kind, _) in SOURCES.items() if kind in ("categorical", "logits")])
 def test_categorical_samplers_at_full_size(name):
+    """The seed is fixed: float32 noise is missed once in 100 audits of this size."""
     kind, function = SOURCES[name]
+    torch.manual_seed(0)
     found = audit_source(function, kind, name=name)
     assert (found.verdict == "capped") == ("float32" in name or name == "F.gumbel_softmax")
 
