@@ -107,9 +107,7 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     Raises:
         ValueError: the folder, a file, a setting or a tensor is missing, damaged or unexpected; the message says which.
     """
-    folder = Path(path)
-    if not folder.exists() and _previous(folder).is_dir():  # killed between the two renames of `_replace_folder`
-        folder = _previous(folder)
+    folder = last_written(path)
     if not folder.is_dir():
         raise ValueError(f"load_checkpoint: no such folder: {path}")
     for name in (CONFIG, WEIGHTS, TOKENIZER):
@@ -130,6 +128,12 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     tensors = read_tensors(folder / WEIGHTS)
     check_state(config, tensors, f"load_checkpoint: {folder / WEIGHTS}")
     return Checkpoint(config, tensors, vocabulary, meta.get("training", {}), Path(path))
+
+
+def last_written(path: str | os.PathLike[str]) -> Path:
+    """The folder itself, or its last content where a writer was killed between the two renames of `_replace_folder`."""
+    folder = Path(path)
+    return _previous(folder) if not folder.exists() and _previous(folder).is_dir() else folder
 
 
 def read_tensors(file: Path) -> dict[str, Tensor]:

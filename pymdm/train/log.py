@@ -83,10 +83,12 @@ class CurveLog:
         kept = []
         if self.file.is_file() and step > EVERY:
             kept = [r for r in read_curve(self.file) if int(r["step"]) < step]
-        with self.file.open("w", newline="", encoding="utf-8") as f:
+        fresh = self.file.with_name(f".{self.file.name}.writing")  # a kill in the middle leaves the old rows
+        with fresh.open("w", newline="", encoding="utf-8") as f:
             writer = csv.DictWriter(f, COLUMNS)
             writer.writeheader()
             writer.writerows(kept)
+        fresh.replace(self.file)
         self.begun = True
         try:
             from torch.utils.tensorboard import SummaryWriter

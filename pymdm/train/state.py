@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pymdm.checkpoint import read_tensors
+from pymdm.checkpoint import last_written, read_tensors
 from pymdm.train.optimizer import Average
 from pymdm.train.parallel import split_like, whole
 
@@ -53,7 +53,7 @@ def read_state(folder: Path) -> tuple[dict[str, Tensor], Numbers, dict[str, Any]
     Raises:
         ValueError: there is none in the folder, or it cannot be read.
     """
-    file = folder / STATE_NUMBERS
+    file = last_written(folder) / STATE_NUMBERS
     if not file.is_file():
         raise ValueError(f"train: {folder} holds no unfinished run to resume")
     try:
@@ -62,7 +62,7 @@ def read_state(folder: Path) -> tuple[dict[str, Tensor], Numbers, dict[str, Any]
         numbers = Numbers(**values)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"train: cannot read {file}: {error}") from None
-    return read_tensors(folder / STATE_TENSORS), numbers, recipe
+    return read_tensors(file.with_name(STATE_TENSORS)), numbers, recipe
 
 
 @torch.no_grad()
