@@ -63,7 +63,7 @@ def train(
 
     Example:
         >>> from pymdm.train import Recipe, train
-        >>> recipe = Recipe(vocab="char", length=16, width=16, layers=1, heads=2, batch_size=4, steps=2)  # tiny
+        >>> recipe = Recipe(vocab="char", length=16, width=16, layers=1, heads=2, eval_tokens=512, steps=2)  # tiny
         >>> train(recipe).training["steps"]
         2
     """

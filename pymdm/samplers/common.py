@@ -1,0 +1,35 @@
+"""What all samplers have in common."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+NOISES = ("exact", "float32", "float64", "truncated")
+
+
+class Sampler(Protocol):
+    """What `pymdm.sample` needs of a sampler."""
+
+    @property
+    def law(self) -> str:
+        """ "exact" or "approximate"."""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a reader of the samples must know."""
+
+    def native(self) -> Any:
+        """The compiled sampler."""
+
+
+def one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
+    """ValueError unless the value is among the choices."""
+    if value not in choices:
+        raise ValueError(f"sample: {name} must be one of {', '.join(choices)}, got {value!r}")
+
+
+def noise_warnings(noise: str) -> tuple[str, ...]:
+    """What a reader must know of samples made with this noise."""
+    if noise in ("exact", "float64"):
+        return ()
+    return (f"{noise} noise distorts the samples (truncated Gumbel, Proposition 5.2): for measurement only",)
