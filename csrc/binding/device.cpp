@@ -20,30 +20,14 @@ using device::Network;
 
 std::shared_ptr<Network> make_network(const py::dict& config, const py::dict& weights, const std::string& dtype,
                                       const at::Device& device) {
-  check(dtype == "float32" || dtype == "bfloat16", kOp, "dtype must be float32 or bfloat16, got ", dtype);
+  const DType type = network_dtype(dtype);
   check(device.is_cpu() || (device.is_cuda() && device.has_index()), kOp,
         "device must be cpu or a CUDA device with its index, got ", device);
   check(device.is_cpu() || ops::cuda_built(), kOp, "this build has no CUDA kernels");
   const auto tensors = named_tensors(weights);
   const model::Config c = config_of(config);
   py::gil_scoped_release release;
-  return std::make_shared<Network>(c, parameters_of(tensors), dtype == "float32" ? DType::kFloat32 : DType::kBFloat16,
-                                   device);
-}
-
-template <class T>
-Span<const T> span_of(const at::Tensor& t) {
-  return {static_cast<const T*>(t.data_ptr()), t.numel()};
-}
-
-at::Tensor logits(Network& network, const at::Tensor& tokens, const at::Tensor& offsets, const at::Tensor& rows,
-                  const at::Tensor& times) {
-  const at::Tensor t = cpu_tensor(kOp, "tokens", tokens, at::kLong, 1);
-  const at::Tensor o = cpu_tensor(kOp, "offsets", offsets, at::kLong, 1);
-  const at::Tensor r = cpu_tensor(kOp, "rows", rows, at::kLong, 1);
-  const at::Tensor s = cpu_tensor(kOp, "times", times, at::kDouble, 1);
-  py::gil_scoped_release release;
-  return network.score({span_of<int64_t>(t), span_of<int64_t>(o), span_of<int64_t>(r), span_of<double>(s)});
+  return std::make_shared<Network>(c, parameters_of(tensors), type, device);
 }
 
 // [n] int64 draws as a kernel makes them, on the cpu; arguments [n] int64 on the cpu.
@@ -100,7 +84,7 @@ void bind_device(py::module_& m) {
       m, "DeviceEngine", py::dynamic_attr(),
       "The masked transformer on a CUDA device; on the cpu its kernels are walked, for tests.")
       .def(py::init(&make_network), py::arg("config"), py::arg("weights"), py::arg("dtype"), py::arg("device"))
-      .def("logits", &logits, py::arg("tokens"), py::arg("offsets"), py::arg("rows"), py::arg("times"),
+      .def("logits", &score<Network>, py::arg("tokens"), py::arg("offsets"), py::arg("rows"), py::arg("times"),
            "Logits float32 [M, V], on the device, of rows [M] (indices into tokens [T]) of sequences "
            "tokens[offsets[b]:offsets[b + 1]]; the arguments are on the cpu.")
       .def_property_readonly("device", [](const Network& n) { return n.transformer().device(); })

@@ -11,11 +11,6 @@ namespace {
 
 constexpr const char* kOp = "engine";
 
-template <class T>
-Span<const T> span_of(const at::Tensor& t) {
-  return {static_cast<const T*>(t.data_ptr()), t.numel()};
-}
-
 bool one_of(const py::dict& values, const char* key, const char* no, const char* yes) {
   const auto value = values[key].cast<std::string>();
   check(value == no || value == yes, kOp, key, " must be ", no, " or ", yes, ", got ", value);
@@ -23,21 +18,11 @@ bool one_of(const py::dict& values, const char* key, const char* no, const char*
 }
 
 std::shared_ptr<Engine> make_engine(const py::dict& config, const py::dict& weights, const std::string& dtype) {
-  check(dtype == "float32" || dtype == "bfloat16", kOp, "dtype must be float32 or bfloat16, got ", dtype);
+  const DType type = network_dtype(dtype);
   std::vector<std::pair<std::string, at::Tensor>> tensors = named_tensors(weights);
   const model::Config c = config_of(config);
   py::gil_scoped_release release;
-  return std::make_shared<Engine>(c, std::move(tensors), dtype == "float32" ? DType::kFloat32 : DType::kBFloat16);
-}
-
-at::Tensor logits(Engine& engine, const at::Tensor& tokens, const at::Tensor& offsets, const at::Tensor& rows,
-                  const at::Tensor& times) {
-  const at::Tensor t = cpu_tensor(kOp, "tokens", tokens, at::kLong, 1);
-  const at::Tensor o = cpu_tensor(kOp, "offsets", offsets, at::kLong, 1);
-  const at::Tensor r = cpu_tensor(kOp, "rows", rows, at::kLong, 1);
-  const at::Tensor s = cpu_tensor(kOp, "times", times, at::kDouble, 1);
-  py::gil_scoped_release release;
-  return engine.score({span_of<int64_t>(t), span_of<int64_t>(o), span_of<int64_t>(r), span_of<double>(s)});
+  return std::make_shared<Engine>(c, std::move(tensors), type);
 }
 
 }  // namespace
@@ -93,6 +78,11 @@ std::vector<std::pair<std::string, at::Tensor>> named_tensors(const py::dict& we
   return tensors;
 }
 
+DType network_dtype(const std::string& name) {
+  check(name == "float32" || name == "bfloat16", kOp, "dtype must be float32 or bfloat16, got ", name);
+  return name == "float32" ? DType::kFloat32 : DType::kBFloat16;
+}
+
 Engine::Engine(const model::Config& config, std::vector<std::pair<std::string, at::Tensor>> weights, DType dtype) {
   network_ = std::make_unique<model::Transformer>(config, parameters_of(weights), dtype);
   for (const auto& [name, tensor] : weights)
@@ -143,7 +133,7 @@ void bind_engine(py::module_& m) {
   py::class_<Engine, std::shared_ptr<Engine>>(m, "Engine", "The masked transformer on packed weights, on the CPU.")
       .def(py::init(&make_engine), py::arg("config"), py::arg("weights"), py::arg("dtype"))
       .def(
-          "logits", &logits, py::arg("tokens"), py::arg("offsets"), py::arg("rows"), py::arg("times"),
+          "logits", &score<Engine>, py::arg("tokens"), py::arg("offsets"), py::arg("rows"), py::arg("times"),
           "Logits float32 [M, V] of rows [M] (indices into tokens [T]) of sequences tokens[offsets[b]:offsets[b + 1]].")
       .def_property_readonly("workspace_bytes", &Engine::workspace_bytes)
       .def_property_readonly("weight_bytes", [](Engine& e) { return e.network().weight_bytes(); })

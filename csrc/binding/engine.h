@@ -18,6 +18,19 @@ namespace pymdm::binding {
 model::Config config_of(const pybind11::dict& d);
 std::vector<std::pair<std::string, at::Tensor>> named_tensors(const pybind11::dict& weights);
 model::Parameters parameters_of(const std::vector<std::pair<std::string, at::Tensor>>& weights);
+DType network_dtype(const std::string& name);  // float32 or bfloat16
+
+// Logits [M, V] of a batch that Python gives as tensors on the cpu, without the GIL.
+template <class Network>
+at::Tensor score(Network& network, const at::Tensor& tokens, const at::Tensor& offsets, const at::Tensor& rows,
+                 const at::Tensor& times) {
+  const at::Tensor t = cpu_tensor("engine", "tokens", tokens, at::kLong, 1);
+  const at::Tensor o = cpu_tensor("engine", "offsets", offsets, at::kLong, 1);
+  const at::Tensor r = cpu_tensor("engine", "rows", rows, at::kLong, 1);
+  const at::Tensor s = cpu_tensor("engine", "times", times, at::kDouble, 1);
+  pybind11::gil_scoped_release release;
+  return network.score({span_of<int64_t>(t), span_of<int64_t>(o), span_of<int64_t>(r), span_of<double>(s)});
+}
 
 class Engine : public sample::Network {
  public:

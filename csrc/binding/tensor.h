@@ -49,6 +49,11 @@ at::Tensor tensor_of(const std::vector<T>& v, at::ScalarType dtype) {
 }
 
 template <class T>
+Span<const T> span_of(const at::Tensor& t) {
+  return {static_cast<const T*>(t.data_ptr()), t.numel()};
+}
+
+template <class T>
 std::vector<T> vector_of(const at::Tensor& t) {
   const T* data = static_cast<const T*>(t.data_ptr());
   return std::vector<T>(data, data + t.numel());
