@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from test_samplers import ALPHA, POWERS, L, V, chi_square, draw, network, table
+from sampler_tables import ALPHA, POWERS, L, V, chi_square, draw, network, table
 
 import pymdm
 from pymdm.prove.plan import root_seed
