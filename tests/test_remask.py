@@ -11,6 +11,7 @@ import torch
 from sampler_tables import ALPHA, POWERS, L, V, chi_square, draw, network, table
 
 import pymdm
+from pymdm._native import C
 from pymdm.prove.plan import root_seed
 from pymdm.reference import laws, remask
 
@@ -146,7 +147,7 @@ def test_sigma_stays_within_its_bound():
             assert m[0] == 1 and m[-1] == 0 and np.all(np.diff(m) <= 0)
             assert np.all(sigma * (1 - m[:-1]) <= m[1:] + 1e-15) and sigma[-1] == 0
     with pytest.raises(ValueError, match=r"sigma must be in \[0, min\(1, s / \(1 - m\)\)\], got 0.9"):
-        pymdm.samplers.C.remask([1.0, 0.5, 0.2, 0.0], [0.5, 0.9, 0.0], pymdm.Schedule("linear").native(), False)
+        C.remask([1.0, 0.5, 0.2, 0.0], [0.5, 0.9, 0.0], pymdm.Schedule("linear").native(), False)
 
 
 def test_a_run_may_be_stopped_where_no_mask_is_left():
