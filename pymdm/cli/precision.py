@@ -175,7 +175,7 @@ def audit(
             "[B, K] -> [B] classes; logits: the same from logits."
         ),
     ] = "categorical",
-    draws: Annotated[int | None, typer.Option(help="Noise values; default: 2^28, or 2^30 for a categorical.")] = None,
+    draws: Annotated[int | None, typer.Option(help="Noise values; default: 2^28, or 2^31 for a categorical.")] = None,
     seed: Annotated[int, typer.Option(help="Of torch's generator.")] = 0,
     markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the table as Markdown.")] = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,

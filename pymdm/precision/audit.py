@@ -24,12 +24,12 @@ from pymdm.precision.theory import draw_effect, first_step, step_effect, zipf
 KINDS = ("uniform", "exponential", "gumbel", "categorical", "logits")
 CHUNK = 1 << 22
 NOISE_DRAWS = 1 << 28
-CATEGORICAL_DRAWS = 1 << 30  # the noise values inside of a categorical sampler counted
+CATEGORICAL_DRAWS = 1 << 31  # the noise values inside of a categorical sampler counted
 TAIL = 1e-3  # values of E that are looked at; more than any source's bound of the tail
-LEVEL = 1e-5  # p-value below which a source is not what it should be; float32 noise is then missed once in 100 audits
+LEVEL = 1e-5  # p-value below which a source is not what it should be
 EXPECTED = 15  # tail hits that a right source gives in n draws; with 16 the bound at 2^28 draws is float32's smallest E
 ZIPF, STEPS = 50_257, 10_000  # where the implied distortion is worked out
-MOVES = 24  # tokens that a right categorical sampler gives in all its rows; float32 noise gives 1.7
+MOVES = 24  # tokens that a right categorical sampler gives in all its rows; float32 noise gives 0.6 of them
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def audit_source(function: Callable[..., Any], kind: str, *, name: str = "", dra
             [B] integers; for "logits" the same from their logarithms.
         kind: "uniform", "exponential", "gumbel", "categorical" or "logits".
         name: for the report.
-        draws: noise values in all; default 2^28, which shows every cap up to that of float32 (16.64), and 2^30 for a
+        draws: noise values in all; default 2^28, which shows every cap up to that of float32 (16.64), and 2^31 for a
             categorical sampler, of which each draw takes 65,537.
 
     Raises:
@@ -133,7 +133,7 @@ def _tail(values: Any, kind: str, n: int) -> np.ndarray:
 def _categorical(function: Callable[..., Any], kind: str, name: str, draws: int) -> Audit:
     classes = 1 << 16
     rows = max(1, draws // (classes + 1))
-    move = min(0.5, MOVES / rows)  # noise with the cap log(draws / 64) then gives MOVES exp(-64 / MOVES)
+    move = min(0.5, MOVES / rows)
     probabilities = torch.full((64, classes + 1), move / classes)
     probabilities[:, -1] = 1 - move
     hits = 0
