@@ -17,7 +17,7 @@ from pymdm.evaluate.metrics import token_entropy
 from pymdm.precision import lab
 from pymdm.precision.caps import cap_of_bits
 from pymdm.precision.experiment import experiment, masks_left
-from pymdm.precision.findings import findings
+from pymdm.precision.findings import chance, findings
 from pymdm.precision.report import html_page, markdown
 from pymdm.precision.theory import ancestral_run, zipf
 from pymdm.precision.zipf import known_law
@@ -110,7 +110,7 @@ def test_samples_follow_their_known_law(samples):
     assert coarse.expected_nats < coarse.exact_nats - 0.5
     if samples > 2:  # enough to tell the two laws apart
         assert (coarse.exact_nats - coarse.nats) / coarse.nats_error > 3 and coarse.half > 0.55
-    run = ancestral_run(zipf(50_257), 256, cap_of_bits(24))
+    run = ancestral_run(zipf(50_257), 256, cap_of_bits(24), lattice_bits=24)
     assert coarse.expected_half == pytest.approx(float(run.masks[128])) and fine.expected_half == pytest.approx(0.5)
     assert fine.expected_nats == pytest.approx(fine.exact_nats, abs=1e-6)
 
@@ -118,20 +118,38 @@ def test_samples_follow_their_known_law(samples):
 def test_findings_tell_runs_that_differ_from_runs_that_do_not(result, checkpoint):
     model = pymdm.load(checkpoint)
     runs = experiment(model, judges=[NGramJudge(TEXT, 3)], steps=(2, 8), samples=8, length=16, seed=1)
-    same = {f.claim: f for f in findings(runs)}
-    assert len(same) == 5
-    assert same["first-hitting hardly cares"].shows and not any(f.shows for c, f in same.items() if "N=2 to N=8" in c)
-    colder = [
-        replace(r, entropy=[e - 2 for e in r.entropy], scores={n: _half(s) for n, s in r.scores.items()})
+    same = findings(runs)
+    assert len(same) == 10 and {f.measure for f in same} == {"entropy", "3-gram"}
+    assert {f.verdict for f in same if not f.fall} == {"yes"} and "yes" not in {f.verdict for f in same if f.fall}
+    assert chance([f.to_dict() for f in same]) == pytest.approx(12 * 0.0027, rel=0.01)
+    assert all(f.verdict == "yes" for f in findings(_colder(runs, 2, 0.5)))
+    warmer = findings(_colder(runs, -2, 1.5))
+    assert {f.verdict for f in warmer if f.fall} == {"NO"} and {f.verdict for f in warmer if not f.fall} == {"yes"}
+    third = [replace(r, entropy=[e + 2 for e in r.entropy]) if r.noise == "truncated" else r for r in runs]
+    assert [f.verdict for f in findings(third) if not f.fall and f.measure == "entropy"] == ["NO", "yes", "NO"]
+
+
+def test_a_difference_and_its_error_are_those_of_the_sequences(result, checkpoint):
+    runs = experiment(pymdm.load(checkpoint), judges=[], steps=(4,), samples=9, length=16, seed=2)
+    by = {(r.sampler, r.noise): np.array(r.entropy) for r in runs}
+    down = next(f for f in findings(runs) if f.fall)
+    both, fine = np.concatenate([by["ancestral", k] for k in ("float32", "truncated")]), by["ancestral", "float64"]
+    assert down.gaps[-1].difference == pytest.approx(both.mean() - fine.mean())
+    assert down.gaps[-1].error == pytest.approx(np.hypot(both.std(ddof=1) / 18**0.5, fine.std(ddof=1) / 3))
+
+
+def _colder(runs, nats, factor):
+    """The runs, with capped noise at N = 8 moved."""
+    return [
+        replace(r, entropy=[e - nats for e in r.entropy], scores={n: _times(s, factor) for n, s in r.scores.items()})
         if (r.sampler, r.steps) == ("ancestral", 8) and r.noise != "float64"
         else r
         for r in runs
     ]
-    assert all(f.shows for f in findings(colder)), findings(colder)
 
 
-def _half(scores):
-    return replace(scores, nats=scores.nats / 2)
+def _times(scores, factor):
+    return replace(scores, nats=scores.nats * factor)
 
 
 def test_a_result_is_json_and_its_reports_are_whole(result):

@@ -55,9 +55,7 @@ def precision(
     corpus: Annotated[
         Path | None, typer.Option(help="Text of the n-gram judge and of the comparison; default: the bundled model's.")
     ] = None,
-    full: Annotated[
-        bool, typer.Option("--full", help="More steps and samples, and every source of the audit.")
-    ] = False,
+    full: Annotated[bool, typer.Option("--full", help="More steps and samples.")] = False,
     steps: Annotated[
         list[int] | None, typer.Option(help="N of the ancestral runs; repeatable. Default: 64, 512, 2048.")
     ] = None,

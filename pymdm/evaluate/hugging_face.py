@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 
 from pymdm.evaluate.autoregressive import context_windows
-from pymdm.evaluate.judges import Scores, file_sha256
+from pymdm.evaluate.judges import Scores, file_sha256, package_of
 
 END_OF_TEXT = "<|endoftext|>"
 LONGEST = 2048  # tokens of a window, where the model takes more
@@ -61,6 +61,7 @@ class HuggingFaceJudge:
         self.facts: dict[str, Any] = {
             "kind": "gguf" if source.is_file() else "hugging face",
             "files": {p.name: file_sha256(p) for p in files},
+            "package": package_of(files[0]) if files else None,
             "architecture": type(self._model).__name__,
             "dtype": str(dtype).removeprefix("torch."),
             "window": self._window,

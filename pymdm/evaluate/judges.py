@@ -11,6 +11,7 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -171,6 +172,42 @@ def load_judge(what: str, train_text: str = "", dtype: str = "float32") -> Judge
     raise ValueError(
         f"judge: expected ngram, ngram:K, a checkpoint folder, a Hugging Face folder or a .gguf file, got {what!r}"
     )
+
+
+def package_of(path: Path) -> str | None:
+    """Name and version of the Python package that a file lies in, installed or unpacked; None for any other file.
+
+    >>> import numpy
+    >>> (package_of(Path(numpy.__file__)) or "").split()[0]
+    'numpy'
+    """
+    path = path.resolve()
+    for root in path.parents[1:4]:
+        inside = path.relative_to(root).as_posix()
+        for found in metadata.distributions(path=[str(root)]):
+            if any(file.as_posix() == inside for file in found.files or ()):
+                return f"{found.metadata['Name']} {found.version}"
+    return None
+
+
+def describe_judge(name: str, facts: dict[str, Any]) -> str:
+    """One sentence: what a judge is, and how to get the same one.
+
+    >>> describe_judge("5-gram", {"kind": "ngram", "order": 5, "characters": 10, "text_sha256": "ab" * 32})
+    '5-gram: interpolated Witten-Bell over 5 characters, counted on the 10 of the training text (sha256 abababababababab)'
+    """
+    kind = facts["kind"]
+    if kind == "ngram":
+        digest = f"sha256 {facts['text_sha256'][:16]}"
+        size = f"counted on the {facts['characters']:,} of the training text ({digest})"
+        return f"{name}: interpolated Witten-Bell over {facts['order']} characters, {size}"
+    if kind == "checkpoint":
+        window = f"windows of {facts['window']} tokens, {facts['stride']} apart"
+        return f"{name}: an autoregressive checkpoint of pymdm, weights sha256 {facts['sha256'][:16]}, {window}"
+    files = ", ".join(f"{file} (sha256 {digest[:16]})" for file, digest in facts["files"].items())
+    origin = f" from the Python package {facts['package']}" if facts.get("package") else ""
+    window = f"windows of at most {facts['window']:,} tokens, the first token after {facts['first token after']}"
+    return f"{name}: {facts['architecture']}, {files}{origin}, {facts['dtype']}, {window}"
 
 
 def file_sha256(path: Path) -> str:

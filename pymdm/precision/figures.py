@@ -35,7 +35,7 @@ def figures(result: dict[str, Any]) -> list[tuple[str, str]]:
         for judge in result["judges"]:
             plot(f"Bits per character of the samples under the judge {judge['name']}.", _bits, judge["name"])
         plot("Share of tokens still masked at time t, measured, at the largest N. Without a cap it is t.", _masks)
-        plot("Zipf network, V = 50,257: mean -log mu of the tokens, with its law (lines) by Proposition 5.2.", _known)
+        plot("Zipf network, V = 50,257: mean -log mu of the tokens, beside its law (lines).", _known)
         plot("Factor on the unmask rate in the first of N ancestral steps, by Proposition 5.2.", _factor)
         plot("Temperature of equal entropy of one draw, by cap; 1 is no change.", _temperature)
     return found

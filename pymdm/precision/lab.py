@@ -31,7 +31,7 @@ from pymdm.precision.theory import (
 )
 from pymdm.precision.zipf import known_law
 
-SCHEMA = 1
+SCHEMA = 2
 GRID = (16, 64, 256, 1024, 2048, 4096, 10_000)  # N of the theory
 WHOLE_RUNS = (64, 256, 1024, 4096)  # N at which whole runs are worked out
 ENTRIES = 1 << 19  # rows times V of a prediction, at most
@@ -59,7 +59,7 @@ class Preset:
 
 
 QUICK = Preset((64, 512, 2048), 12, 64, (2048,), 2, 32, QUICK_SOURCES)
-FULL = Preset((64, 256, 1024, 4096), 48, 64, (256, 2048), 8, 64, tuple(SOURCES))
+FULL = Preset((64, 256, 1024, 4096), 48, 64, (256, 2048), 8, 64, QUICK_SOURCES)
 
 
 def run(

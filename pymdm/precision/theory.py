@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pymdm.precision.caps import CAPS as CAPS
+from pymdm.reference.lattice import lattice_law
 from pymdm.reference.truncated import truncated_law
 
 
@@ -149,7 +150,9 @@ class RunEffect:
     law: NDArray[np.float64]
 
 
-def ancestral_run(mu: ArrayLike, steps: int, cap: float, points: int = 64) -> RunEffect:
+def ancestral_run(
+    mu: ArrayLike, steps: int, cap: float, points: int = 64, lattice_bits: int | None = None
+) -> RunEffect:
     """N ancestral steps with noise capped at `cap`, each by Proposition 5.2.
 
     Args:
@@ -158,6 +161,8 @@ def ancestral_run(mu: ArrayLike, steps: int, cap: float, points: int = 64) -> Ru
         cap: of the noise.
         points: values of r at which the step's law is worked out; between them it is interpolated in log r. With no more
             steps than points nothing is interpolated.
+        lattice_bits: the noise comes from multiples of 2^-lattice_bits, whose law (`pymdm.reference.lattice`) takes the
+            place of that of Proposition 5.2; cap is then not used.
 
     >>> run = ancestral_run(zipf(1000), 100, CAPS["pymdm, 64 bits"])
     >>> bool(abs(run.masks - run.times).max() < 1e-6)
@@ -169,7 +174,12 @@ def ancestral_run(mu: ArrayLike, steps: int, cap: float, points: int = 64) -> Ru
     move = 1.0 / np.arange(steps, 0, -1)  # r of each step: 1/N, ..., 1/2, 1
     grid = np.geomspace(move[0], 1.0, points) if steps > points else move
     grid[-1] = 1.0
-    laws = np.stack([truncated_law(np.append(mu * r, 1.0 - r), cap)[:-1] for r in grid])  # [points, V], sums: r factor
+
+    def step(r: float) -> NDArray[np.float64]:
+        classes = np.append(mu * r, 1.0 - r)
+        return truncated_law(classes, cap) if lattice_bits is None else lattice_law(classes, lattice_bits)
+
+    laws = np.stack([step(r)[:-1] for r in grid])  # [points, V], sums: r factor
     factor = laws.sum(axis=1) / grid
     log_grid, log_move = np.log(grid), np.log(move)
     leaves = np.clip(move * np.interp(log_move, log_grid, factor), 0.0, 1.0)

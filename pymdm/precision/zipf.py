@@ -1,7 +1,8 @@
 """Ancestral sampling where the law is known: a network that predicts the same Zipf law at every position and time.
 
-Its tokens are independent draws from mu, so mu itself is the judge, and Proposition 5.2 says what capped noise makes of
-every run (`pymdm.precision.theory.ancestral_run`). The vocabulary is as large as GPT-2's, where the defect is strong.
+Its tokens are independent draws from mu, so mu itself is the judge, and every run's law can be worked out
+(`pymdm.precision.theory.ancestral_run`): by Proposition 5.2 where the noise is truncated, by the law of a lattice where it
+comes from float32 uniforms. The vocabulary is as large as GPT-2's, where the defect is strong.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ import torch
 from torch import Tensor
 
 from pymdm.precision.caps import CAPS
-from pymdm.precision.theory import ancestral_run, draw_effect, entropy, zipf
+from pymdm.precision.theory import ancestral_run, entropy, zipf
+from pymdm.reference.lattice import lattice_law
+from pymdm.reference.truncated import truncated_law
 
 CAP_OF_NOISE = {
     "exact": CAPS["pymdm, 64 bits"],
@@ -24,6 +27,7 @@ CAP_OF_NOISE = {
     "float64": CAPS["float64"],
     "truncated": CAPS["float32"],
 }
+LATTICE_BITS = {"float32": 24}  # kinds whose largest value comes often enough to be seen
 
 
 @dataclass(frozen=True)
@@ -32,9 +36,9 @@ class Known:
 
     Attributes:
         sampler, noise, steps: as in `pymdm.precision.experiment.Run`; positions: tokens drawn.
-        nats: mean of -log mu(token) with its standard error; expected_nats by Proposition 5.2; exact_nats: entropy of mu.
+        nats: mean of -log mu(token) with its standard error; expected_nats by the noise's law; exact_nats: entropy of mu.
         perplexity: exp of nats, generative perplexity under the true law.
-        half: share of positions still masked at t = 1/2; expected_half by Proposition 5.2; exact_half: without a cap.
+        half: share of positions still masked at t = 1/2; expected_half by the noise's law; exact_half: without a cap.
         z_nats, z_half: measured minus expected, in standard errors.
         seconds: of sampling.
     """
@@ -99,16 +103,14 @@ def known_law(
     found = []
     for i, (name, noise, n) in enumerate(plans):
         sampler: Any = pymdm.FirstHitting(noise=noise)
-        law, half, exact_half = mu, 0.5, 0.5
+        half, exact_half, bits = 0.5, 0.5, LATTICE_BITS.get(noise)
         if name == "ancestral":
             sampler = pymdm.Ancestral(steps=n, form="literal", noise=noise)
-            run = ancestral_run(mu, n, CAP_OF_NOISE[noise])
+            run = ancestral_run(mu, n, CAP_OF_NOISE[noise], lattice_bits=bits)
             law, half = run.law, float(run.masks[math.ceil(n / 2)])
             exact_half = 1 - math.ceil(n / 2) / n
-        elif draw_effect(mu, CAP_OF_NOISE[noise]).tv > 0:
-            from pymdm.reference.truncated import truncated_law
-
-            law = truncated_law(mu, CAP_OF_NOISE[noise])
+        else:
+            law = truncated_law(mu, CAP_OF_NOISE[noise]) if bits is None else lattice_law(mu, bits)
         ids = list(range(i * samples, (i + 1) * samples))
         out = pymdm.sample(
             network,
