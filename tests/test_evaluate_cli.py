@@ -98,6 +98,11 @@ def test_frontier_is_written_and_the_same_twice(files, tmp_path):
     assert written["generation"] == found["generation"] == again["generation"]
     report = (tmp_path / "sub" / "result.md").read_text()
     assert "entropy, nats" in report and "| noise |" in report and "result.png" in report
+    assert "* 3-gram: interpolated Witten-Bell" in report and "* twin: an autoregressive checkpoint" in report
+    judged = report[report.index("### Judges, judged") :]
+    for judge, facts in found["generation"]["controls"].items():
+        behind = "; ".join(facts["behind_shuffled_words"]) or "none"
+        assert f"| {judge} | {'yes' if facts['in_order'] else 'NO'} | {behind} |" in judged
     assert (tmp_path / "sub" / "result.png").stat().st_size > 1000
 
 

@@ -13,7 +13,7 @@ from pymdm.checkpoint import save_checkpoint
 from pymdm.config import ModelConfig
 from pymdm.evaluate import CheckpointJudge, NGram, NGramJudge, Scores, load_judge
 from pymdm.evaluate.autoregressive import causal_losses, context_windows, evaluate_likelihood
-from pymdm.evaluate.judges import BREAK
+from pymdm.evaluate.judges import BREAK, describe_judge, package_of
 from pymdm.model import MaskedTransformer
 from pymdm.vocabulary import Vocabulary
 
@@ -143,3 +143,20 @@ def test_bad_judges_have_clear_words(checkpoint, tmp_path):
         evaluate_likelihood(model, [torch.zeros(1, 4, dtype=torch.long)])
     with pytest.raises(ValueError, match=r"^evaluate_likelihood: no text"):
         evaluate_likelihood(causal_model(), [])
+
+
+def test_a_judge_from_a_package_names_it(tmp_path):
+    """A package unpacked by hand or by `pip install --target`: its record lists the file."""
+    inside, info = tmp_path / "weights_of" / "small.gguf", tmp_path / "weights_of-1.2.dist-info"
+    inside.parent.mkdir()
+    inside.write_bytes(b"GGUF")
+    (inside.parent / "other.gguf").write_bytes(b"GGUF")
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: weights-of\nVersion: 1.2\n")
+    (info / "RECORD").write_text("weights_of/small.gguf,,\n")
+    assert package_of(inside) == "weights-of 1.2" and package_of(inside.parent / "other.gguf") is None
+    facts = {"kind": "gguf", "files": {"small.gguf": "ab" * 32}, "package": package_of(inside), "architecture": "Net"}
+    facts |= {"dtype": "float32", "window": 2048, "stride": 1024, "first token after": "<s>"}
+    told = describe_judge("small", facts)
+    assert "small.gguf (sha256 abababababababab) from the Python package weights-of 1.2" in told
+    assert "package" not in describe_judge("small", facts | {"package": None})

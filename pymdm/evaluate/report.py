@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pymdm.evaluate.generative import CONTROLS, Generation, ranking
+from pymdm.evaluate.judges import describe_judge
 from pymdm.evaluate.subject import finite
 
 UNITS = {"char": "character", "byte": "byte"}
@@ -61,7 +62,8 @@ def markdown(result: dict[str, Any], picture: str = "") -> str:
 
 def _likelihood(found: dict[str, Any], ngrams: dict[str, float], unit: str) -> list[str]:
     bound = found["kind"] == "bound"
-    lines = ["## Likelihood", "", f"| | bits per {unit} | 95% interval |", "|---|---|---|"]
+    lines = ["## Likelihood", "", _likelihood_words(bound, unit), ""]
+    lines += [f"| | bits per {unit} | 95% interval |", "|---|---|---|"]
     name = "upper bound" if bound else "exact, autoregressive"
     monte_carlo = f"{_range(found['monte_carlo_interval95'])} (Monte Carlo)" if bound else "no Monte Carlo error"
     lines.append(f"| {name} | {_number(found['bits_per_char'])} | {monte_carlo} |")
@@ -74,7 +76,11 @@ def _likelihood(found: dict[str, Any], ngrams: dict[str, float], unit: str) -> l
     how = f"; {found['counts']}, {found['draws']:,} network rows" if bound else ""
     lines += ["", f"{per}; {size} evaluated{how}.", ""]
     if found.get("curve"):
-        lines += ["Information curve: nats of a masked token by masked share (its area is the bound per token).", ""]
+        lines += [
+            "Information curve: what a masked token costs, in nats, when this share of the sequence is masked with it. "
+            "From top to bottom the network sees less; the area under the curve is the bound per token.",
+            "",
+        ]
         lines += ["| masked share | nats per masked token | 95% interval |", "|---|---|---|"]
         curve = found["curve"]
         for share, nats, ends in zip(
@@ -85,14 +91,47 @@ def _likelihood(found: dict[str, Any], ngrams: dict[str, float], unit: str) -> l
     return lines
 
 
+def _likelihood_words(bound: bool, unit: str) -> str:
+    """What the table of likelihoods shows."""
+    first = (
+        "A masked model gives no likelihood in closed form, but a bound that the true cost cannot exceed (Proposition 3.1 of "
+        "Zheng et al., ICLR 2025), here with its Monte Carlo error."
+        if bound
+        else "The cost of the text under the model, without error."
+    )
+    return (
+        f"How many bits the text costs, less is better. {first} The second row says how far another text of this kind and "
+        f"size may be off. The n-gram is counted on the training text, and what any model should beat."
+    )
+
+
+SAMPLES = """
+What judges, models that give text a likelihood, say of this model's samples. Each row is one kind of text:
+
+* **held-out text**: real, what the samples should look like;
+* a **sampler**: NFE network calls a sample, temperature T. Its law: *exact* (the model's own), *approximate* (several tokens a
+  call), or *tempered* (T below 1, another law, likelier and less varied by intent);
+* **shuffled words**: the held-out text with the words of each piece in random order; **random letters**: its letters at random.
+
+Each column: *bits/char*, the judge's cost of a character with its 95% interval over texts, comparable between judges;
+*ppl/token*, perplexity per token of the judge's own, comparable within a column only; *entropy* of the tokens within a
+text; *rep-4*, share of token 4-grams that repeat within a text; *distinct-2*, share of word pairs that differ;
+*self-BLEU-4*, likeness of the texts to each other. Likely samples are good only while the last four stay near held-out text's:
+repeating the likely costs few bits.
+""".strip().splitlines()
+
+CONTROL_WORDS = """
+Is the judge one? It must find held-out text likelier per character than its words shuffled, and those likelier than random
+letters. Shuffled words are real words: a sample that a judge puts behind them has less likely words or spelling than
+real text, however good its order is.
+""".strip().splitlines()
+
+
 def _generation(found: dict[str, Any]) -> list[str]:
     judges = list(found["judges"])
     heads = [f"{judge}: bits/char (95%) | {judge}: ppl/token" for judge in judges]
-    lines = [
-        "## Samples",
-        "",
-        "| | law | noise | " + " | ".join(heads) + " | entropy, nats | rep-4 | distinct-2 | self-BLEU |",
-    ]
+    lines = ["## Samples", "", *SAMPLES, ""]
+    lines.append("| | law | noise | " + " | ".join(heads) + " | entropy, nats | rep-4 | distinct-2 | self-BLEU-4 |")
     lines.append("|" + "---|" * (7 + 2 * len(judges)))
     for g in found["generations"]:
         sampler = g["sampler"]
@@ -112,20 +151,15 @@ def _generation(found: dict[str, Any]) -> list[str]:
         ]
         lines.append("| " + " | ".join(cells) + " |")
     first = found["generations"][0]
-    lines += [
-        "",
-        f"{first['texts']} texts of {first['length']} tokens each, all scored; intervals over texts. Entropy of each "
-        "text over its own tokens; rep-4: repeated token 4-grams in a text; distinct-2 and self-BLEU-4 over words.",
-    ]
-    for judge, facts in found["judges"].items():
-        told = ", ".join(f"{k} {v}" for k, v in facts.items() if isinstance(v, str | int | float))
-        lines.append(f"Judge {judge}: {told}.")
-    for judge, facts in found.get("controls", {}).items():
-        behind = ", ".join(facts["behind_shuffled_words"]) or "none"
-        lines.append(
-            f"{judge} ranks held-out text before shuffled words before random letters: {'yes' if facts['in_order'] else 'NO'}; "
-            f"samples behind shuffled words: {behind}."
-        )
+    lines += ["", f"{first['texts']} texts of {first['length']} tokens each, all scored.", "", "Judges:", ""]
+    lines += [f"* {describe_judge(judge, facts)}." for judge, facts in found["judges"].items()]
+    if found.get("controls"):
+        lines += ["", "### Judges, judged", "", *CONTROL_WORDS, ""]
+        lines += ["| judge | text, shuffled words, random letters in this order | samples behind shuffled words |"]
+        lines += ["|---|---|---|"]
+        for judge, facts in found["controls"].items():
+            behind = "; ".join(facts["behind_shuffled_words"]) or "none"
+            lines.append(f"| {judge} | {'yes' if facts['in_order'] else 'NO'} | {behind} |")
     lines.append("")
     return lines
 
