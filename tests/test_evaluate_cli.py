@@ -14,6 +14,7 @@ from pymdm.checkpoint import load_checkpoint, save_checkpoint
 from pymdm.config import ModelConfig
 from pymdm.evaluate.bound import evaluate_bound
 from pymdm.evaluate.judges import file_sha256
+from pymdm.evaluate.report import _behind
 from pymdm.model import MaskedTransformer
 from pymdm.train.tokens import write_data
 from pymdm.vocabulary import Vocabulary
@@ -101,9 +102,24 @@ def test_frontier_is_written_and_the_same_twice(files, tmp_path):
     assert "* 3-gram: interpolated Witten-Bell" in report and "* twin: an autoregressive checkpoint" in report
     judged = report[report.index("### Judges, judged") :]
     for judge, facts in found["generation"]["controls"].items():
-        behind = "; ".join(facts["behind_shuffled_words"]) or "none"
-        assert f"| {judge} | {'yes' if facts['in_order'] else 'NO'} | {behind} |" in judged
+        row = next(line for line in judged.splitlines() if line.startswith(f"| {judge} |"))
+        assert f"| {'yes' if facts['in_order'] else 'NO'} |" in row
+        assert all(name in row for name in facts["behind_shuffled_words"]) and ("none" in row) == ("NFE" not in row)
     assert (tmp_path / "sub" / "result.png").stat().st_size > 1000
+
+
+def test_samples_near_the_shuffled_words_stand_in_brackets():
+    sampler = {"name": "FirstHitting", "nfe": 8.0, "temperature": 1.0}
+    ends = {"shuffled words": (2.0, 2.2), "a": (2.1, 2.4), "b": (2.3, 2.5)}
+    shown = [
+        {
+            "name": n,
+            "sampler": {} if n == "shuffled words" else sampler | {"name": n},
+            "judges": {"j": {"interval95": e}},
+        }
+        for n, e in ends.items()
+    ]
+    assert _behind(shown, "j", ["a, NFE 8, T 1", "b, NFE 8, T 1"]) == ["(a, NFE 8, T 1)", "b, NFE 8, T 1"]
 
 
 @pytest.mark.parametrize(

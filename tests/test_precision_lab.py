@@ -235,6 +235,7 @@ def test_the_command_measures(checkpoint, tmp_path, monkeypatch):
         (["--judge", "gpt"], "judge"),
         (["--logits", "nothing.npy"], "no file nothing.npy"),
         (["--from", "nothing.json"], "nothing.json"),
+        (["audit", "--from", "nothing.json"], "nothing.json"),
         (["audit", "torch:nothing"], "expected module:function"),
         (["audit", "torch:rand", "--kind", "normal"], "kind must be one of"),
         (["audit", "torch:rand", "--kind", "uniform", "--draws", 3], "draws must be at least"),
@@ -260,6 +261,24 @@ def test_audit_says_with_its_exit_code_what_it_found(tmp_path, monkeypatch):
     assert good.exit_code == 0 and "sound" in good.stdout
     every = run("precision", "audit", "--draws", 1 << 16, "--json")
     assert every.exit_code == 0 and len(json.loads(every.stdout)["audits"]) > 15
+    saved = tmp_path / "audit.json"
+    saved.write_text(bad.stdout)
+    again = run("precision", "audit", "--from", saved, "--markdown", tmp_path / "noise_audit.md", "--json")
+    assert again.exit_code == 1 and json.loads(again.stdout) == json.loads(bad.stdout)
+    text = (tmp_path / "noise_audit.md").read_text()
+    assert "CAPPED | mine_lab:coarse" in text and "mine_lab:coarse --kind uniform --draws 262144" in text
+
+
+def test_the_pages_link_each_other_where_both_are(result, tmp_path):
+    saved, audit = tmp_path / "result.json", tmp_path / "audit.json"
+    saved.write_text(json.dumps(result))
+    audit.write_text(json.dumps(result | {"audits": [a | {"yours": False} for a in result["audits"]]}))
+    pages = tmp_path / "noise.md", tmp_path / "noise_audit.md"
+    run("precision", "--from", saved, "--markdown", pages[0])
+    assert "`pymdm precision audit`" in pages[0].read_text() and "_audit.md" not in pages[0].read_text()
+    run("precision", "audit", "--from", audit, "--markdown", pages[1])
+    run("precision", "--from", saved, "--markdown", pages[0])
+    assert "[noise_audit.md](noise_audit.md)" in pages[0].read_text() and "[noise.md](noise.md)" in pages[1].read_text()
 
 
 def test_both_commands_show_an_example():

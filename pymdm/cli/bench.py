@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import subprocess
 import sys
+import time
 from typing import Annotated
 
 import typer
@@ -34,11 +35,14 @@ def bench(
 
 def run_all(options: list[str]) -> int:
     """Each case in a process of its own, so that none inherits another's threads and memory; 1 where one failed."""
-    failed = []
+    failed, began = [], time.perf_counter()
     for i, (name, what) in enumerate(CASES.items()):
         print(f"[{i + 1}/{len(CASES)}] {name}: {what}", file=sys.stderr, flush=True)
+        start = time.perf_counter()
         if subprocess.run([sys.executable, "-m", "pymdm", "bench", name, *options]).returncode:
             failed.append(name)
+        seconds = time.perf_counter() - start
+        print(f"      {seconds:.0f} s, {time.perf_counter() - began:.0f} s in all", file=sys.stderr, flush=True)
     if failed:
         print(f"pymdm: bench: missed a mark or failed: {', '.join(failed)}", file=sys.stderr)
     return int(bool(failed))

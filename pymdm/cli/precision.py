@@ -35,6 +35,12 @@ def _console() -> Any:
     return Console(width=None if sys.stdout.isatty() else 160)
 
 
+def _beside(path: Path, stem: str) -> str:
+    """The name of another file of this kind beside a path, "" where there is none."""
+    other = path.with_stem(stem)
+    return other.name if other != path and other.is_file() else ""
+
+
 def _write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
@@ -84,14 +90,14 @@ def precision(
         if path is not None and path.is_dir():
             raise ValueError(f"precision: {path} is a folder, expected a file to write")
     found = (
-        _read(result)
+        _read(result, "precision", "runs")
         if result is not None
         else _measure(model, logits, judge or ["ngram"], corpus, full, steps, samples, seed)
     )
     if report is not None:
         _write(report, html_page(found))
     if markdown is not None:
-        _write(markdown, markdown_text(found))
+        _write(markdown, markdown_text(found, _beside(markdown, f"{markdown.stem}_audit")))
     if json_output:
         print(json.dumps(found))
         return
@@ -102,15 +108,15 @@ def precision(
         console.print(line, markup=False, highlight=False)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path, command: str, key: str) -> dict[str, Any]:
     from pymdm.precision.lab import SCHEMA
 
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"precision: {path} is no JSON output of this command ({error})") from None
-    if not isinstance(found, dict) or found.get("schema") != SCHEMA or "runs" not in found:
-        raise ValueError(f"precision: {path} is no JSON output of this command with schema {SCHEMA}")
+        raise ValueError(f"{command}: {path} is no JSON output of this command ({error})") from None
+    if not isinstance(found, dict) or found.get("schema") != SCHEMA or key not in found or "environment" not in found:
+        raise ValueError(f"{command}: {path} is no JSON output of this command with schema {SCHEMA}")
     return found
 
 
@@ -176,6 +182,9 @@ def audit(
     draws: Annotated[int | None, typer.Option(help="Noise values; default: 2^28, or 2^31 for a categorical.")] = None,
     seed: Annotated[int, typer.Option(help="Of torch's generator.")] = 0,
     markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the table as Markdown.")] = None,
+    result: Annotated[
+        Path | None, typer.Option("--from", metavar="FILE", help="Measure nothing: an earlier --json output.")
+    ] = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Measure the cap and the tail of random numbers: a function of yours, or torch's, NumPy's and pymdm's own.
@@ -184,27 +193,37 @@ def audit(
 
     Example: pymdm precision audit torch:rand --kind uniform
     """
+    from pymdm.precision.report import audit_markdown
+    from pymdm.precision.sources import OURS
+    from pymdm.precision.tables import audit_table
+
+    found = _audit(function, kind, draws, seed) if result is None else _read(result, "precision audit", "audits")
+    if markdown is not None:
+        _write(markdown, audit_markdown(found, _beside(markdown, markdown.stem.removesuffix("_audit"))))
+    if json_output:
+        print(json.dumps(found))
+    else:
+        _print_table(audit_table(found["audits"]), _console())
+    if not all(a["verdict"] == "sound" for a in found["audits"] if a["name"] in OURS or a["yours"]):
+        raise typer.Exit(1)
+
+
+def _audit(function: str | None, kind: str, draws: int | None, seed: int) -> dict[str, Any]:
     import torch
 
+    from pymdm.bench.environment import environment
     from pymdm.precision.audit import audit_source, user_function
-    from pymdm.precision.report import audit_markdown
-    from pymdm.precision.sources import OURS, SOURCES
-    from pymdm.precision.tables import audit_table
+    from pymdm.precision.lab import SCHEMA
+    from pymdm.precision.sources import SOURCES
 
     torch.manual_seed(seed)
     sources = SOURCES if function is None else {function: (kind, user_function(function))}
     audits = []
     for name, (its_kind, source) in sources.items():
         found = audit_source(source, its_kind, name=name, draws=draws)
-        audits.append(found)
+        audits.append(found.to_dict() | {"yours": function is not None})
         _say(f"{name}: {found.verdict}")
-    if markdown is not None:
-        words = ["pymdm", "precision", "audit", *([function, "--kind", kind] if function else [])]
-        words += ["--draws", str(draws)] if draws else []
-        _write(markdown, audit_markdown([a.to_dict() for a in audits], shlex.join(words), seed))
-    if json_output:
-        print(json.dumps({"seed": seed, "audits": [a.to_dict() for a in audits]}))
-    else:
-        _print_table(audit_table([a.to_dict() for a in audits]), _console())
-    if not all(a.sound for a in audits if function is not None or a.name in OURS):
-        raise typer.Exit(1)
+    words = ["pymdm", "precision", "audit", *([function, "--kind", kind] if function else [])]
+    words += (["--draws", str(draws)] if draws else []) + (["--seed", str(seed)] if seed else [])
+    record = {"schema": SCHEMA, "command": shlex.join(words), "environment": environment(), "seed": seed}
+    return record | {"audits": audits}

@@ -194,12 +194,12 @@ def describe_judge(name: str, facts: dict[str, Any]) -> str:
     """One sentence: what a judge is, and how to get the same one.
 
     >>> describe_judge("5-gram", {"kind": "ngram", "order": 5, "characters": 10, "text_sha256": "ab" * 32})
-    '5-gram: interpolated Witten-Bell over 5 characters, counted on the 10 of the training text (sha256 abababababababab)'
+    '5-gram: interpolated Witten-Bell over 5 characters, counted on 10 of training text (sha256 abababababababab)'
     """
     kind = facts["kind"]
     if kind == "ngram":
         digest = f"sha256 {facts['text_sha256'][:16]}"
-        size = f"counted on the {facts['characters']:,} of the training text ({digest})"
+        size = f"counted on {facts['characters']:,} of training text ({digest})"
         return f"{name}: interpolated Witten-Bell over {facts['order']} characters, {size}"
     if kind == "checkpoint":
         window = f"windows of {facts['window']} tokens, {facts['stride']} apart"

@@ -121,9 +121,9 @@ repeating the likely costs few bits.
 """.strip().splitlines()
 
 CONTROL_WORDS = """
-Is the judge one? It must find held-out text likelier per character than its words shuffled, and those likelier than random
-letters. Shuffled words are real words: a sample that a judge puts behind them has less likely words or spelling than
-real text, however good its order is.
+Can these judges judge? One must find held-out text likelier per character than its words shuffled, and those likelier than
+random letters. Shuffled words are real words: a sample that a judge puts behind them has less likely words or spelling than
+real text, however good its order is; in brackets those whose interval overlaps that of the shuffled words.
 """.strip().splitlines()
 
 
@@ -135,8 +135,7 @@ def _generation(found: dict[str, Any]) -> list[str]:
     lines.append("|" + "---|" * (7 + 2 * len(judges)))
     for g in found["generations"]:
         sampler = g["sampler"]
-        name = f"{sampler['name']}, NFE {sampler['nfe']:g}, T {sampler['temperature']:g}" if sampler else g["name"]
-        cells = [name, sampler.get("law", ""), sampler.get("noise", "")]
+        cells = [_name(g), sampler.get("law", ""), sampler.get("noise", "")]
         for judge in judges:
             score = g["judges"][judge]
             cells += [
@@ -158,10 +157,23 @@ def _generation(found: dict[str, Any]) -> list[str]:
         lines += ["| judge | text, shuffled words, random letters in this order | samples behind shuffled words |"]
         lines += ["|---|---|---|"]
         for judge, facts in found["controls"].items():
-            behind = "; ".join(facts["behind_shuffled_words"]) or "none"
+            behind = "; ".join(_behind(found["generations"], judge, facts["behind_shuffled_words"])) or "none"
             lines.append(f"| {judge} | {'yes' if facts['in_order'] else 'NO'} | {behind} |")
     lines.append("")
     return lines
+
+
+def _behind(generations: list[dict[str, Any]], judge: str, names: list[str]) -> list[str]:
+    """Samples of these names, in brackets where the judge may have put them there by chance."""
+    ends = {_name(g): g["judges"][judge]["interval95"] for g in generations}
+    high = ends[CONTROLS[1]][1]
+    return [name if ends[name][0] > high else f"({name})" for name in names]
+
+
+def _name(generation: dict[str, Any]) -> str:
+    """As `Generation.label`."""
+    s = generation["sampler"]
+    return f"{s['name']}, NFE {s['nfe']:.4g}, T {s['temperature']:g}" if s else str(generation["name"])
 
 
 def _number(value: float | None, digits: int = 3) -> str:

@@ -17,6 +17,11 @@ INTRODUCTION = (
     "unlikely: they come late, and the likely ones come first, so that entropy and perplexity fall as the number of steps "
     "N grows (Zheng et al., ICLR 2025, section 5). The first-hitting sampler never draws the mask and hardly cares."
 )
+AUDIT = (
+    "Gumbel-max and the exponential race are exact only as far as their random numbers go. Each source here is asked for the "
+    "rare values that a right one gives, and what is missing is turned into what it does to a masked diffusion model's "
+    "samples. The reasons, and a model's samples with such noise: "
+)
 SAME_TEXT = "Sequences of each kind, not chosen: the first of each run."
 REPLAY = (
     "One sequence, twice, by the ancestral sampler with N = {steps:,} and the same 64-bit random numbers: with exact "
@@ -44,18 +49,20 @@ button { font: inherit; padding: .3em 1em; } #replay-label { min-width: 5em; }
 """
 
 
-def markdown(result: dict[str, Any]) -> str:
-    """The facts and the tables."""
+def markdown(result: dict[str, Any], audit: str = "") -> str:
+    """The facts and the tables, the last of them the audit's; audit: a file of `audit_markdown` beside it, to link."""
     parts = [f"# {TITLE}\n", INTRODUCTION + "\n", "".join(f"* {line}\n" for line in facts(result))]
-    return "\n".join(parts + [_markdown_table(table) for table in tables(result)])
+    where = f"[{audit}]({audit})" if audit else "`pymdm precision audit`"
+    return "\n".join([*parts, *map(_markdown_table, tables(result)), f"More sources, torch's and NumPy's: {where}.\n"])
 
 
-def audit_markdown(audits: list[dict[str, Any]], command: str, seed: int) -> str:
-    """An audit alone, with its command and machine."""
-    from pymdm.bench.environment import environment
-
-    lines = [f"* Command: {command}\n", *(f"* {line}\n" for line in machine(environment(), seed))]
-    return f"# Random numbers, audited\n\n{''.join(lines)}\n{_markdown_table(audit_table(audits))}"
+def audit_markdown(result: dict[str, Any], lab: str = "") -> str:
+    """An audit alone, with its command and machine; lab: a file of `markdown` beside it, to link."""
+    where = f"[{lab}]({lab})" if lab else "`pymdm precision`"
+    lines = [
+        f"* {line}\n" for line in (f"Command: {result['command']}", *machine(result["environment"], result["seed"]))
+    ]
+    return f"# Random numbers, audited\n\n{AUDIT}{where}.\n\n{''.join(lines)}\n{_markdown_table(audit_table(result['audits']))}"
 
 
 def _markdown_table(table: Table) -> str:

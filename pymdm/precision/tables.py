@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pymdm.evaluate.judges import describe_judge
+from pymdm.precision.audit import LEVEL
 from pymdm.precision.findings import chance
 
 
@@ -217,9 +218,14 @@ def _gap(gap: dict[str, Any], unit: str) -> str:
 def audit_table(audits: list[dict[str, Any]]) -> Table:
     """Sources of random numbers."""
     text = (
-        "Sources of random numbers, measured. Noise: the largest, draws of infinite noise, and how many of all draws had "
-        "-log u below 15 / draws. Categorical samplers: how many of the draws from 65,536 rare tokens and a likely mask "
-        "left the mask, and the cap that explains it. Implied: by that cap, for a Zipf prediction over 50,257 tokens."
+        "CAPPED: the rare values do not come, so unlikely tokens do not win. INFINITE: some noise is infinite, and its token "
+        "wins whatever its probability. HEAVY: too many rare values. Sources of noise: the largest Gumbel noise seen, how "
+        "often it was infinite, and how many of all draws had -log u below 15 / draws. Categorical samplers: how many of "
+        "the draws from 65,536 rare tokens and a likely mask left the mask, and the cap that explains it; numbers k/2^24 give "
+        "their largest value too, and so look like a cap a little above 16.64. The last three columns: what noise truncated "
+        "at that cap does by Proposition 5.2 to a Zipf prediction over 50,257 tokens (x 1.00 and 0 are right); TV is total "
+        "variation. "
+        f"A right source fails once in {1 / LEVEL:,.0f} audits."
     )
     head = ["verdict", "source", "kind", "draws", "largest noise / cap", "infinite", "tail hits", "expected", "p-value"]
     head += ["unmask rate, first of 10,000 steps", "TV there", "TV of one draw"]
