@@ -10,7 +10,7 @@
 namespace pymdm::sample {
 namespace {
 
-// Elements of the weights [rows, V + 1] in memory at once: 2 MB, which stay in a cache; every thread has a row at least.
+// Elements of the weights [rows, V + 1] in memory at once: 2 MB, which stay in cache; each thread has a row at least.
 constexpr int64_t kElements = int64_t{1} << 18;
 
 }  // namespace
@@ -30,7 +30,8 @@ void Literal::plan(const State& state, int64_t b, Plan& plan) const {
 // rows at a time.
 std::vector<int64_t> Literal::draw_classes(State& state, const std::vector<Row>& rows, int64_t vocab) const {
   std::vector<int64_t> classes(rows.size());
-  const int64_t total = static_cast<int64_t>(rows.size()), chunk = std::max<int64_t>(num_threads(), kElements / (vocab + 1));
+  const int64_t total = static_cast<int64_t>(rows.size()),
+                chunk = std::max<int64_t>(num_threads(), kElements / (vocab + 1));
   std::vector<double> weights;
   for (int64_t begin = 0; begin < total; begin += chunk) {
     const int64_t n = std::min(chunk, total - begin);
