@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,14 +56,14 @@ def save_checkpoint(
     state_dict: Mapping[str, Tensor],
     vocabulary: Vocabulary,
     training: Mapping[str, Any] | None = None,
-    extra: Mapping[str, Mapping[str, Tensor] | str] | None = None,
+    extra: Mapping[str, Mapping[str, Tensor] | str | Callable[[Path], None]] | None = None,
 ) -> Checkpoint:
     """Write a checkpoint folder; a process killed at any instant leaves the old folder or the new one, whole.
 
     Args:
         path: the folder; missing parents are made; an older checkpoint there is replaced.
         config, state_dict, vocabulary, training: its content.
-        extra: more files of the same folder: name -> tensors (safetensors) or text.
+        extra: more content of the same folder: name -> tensors (safetensors), text, or what writes a file or folder there.
 
     Raises:
         ValueError: a state that does not fit the config, or a path that cannot be written or holds something else.
@@ -85,10 +85,12 @@ def save_checkpoint(
             for name, content in (extra or {}).items():
                 if isinstance(content, str):
                     (fresh / name).write_text(content, encoding="utf-8")
+                elif callable(content):
+                    content(fresh / name)
                 else:
                     save_file({k: t.detach().cpu().contiguous() for k, t in content.items()}, fresh / name)
-            for file in fresh.iterdir():
-                file.chmod(0o666 & ~_umask())
+            for file in fresh.rglob("*"):
+                file.chmod((0o777 if file.is_dir() else 0o666) & ~_umask())
                 _sync(file)
             _sync(fresh)
             _replace_folder(fresh, target)

@@ -21,11 +21,20 @@ from pymdm.train.held_out import held_out_bound
 from pymdm.train.log import CurveLog, Progress
 from pymdm.train.optimizer import Average, learning_rate, make_optimizers
 from pymdm.train.packing import Batches
-from pymdm.train.parallel import Processes, processes, spread, whole
+from pymdm.train.parallel import Processes, ToldByFirst, gather, processes, spread, whole
 from pymdm.train.recipe import Recipe
 from pymdm.train.setup import held_out_summary, load_training_data, model_config, pick_bfloat16, pick_device
+from pymdm.train.shards import SHARDS, ShardWriter, can_shard
 from pymdm.train.start import look_at_neighbours
-from pymdm.train.state import Numbers, pack_state, read_state, restore
+from pymdm.train.state import (
+    STATE_NUMBERS,
+    STATE_TENSORS,
+    Numbers,
+    pack_numbers,
+    read_state,
+    restore,
+    state_tensors,
+)
 from pymdm.train.step import Stepper
 from pymdm.train.tokens import TokenData
 
@@ -160,14 +169,13 @@ class _Run:
                 self.held_out_bits = self.evaluate(samples=2, quick=True).bits_per_char
                 self.report("evaluated", rate)
             if self.out is not None and self.due(recipe.save_every):
-                state = pack_state(self.model, self.average, self.optimizers, numbers, recipe.to_dict())
-                self.save(self.summary(None), state)
+                self.save(self.summary(None), resumable=True)
                 self.report("saved", rate)
             numbers.seconds = self.group.agree(time.monotonic() - begin)
         bound = self.evaluate(samples=8, quick=False)
         self.held_out_bits = bound.bits_per_char
         self.report("evaluated", 0.0)
-        checkpoint = self.save(self.summary(bound), None)
+        checkpoint = self.save(self.summary(bound), resumable=False)
         if self.out is not None:
             self.report("saved", 0.0)
         return checkpoint
@@ -237,13 +245,32 @@ class _Run:
             values["ngram_bits_per_char"] = {str(k): v for k, v in bits.items()}
         return values
 
-    def save(self, training: dict[str, Any], state: Any) -> Checkpoint:
-        weights = self.weights()
-        if self.out is None or self.group.rank:
-            self.group.wait()
-            return Checkpoint(self.config, weights, self.vocabulary, training)
-        checkpoint = save_checkpoint(self.out, self.config, weights, self.vocabulary, training, state)
-        self.group.wait()
+    def save(self, training: dict[str, Any], resumable: bool) -> Checkpoint:
+        """The model as it is now, written where there is a folder; every process learns how that went."""
+        checkpoint = Checkpoint(self.config, self.weights(), self.vocabulary, training)
+        if self.out is None:
+            return checkpoint
+        extra: dict[str, Any] = {}
+        writer = None
+        if resumable:
+            tensors = state_tensors(self.model, self.average, self.optimizers)
+            extra[STATE_NUMBERS] = pack_numbers(self.numbers, self.recipe.to_dict())
+            if can_shard(tensors):
+                extra[SHARDS] = writer = ShardWriter(tensors, self.group)
+            else:
+                extra[STATE_TENSORS] = gather(tensors, self.group)
+        failure = None
+        if self.group.rank == 0:
+            try:
+                checkpoint = save_checkpoint(
+                    self.out, self.config, checkpoint.state_dict, self.vocabulary, training, extra
+                )
+            except ValueError as error:
+                failure = error
+        if writer is not None:
+            writer.finish()
+        if not self.group.all(failure is None):
+            raise failure or ToldByFirst(f"save_checkpoint: the first process could not write {self.out}")
         return checkpoint
 
     def weights(self) -> dict[str, Tensor]:

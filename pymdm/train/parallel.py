@@ -1,15 +1,17 @@
 """Several processes (`torchrun`): who this one is, how the network is split or copied, and whole tensors from shards.
 
 With "ddp" each process holds the whole network; with "fsdp" (FSDP2, `fully_shard`) its parameters, gradients, optimiser
-state and average are split. Checkpoints hold whole tensors either way, so a run may go on with another number of processes.
+state and average are split. A checkpoint's model is whole either way; the state to resume from is whole with "ddp", while with
+"fsdp" each process writes its part (`pymdm.train.shards`). A run may go on with another number of processes.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -21,26 +23,43 @@ from pymdm.model import MaskedTransformer
 PARALLEL = ("ddp", "fsdp")
 
 
+class ToldByFirst(ValueError):
+    """An error of the first process, raised in the others: it has been told, they only stop."""
+
+
 @dataclass(frozen=True)
 class Processes:
-    """This process's number `rank` among `world`, and its device."""
+    """This process's number `rank` among `world`, and its device.
+
+    `number` is what is exchanged, float64 []: one tensor that stays, because gloo's threads need the interpreter to free one.
+    """
 
     rank: int
     world: int
     device: torch.device
+    number: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.float64))
 
     def agree(self, value: float) -> float:
         """The first process's value, for all."""
         if self.world == 1:
             return value
-        shared = torch.tensor(value, dtype=torch.float64, device=self.device)
-        torch.distributed.broadcast(shared, 0)
-        return float(shared)
+        torch.distributed.broadcast(self.number.fill_(value), 0)
+        return float(self.number)
 
-    def wait(self) -> None:
-        """Until all are here."""
-        if self.world > 1:
-            torch.distributed.barrier()
+    def share(self, value: Any) -> Any:
+        """The first process's object, for all."""
+        if self.world == 1:
+            return value
+        shared = [value]
+        torch.distributed.broadcast_object_list(shared, 0, device=self.device)
+        return shared[0]
+
+    def all(self, condition: bool) -> bool:
+        """Whether it holds in every process."""
+        if self.world == 1:
+            return condition
+        torch.distributed.all_reduce(self.number.fill_(condition), torch.distributed.ReduceOp.MIN)
+        return bool(self.number)
 
 
 @contextmanager
@@ -61,9 +80,13 @@ def processes(device: str) -> Iterator[Processes]:
     if mine:
         torch.distributed.init_process_group("nccl" if device == "cuda" else "gloo")
     try:
-        yield Processes(rank, world, torch.device(device, local) if device == "cuda" else torch.device(device))
+        here = torch.device(device, local) if device == "cuda" else torch.device(device)
+        yield Processes(rank, world, here, torch.zeros((), dtype=torch.float64, device=here))
+        torch.distributed.barrier()
     finally:
         if mine:
+            # the end of a group holds the interpreter: gloo's threads that still need it to free a tensor would wait for ever
+            time.sleep(0.1)
             torch.distributed.destroy_process_group()
 
 
@@ -97,6 +120,16 @@ def exchange_gradients(network: nn.Module, wanted: bool) -> None:
 def whole(tensor: Tensor) -> Tensor:
     """The tensor that shards are parts of; every process must ask."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
+def gather(tensors: Mapping[str, Tensor], group: Processes) -> dict[str, Tensor]:
+    """Copies of whole tensors on the CPU in the first process, none in the others; every process must ask."""
+    gathered = {}
+    for name, tensor in tensors.items():
+        complete = whole(tensor)
+        if group.rank == 0:
+            gathered[name] = complete.detach().cpu().clone()
+    return gathered
 
 
 def local(tensor: Tensor) -> Tensor:

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from pymdm.checkpoint import last_written, read_tensors
 from pymdm.train.optimizer import Average
-from pymdm.train.parallel import split_like, whole
+from pymdm.train.parallel import split_like
+from pymdm.train.shards import SHARDS, read_shards, stored_shards
 
 STATE_TENSORS, STATE_NUMBERS = "training_state.safetensors", "training_state.json"
 
@@ -27,28 +28,24 @@ class Numbers:
     bits: float | None = None  # running average of the training bits per character
 
 
-def pack_state(
-    model: nn.Module,
-    average: Average,
-    optimizers: list[torch.optim.Optimizer],
-    numbers: Numbers,
-    recipe: dict[str, Any],
-) -> dict[str, dict[str, Tensor] | str]:
-    """The two files of a resumable state, name -> content, for `save_checkpoint(extra=...)`."""
+def state_tensors(model: nn.Module, average: Average, optimizers: list[torch.optim.Optimizer]) -> dict[str, Tensor]:
+    """Everything of a run but its numbers, name -> tensor, each as it is: on its device, whole or split."""
     tensors = {f"weight.{name}": p.detach() for name, p in model.named_parameters()}
     tensors |= {f"average.{name}": t for name, t in average.weights.items()}
     names = {id(p): name for name, p in model.named_parameters()}
     for optimizer in optimizers:
         for p, slots in optimizer.state.items():
             tensors |= {f"optimizer.{names[id(p)]}.{slot}": t for slot, t in slots.items()}
-    return {
-        STATE_TENSORS: {name: whole(t).detach().cpu().clone() for name, t in tensors.items()},
-        STATE_NUMBERS: json.dumps({"recipe": recipe, **numbers.__dict__}, indent=1),
-    }
+    return tensors
 
 
-def read_state(folder: Path) -> tuple[dict[str, Tensor], Numbers, dict[str, Any]]:
-    """(tensors, numbers, recipe) of an unfinished run.
+def pack_numbers(numbers: Numbers, recipe: dict[str, Any]) -> str:
+    """The content of STATE_NUMBERS."""
+    return json.dumps({"recipe": recipe, **numbers.__dict__}, indent=1)
+
+
+def read_state(folder: Path) -> tuple[dict[str, Tensor] | Path, Numbers, dict[str, Any]]:
+    """(tensors or the folder of their parts, numbers, recipe) of an unfinished run.
 
     Raises:
         ValueError: there is none in the folder, or it cannot be read.
@@ -62,32 +59,40 @@ def read_state(folder: Path) -> tuple[dict[str, Tensor], Numbers, dict[str, Any]
         numbers = Numbers(**values)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"train: cannot read {file}: {error}") from None
-    return read_tensors(file.with_name(STATE_TENSORS)), numbers, recipe
+    shards = file.with_name(SHARDS)
+    return shards if shards.is_dir() else read_tensors(file.with_name(STATE_TENSORS)), numbers, recipe
 
 
 @torch.no_grad()
 def restore(
-    tensors: dict[str, Tensor], model: nn.Module, average: Average, optimizers: list[torch.optim.Optimizer]
+    stored: dict[str, Tensor] | Path, model: nn.Module, average: Average, optimizers: list[torch.optim.Optimizer]
 ) -> None:
     """Put the tensors of `read_state` back in place.
 
     Raises:
-        ValueError: a tensor is missing, or has another shape than this run's.
+        ValueError: a tensor is missing, has another shape than this run's, or cannot be read.
     """
-    for name, p in model.named_parameters():
-        p.copy_(split_like(_take(tensors, f"weight.{name}", p), p))
-        average.weights[name].copy_(split_like(_take(tensors, f"average.{name}", p), p))
+    found = stored_shards(stored) if isinstance(stored, Path) else stored
+    targets = {f"weight.{name}": p.detach() for name, p in model.named_parameters()}
+    targets |= {f"average.{name}": t for name, t in average.weights.items()}
     names = {id(p): name for name, p in model.named_parameters()}
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             for p in group["params"]:
                 prefix = f"optimizer.{names[id(p)]}."
-                slots = {k.removeprefix(prefix): t for k, t in tensors.items() if k.startswith(prefix)}
+                slots = {k.removeprefix(prefix): t for k, t in found.items() if k.startswith(prefix)}
                 slots = {k: t for k, t in slots.items() if "." not in k}
-                optimizer.state[p] = {k: t.clone() if t.dim() == 0 else split_like(t, p) for k, t in slots.items()}
-
-
-def _take(tensors: dict[str, Tensor], name: str, like: Tensor) -> Tensor:
-    if name not in tensors or tensors[name].shape != like.shape:
-        raise ValueError(f"train: the unfinished run does not fit this recipe: tensor {name}")
-    return tensors[name]
+                fresh = {
+                    k: torch.zeros_like(t, device="cpu") if t.dim() == 0 else torch.zeros_like(p)
+                    for k, t in slots.items()
+                }
+                optimizer.state[p] = fresh
+                targets |= {prefix + slot: t for slot, t in fresh.items()}
+    for name, target in targets.items():
+        if name not in found or found[name].shape != target.shape:
+            raise ValueError(f"train: the unfinished run does not fit this recipe: tensor {name}")
+    if isinstance(stored, Path):
+        read_shards(stored, targets)
+        return
+    for name, target in targets.items():
+        target.copy_(split_like(stored[name], target))
