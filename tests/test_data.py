@@ -92,6 +92,7 @@ def test_bad_input_is_one_line_and_leaves_other_folders_alone(text, tmp_path):
         result = run(*arguments, *extra)
         assert result.exit_code == 2 and message in result.stderr, (arguments, result.output)
         assert len(result.stderr.strip().splitlines()) == 1 and not (tmp_path / "d").exists()
+        assert result.stderr.startswith("pymdm: ") and "train:" not in result.stderr
     assert [p.name for p in (tmp_path / "mine").iterdir()] == ["thesis.tex"]
     assert run(text, "--out", tmp_path / "d", "--vocab", "char").exit_code == 0
     np.save(tmp_path / "d" / "train.npy", np.zeros(3, np.uint8))
@@ -110,7 +111,7 @@ def test_json_lines_are_documents(tmp_path):
     assert run(tmp_path / "d.jsonl", "--out", tmp_path / "t", "--vocab-size", 300).exit_code == 0
     assert int((load_data(tmp_path / "t").train == 300).sum()) == len(corpus.train)  # id of the end-of-text token
     (tmp_path / "bad.jsonl").write_text('{"text": "a"}\n{"txt": "b"}\n')
-    with pytest.raises(ValueError, match=r'^train: line 2 of .*bad.jsonl is not a JSON object with a string "text"'):
+    with pytest.raises(ValueError, match=r'^corpus: line 2 of .*bad.jsonl is not a JSON object with a string "text"'):
         load_corpus(tmp_path / "bad.jsonl")
 
 
@@ -123,13 +124,37 @@ def test_hugging_face_data_set_of_a_local_folder(tmp_path, monkeypatch):
     (tmp_path / "set" / "train.jsonl").write_text("\n".join(json.dumps({"text": d}) for d in documents))
     corpus = load_corpus(f"hf:{tmp_path / 'set'}")
     assert sorted(corpus.train + corpus.held_out) == sorted(documents)
-    with pytest.raises(ValueError, match=r"^train: cannot read the data set .*none"):
+    monkeypatch.setattr("datasets.config.HF_HUB_OFFLINE", True)
+    with pytest.raises(ValueError, match=r"^corpus: cannot read the data set .*none"):
         load_corpus(f"hf:{tmp_path / 'none'}")
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_an_unreachable_hub_is_one_error_at_once_and_the_cache_still_works(monkeypatch, cached):
+    datasets = pytest.importorskip("datasets")
+    constants = pytest.importorskip("huggingface_hub").constants
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:1")  # nobody listens
+    if cached:
+
+        def load(*_, **__):
+            assert datasets.config.HF_HUB_OFFLINE and constants.HF_HUB_OFFLINE
+            return {"text": [f"row {i}" for i in range(40)]}
+
+        monkeypatch.setattr(datasets, "load_dataset", load)
+        assert len(load_corpus("hf:some/name").train) > 20
+    else:
+        with pytest.raises(
+            ValueError, match=r"^corpus: .* some/name: http://127.0.0.1:1 does not answer .*not in the cache$"
+        ):
+            load_corpus("hf:some/name")
+    assert not datasets.config.HF_HUB_OFFLINE and not constants.HF_HUB_OFFLINE
 
 
 def test_without_datasets_the_message_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", None)
-    with pytest.raises(ValueError, match=r"^train: hf: sources need the package datasets; install pymdm\[data\]"):
+    with pytest.raises(ValueError, match=r"^corpus: hf: sources need the package datasets; install pymdm\[data\]"):
         load_corpus("hf:some/name")
 
 

@@ -73,6 +73,14 @@ def test_an_autoregressive_checkpoint_is_exact(files):
     assert low < likelihood["bits_per_char"] < high
 
 
+@pytest.mark.parametrize("name", ["mdm", "twin"])
+def test_one_sequence_has_no_interval_over_texts(files, tmp_path, name):
+    (tmp_path / "short.txt").write_text("cat")
+    shown = run("evaluate", files / name, "--text", tmp_path / "short.txt").output
+    assert "| needs more than one sequence |" in shown and "- to -" not in shown, shown
+    assert "(text sampling)" in run("evaluate", files / name, "--windows", 2).output
+
+
 def test_frontier_is_written_and_the_same_twice(files, tmp_path):
     options = ["evaluate", files / "mdm", "--skip-likelihood", "--samples", 3, "--length", 12, "--frontier"]
     options += ["--temperature", "0.5,1", "--nfe", "4,12", "--judge", "ngram:3", "--judge", files / "twin", "--seed", 2]

@@ -2,22 +2,20 @@
 
 import json
 import os
+from pathlib import Path
 
 import pytest
-import typer
 from tiny_training import CORPUS
 from typer.testing import CliRunner
 
 from pymdm.checkpoint import load_checkpoint
-from pymdm.cli.train import train as command
+from pymdm.cli import app
 
-APP = typer.Typer()
-APP.command()(command)
 SMALL = ["--vocab", "char", "--length", "16", "--width", "16", "--layers", "1", "--heads", "2", "--threads", "1"]
 
 
 def run(*arguments):
-    return CliRunner().invoke(APP, [str(a) for a in arguments])
+    return CliRunner().invoke(app, ["train", *(str(a) for a in arguments)])
 
 
 @pytest.fixture
@@ -95,11 +93,17 @@ def test_bad_input_is_one_line_exit_code_2_and_nothing_written(tmp_path, kind):
     result = run(*options, *arguments)
     assert result.exit_code == 2, result.output
     assert result.stdout == "" and message in result.stderr and len(result.stderr.strip().splitlines()) == 1
+    assert result.stderr.startswith("pymdm: ")
     assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_read_only_folder(text, tmp_path):
-    (tmp_path / "locked").mkdir(mode=0o500)
-    result = run(text, *SMALL, "--steps", 2, "--out", tmp_path / "locked" / "m")
-    assert result.exit_code == 2 and "cannot write" in result.stderr
+def test_a_folder_that_cannot_be_written_is_told_before_the_training(text, tmp_path):
+    """Nor is the text read first: here it does not exist."""
+    locked = Path("/proc") if os.geteuid() == 0 else tmp_path / "locked"  # root may write anywhere else
+    if locked.parent == tmp_path:
+        locked.mkdir(mode=0o500)
+    if not locked.is_dir():
+        pytest.skip("root, and no /proc")
+    result = run(tmp_path / "no text", *SMALL, "--steps", 10**9, "--out", locked / "m")
+    assert result.exit_code == 2 and len(result.stderr.strip().splitlines()) == 1
+    assert result.stderr.startswith(f"pymdm: save_checkpoint: cannot write {locked / 'm'}: ")

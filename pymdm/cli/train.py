@@ -13,10 +13,12 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from pymdm.cli.errors import stop
 from pymdm.train import PRESETS, Recipe, preset
 from pymdm.train import Progress as Report
 from pymdm.train import train as run_training
 from pymdm.train.log import plot_curve
+from pymdm.train.parallel import ToldByFirst
 
 EXAMPLE = """Example: pymdm train notes.txt --out runs/notes --vocab bpe --vocab-size 2048 --minutes 20
 
@@ -97,9 +99,10 @@ def train(
         recipe = preset(preset_name, **changes)
         command = shlex.join(["pymdm", *sys.argv[1:]])
         training = _run(recipe, out, resume, command)
-    except (ValueError, TypeError, RuntimeError) as error:
-        typer.echo(str(error).replace("\n", " "), err=True)
+    except ToldByFirst:
         raise typer.Exit(2) from None
+    except RuntimeError as error:  # such as a loss that is not finite
+        stop(str(error))
     if int(os.environ.get("RANK", "0")):  # under torchrun the first process speaks
         return
     if plot:

@@ -67,7 +67,9 @@ def _likelihood(found: dict[str, Any], ngrams: dict[str, float], unit: str) -> l
     name = "upper bound" if bound else "exact, autoregressive"
     monte_carlo = f"{_range(found['monte_carlo_interval95'])} (Monte Carlo)" if bound else "no Monte Carlo error"
     lines.append(f"| {name} | {_number(found['bits_per_char'])} | {monte_carlo} |")
-    lines.append(f"| the same, for more such text | | {_range(found['text_interval95'])} (text sampling) |")
+    known = found["text_interval95"][0] is not None
+    text = f"{_range(found['text_interval95'])} (text sampling)" if known else "needs more than one sequence"
+    lines.append(f"| the same, for more such text | | {text} |")
     lines += [
         f"| {n}-gram, interpolated Witten-Bell | {_number(bits)} | |" for n, bits in ngrams.items() if bits == bits
     ]
@@ -181,6 +183,8 @@ def _number(value: float | None, digits: int = 3) -> str:
 
 
 def _range(ends: Sequence[float | None]) -> str:
+    if None in ends:
+        return "-"
     return f"{_number(ends[0])} to {_number(ends[1])}"
 
 

@@ -182,7 +182,7 @@ def _read(source: str | os.PathLike[str]) -> str:
     except UnicodeDecodeError as error:
         raise ValueError(f"evaluate: {path} is not UTF-8 text (byte {error.start})") from None
     except ValueError as error:
-        raise ValueError(str(error).replace("train:", "evaluate:", 1)) from None
+        raise ValueError(str(error).replace("corpus:", "evaluate:", 1)) from None
     return corpus.train_text + corpus.held_out_text
 
 

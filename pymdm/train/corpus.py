@@ -19,6 +19,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from pymdm.train.hub import hugging_face_documents
+
 SKIPPED_FOLDERS = {"site-packages", "dist-packages", "test", "tests", "idle_test", "__pycache__", "pydoc_data"}
 TEXT_SUFFIXES = {".txt", ".md", ".rst", ".text"}
 LINE_SUFFIXES = {".jsonl", ".ndjson"}  # one JSON object a line, each a document
@@ -104,7 +106,7 @@ def embedded_corpus() -> Corpus:
         if kept:  # by name, so that a reworded document keeps its side in another Python version
             sides[hash_fraction(name) < EMBEDDED_HELD_OUT].append("\n".join(kept) + "\n\n")
     if not sides[0] or not sides[1]:
-        raise ValueError("train: this Python has no documentation to train on; give a text file instead")
+        raise ValueError("corpus: this Python has no documentation to train on; give a text file instead")
     return Corpus("embedded", tuple(sides[0]), tuple(sides[1]))
 
 
@@ -175,14 +177,14 @@ def text_corpus(source: str | os.PathLike[str]) -> Corpus:
         ValueError: missing, unreadable, empty or not UTF-8; the message names the file.
     """
     if str(source).startswith(HUGGING_FACE):
-        documents = hugging_face_documents(str(source).removeprefix(HUGGING_FACE))
+        documents = hugging_face_documents(str(source).removeprefix(HUGGING_FACE), FIELD)
         return Corpus(str(source), *split_documents(_not_empty(documents, str(source)), TEXT_HELD_OUT))
     path = Path(source)
     if path.is_dir():
         known = TEXT_SUFFIXES | LINE_SUFFIXES
         files = sorted(p for p in path.rglob("*") if p.is_file() and p.suffix.lower() in known)
         if not files:
-            raise ValueError(f"train: no .txt, .md, .rst, .text or .jsonl file in {path}")
+            raise ValueError(f"corpus: no .txt, .md, .rst, .text or .jsonl file in {path}")
     else:
         files = [path]
     texts = {p: _read_text(p) for p in files}
@@ -196,7 +198,7 @@ def text_corpus(source: str | os.PathLike[str]) -> Corpus:
 
 def _not_empty(documents: list[str], name: str) -> list[str]:
     if not any(d.strip() for d in documents):
-        raise ValueError(f"train: {name} is empty")
+        raise ValueError(f"corpus: {name} is empty")
     return documents
 
 
@@ -215,43 +217,20 @@ def json_lines(text: str, path: Path) -> list[str]:
         except (ValueError, KeyError, TypeError, IndexError):
             document = None
         if not isinstance(document, str):
-            raise ValueError(f'train: line {number} of {path} is not a JSON object with a string "{FIELD}"')
+            raise ValueError(f'corpus: line {number} of {path} is not a JSON object with a string "{FIELD}"')
         documents.append(document)
     return documents
-
-
-def hugging_face_documents(name: str) -> list[str]:
-    """The column "text" of a Hugging Face data set, or of a local folder of one.
-
-    Args:
-        name: NAME[:CONFIG][@SPLIT]; the split is "train" by default.
-
-    Raises:
-        ValueError: `datasets` is not installed, or it cannot read this.
-    """
-    try:
-        import datasets
-    except ImportError:
-        raise ValueError("train: hf: sources need the package datasets; install pymdm[data]") from None
-    path, _, split = name.partition("@")
-    path, _, config = path.partition(":")
-    try:
-        rows = datasets.load_dataset(path, config or None, split=split or "train")
-        return [str(document) for document in rows[FIELD]]
-    except Exception as error:  # of many libraries below it
-        reason = " ".join(str(error).split())
-        raise ValueError(f"train: cannot read the data set {name}: {reason or type(error).__name__}") from None
 
 
 def _read_text(path: Path) -> str:
     try:
         return path.read_bytes().decode("utf-8").replace("\r\n", "\n")
     except FileNotFoundError:
-        raise ValueError(f"train: no such file or folder: {path}") from None
+        raise ValueError(f"corpus: no such file or folder: {path}") from None
     except UnicodeDecodeError as error:
-        raise ValueError(f"train: {path} is not UTF-8 text (byte {error.start})") from None
+        raise ValueError(f"corpus: {path} is not UTF-8 text (byte {error.start})") from None
     except OSError as error:
-        raise ValueError(f"train: cannot read {path}: {error.strerror}") from None
+        raise ValueError(f"corpus: cannot read {path}: {error.strerror}") from None
 
 
 def cut_documents(text: str, size: int) -> list[str]:
