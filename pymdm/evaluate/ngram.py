@@ -131,15 +131,3 @@ def ngram_bits(train: str, held_out: str, orders: tuple[int, ...] = (2, 3, 5)) -
         raise ValueError(f"ngram_bits: orders must be at least 1, got {min(orders)}")
     by_order = NGram(train, max(orders), alphabet=held_out).bits_by_order([held_out])
     return {k: float(bits[0].mean()) for k, bits in enumerate(by_order, 1) if k in orders}
-
-
-def ngram_character_bits(train: str, text: str, order: int = 5) -> NDArray[np.float64]:
-    """[characters] bits of each character of `text` under the n-gram of `ngram_bits`; their mean is its answer.
-
-    Example:
-        >>> ngram_character_bits("abababab", "abab", 2).shape
-        (4,)
-    """
-    if not train or not text or order < 1:
-        raise ValueError("ngram_character_bits: both texts must have a character and order must be at least 1")
-    return NGram(train, order, alphabet=text).bits([text])[0]
