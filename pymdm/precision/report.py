@@ -43,6 +43,7 @@ tr.bad td { background: #fdecea; }
 .texts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 320px), 1fr)); gap: 1em; }
 .card { border: 1px solid #ddd; border-radius: 6px; padding: .6em .8em; } .card h3 { margin: 0 0 .3em; font-size: .95em; }
 .text { white-space: pre-wrap; font: 13px/1.5 ui-monospace, "DejaVu Sans Mono", monospace; margin: 0 0 .6em; }
+.text + .text { border-top: 1px dashed #ddd; padding-top: .6em; }
 .mask { color: #bbb; } .new { background: #ffe9a8; } .count { color: #555; font-size: .85em; }
 .controls { display: flex; gap: 1em; align-items: center; margin: .6em 0; } .controls input { flex: 1; min-width: 0; }
 button { font: inherit; padding: .3em 1em; } #replay-label { min-width: 5em; }

@@ -270,8 +270,9 @@ def facts(result: dict[str, Any]) -> list[str]:
 def machine(environment: dict[str, Any], seed: int) -> list[str]:
     """Machine, versions and seed, a line each."""
     e = environment
+    threads = f"{e['threads']} thread{'s' * (e['threads'] != 1)}"
     return [
-        f"Machine: {e['processor']}, {e['cores']} cores, {e['threads']} threads; torch {e['torch']}, Python {e['python']}.",
+        f"Machine: {e['processor']}, {e['cores']} cores, {threads}; torch {e['torch']}, Python {e['python']}.",
         f"pymdm {e['pymdm']}, commit {e['commit'] or 'unknown'}, {e['date']}; seed {seed}.",
     ]
 
