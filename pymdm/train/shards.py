@@ -3,8 +3,7 @@
 A weight of a split run has 16 bytes of state (itself, its average, two moments). Gathered, all of it would pass through every
 process and lie in the memory of one. `torch.distributed.checkpoint` writes the parts as safetensors with their offsets (torch
 2.8+; older ones gather), so nothing is unpickled, and deals them out anew when the number of processes has changed. While it
-writes, each of N processes holds its part about twice more, 32 / N bytes a weight: less than the 16 that gathering costs the first
-one from three processes on.
+writes, each of N processes holds its part about twice more, 32 / N bytes a weight; gathering costs the first one 16.
 """
 
 from __future__ import annotations
