@@ -34,10 +34,10 @@ from pymdm.train.tokens import TokenData
 WINDOWS = 400  # held-out sequences that are scored, evenly spaced
 SAMPLES = 8  # draws per sequence
 COMMON: dict[str, Any] = {"layers": 4, "heads": 4, "lr": 3e-3, "muon_lr": 0.03, "threads": 1, "save_every": 250}
-VARIANT: dict[str, Any] = {"vocab": "char", "length": 128, "width": 128, "batch_size": 16, "steps": 1000, "ema": 0.98}
+VARIANT: dict[str, Any] = {"vocab": "char", "length": 128, "width": 128, "batch_size": 16, "steps": 400, "ema": 0.98}
 SETS: dict[str, dict[str, Any]] = {
     "enwik8": {"length": 320, "width": 192, "batch_size": 8, "steps": 6000, "ema": 0.998, "eval_every": 500},
-    "bundled": {"vocab_size": 4096, "length": 128, "width": 192, "batch_size": 16, "steps": 1500, "ema": 0.99},
+    "bundled": {"vocab_size": 4096, "length": 128, "width": 192, "batch_size": 16, "steps": 1000, "ema": 0.99},
     "variants": VARIANT | {"layers": 3},
 }
 TWINS = {"mdm": {"weight_power": 0.5}, "autoregressive": {"objective": "autoregressive"}}
