@@ -65,8 +65,9 @@ void offer(RowSearch& search, int64_t begin, uint32_t mask, const uint32_t* word
   for (; mask; mask &= mask - 1) {
     const int i = __builtin_ctz(mask);
     const int64_t column = begin + i;
+    if (column >= search.end) return;  // the columns that fill the last vector
     const double x = load_element(search.logits, search.dtype, column);
-    if (column >= search.end || x == -INFINITY || (search.banned && search.banned[column])) continue;
+    if (x == -INFINITY || (search.banned && search.banned[column])) continue;
     const double upper = x + bound.temperature * gumbel_upper(word[i]);
     if (upper < bound.keep) continue;
     raise_search(search, x + bound.temperature * gumbel_lower(word[i]));
