@@ -54,7 +54,7 @@ sanitize: setup
 	LD_PRELOAD="$$($(CXX) -print-file-name=$(RUNTIME)) $$($(CXX) -print-file-name=libstdc++.so)" \
 	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
 	TSAN_OPTIONS=halt_on_error=1:ignore_noninstrumented_modules=1 \
-	PYTHONPATH=$(SANITIZED) $(BIN)/pytest $(SANITIZED_TESTS) $(PYTEST_ARGS)
+	PYTHONPATH=$(SANITIZED) $(BIN)/pytest -s $(SANITIZED_TESTS) $(PYTEST_ARGS)
 
 clean:
 	rm -rf build $(VENV) pymdm/_C*.so *.egg-info
