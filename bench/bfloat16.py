@@ -31,7 +31,7 @@ from pymdm.vocabulary import Vocabulary
 
 TIMED = False
 EXAMPLE = "pymdm bench bfloat16 --texts 32 --paths 32"
-QUICK = {"texts": 8, "paths": 8, "length": 24}
+QUICK = {"texts": 4, "paths": 4, "length": 16}
 FULL = {"texts": 512, "paths": 1024}
 CHUNK = 8  # texts scored at a time
 Score = Callable[[Tensor, Tensor, Tensor], Tensor]  # tokens [B, L], times [B], rows [M] -> logits [M, V]

@@ -20,7 +20,7 @@ from pymdm.bench.rows import Row, row
 from pymdm.bench.timing import interleaved, ratio, spread, threads
 
 EXAMPLE = "pymdm bench choose --rows 256 --check"
-QUICK = {"rows": 256, "rounds": 7}
+QUICK = {"rows": 256, "rounds": 5}
 FULL = {"rounds": 31}
 # name of a baseline, how it enters, mark: "faster" means baseline / ours >= mark, "slower" ours / baseline <= mark.
 MARKS = (

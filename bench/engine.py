@@ -32,7 +32,7 @@ from pymdm.model import MaskedTransformer
 from pymdm.samplers import FirstHitting
 
 EXAMPLE = "pymdm bench engine --layers 2 --no-compile"
-QUICK = {"layers": 2, "rounds": 2, "calls": 4, "tokens": 2048, "no_compile": True}
+QUICK = {"layers": 2, "rounds": 2, "calls": 4, "tokens": 1024, "no_compile": True}
 FULL = {"rounds": 15}
 WIDTH, HEADS, LENGTH = 768, 12, 2048
 # dtype, B, L, then the marks: of the best at::linear rate, over eager of the same dtype, over eager float32

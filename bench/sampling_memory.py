@@ -27,7 +27,7 @@ from pymdm.reference.published import sample_published
 EXAMPLE = "pymdm bench sampling_memory --preset paper"
 TIMED = False
 FORMS = ("engine bfloat16", "engine float32", "PyTorch, float64 noise", "PyTorch, float32 noise")
-QUICK = {"calls": 2}
+QUICK = {"calls": 1}
 FULL = {"preset": "paper"}
 
 

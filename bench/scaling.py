@@ -34,7 +34,7 @@ AXES: dict[str, tuple[int, ...]] = {
     "steps": (64, 1024, 16_384),
 }
 LETTERS = {"length": "L", "vocab": "V", "batch": "B", "steps": "N", "threads": "threads"}
-QUICK = {"rounds": 2, "points": 2}
+QUICK = {"rounds": 1, "points": 2}
 FULL = {"rounds": 9}
 MARK = 0.20  # off the line, as for the engine's forward
 

@@ -35,7 +35,7 @@ PRESETS: dict[str, dict[str, int]] = {
 }
 SIZES = tuple(PRESETS["small"])
 MARKS = {"n1024": 30.0, "paper": 150.0, "paper-b8": 200.0}  # against the cached procedure with float64 noise
-QUICK = {"part": 24, "rounds": 3}
+QUICK = {"part": 16, "rounds": 2}
 FULL = {"part": 32, "rounds": 9}
 
 

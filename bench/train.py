@@ -23,7 +23,7 @@ from pymdm.model import MaskedTransformer
 from pymdm.train.objective import Noise, Objective
 
 EXAMPLE = "pymdm bench train --batch 4 --width 512 --layers 8"
-QUICK = {"batch": 1, "width": 128, "layers": 2, "rounds": 3}
+QUICK = {"batch": 1, "width": 128, "layers": 2, "rounds": 2}
 MARK = 1.3
 
 
