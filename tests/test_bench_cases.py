@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from fake_bench import run
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
-from typer.testing import CliRunner
 
 import pymdm
 from pymdm.bench import report, sampling_memory, scaling, speedup
@@ -17,14 +17,9 @@ from pymdm.bench.cases import CASES
 from pymdm.bench.network import first_hitting_operations
 from pymdm.bench.sampling import expected_calls
 from pymdm.checkpoint import save_checkpoint
-from pymdm.cli import app
 
 ROOT = Path(__file__).resolve().parents[1]
 PNG = b"\x89PNG\r\n\x1a\n"
-
-
-def run(*arguments):
-    return CliRunner().invoke(app, [str(a) for a in arguments])
 
 
 @pytest.mark.parametrize("case", CASES)

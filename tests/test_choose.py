@@ -8,61 +8,18 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import torch
+from choose_oracle import DTYPES, PATHS, address, check_all, expected
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
 from pymdm._native import C
 
-PATHS = {"avx512": "", "avx2": "avx512", "portable": "avx2"}  # path -> PYMDM_CPU_DISABLE
-DTYPES = [torch.float32, torch.bfloat16, torch.float16, torch.float64]
-
 
 @pytest.fixture(autouse=True)
 def threads() -> Iterator[None]:
     yield
     C.set_num_threads(0)
-
-
-def oracle(x, seed, sequence, event, base=0, purpose=3, temperature=1.0, banned=None, top_k=0, top_p=1.0) -> int:
-    """One row, from the contract: arg-max of x / T + g over what is left, in float64, ties to the lowest index."""
-    x = x.to(torch.float64).numpy()
-    stay = x > -np.inf if banned is None else (x > -np.inf) & ~banned.numpy()
-    if temperature == 0:
-        return int(np.argmax(np.where(stay, x, -np.inf)))
-    inverse = 1.0 / temperature
-    order = [v for v in np.lexsort((np.arange(x.size), -x)) if stay[v]]  # descending logits, ties by index
-    if top_k:
-        order = order[:top_k]
-    if top_p < 1:
-        weight = np.exp(x[order] * inverse - x[order[0]] * inverse)
-        order = order[: int(np.argmax(np.cumsum(weight) >= top_p * weight.sum())) + 1]
-    noise = C.gumbel(seed, sequence, event, purpose, base, x.size).numpy()
-    order = np.sort(order)
-    with np.errstate(over="ignore"):
-        return int(order[np.argmax(x[order] * inverse + noise[order])])
-
-
-def address(rows: int, seed: int = 11) -> dict:
-    return {"seed": seed, "sequence": torch.arange(rows) * 7 + 1, "event": torch.arange(rows) * 3}
-
-
-def expected(x, **k) -> list[int]:
-    base = k.pop("base", torch.zeros(len(x), dtype=torch.long))
-    sequence, event = k.pop("sequence"), k.pop("event")
-    return [oracle(x[i], sequence=int(sequence[i]), event=int(event[i]), base=int(base[i]), **k) for i in range(len(x))]
-
-
-def check_all(monkeypatch, x, want=None, paths=PATHS, **k) -> None:
-    """Every path gives `want`, or the arg-max of all scores as C++ evaluates them."""
-    full = C.choose_full(x, **k).tolist() if not k.get("top_k") and k.get("top_p", 1.0) == 1 else None
-    want = full if want is None else want
-    assert full is None or full == want
-    for path in paths:
-        monkeypatch.setenv("PYMDM_CPU_DISABLE", PATHS[path])
-        assert C.choose(x, **k).tolist() == want, path
-    if full is not None:
-        assert C.choose_tiles(x, **k).tolist() == want
 
 
 def hard_rows(kind: str, rows: int, vocab: int, rng: np.random.Generator) -> np.ndarray:
@@ -255,102 +212,6 @@ def test_noise_of_neighbours_is_independent() -> None:
         a = C.choose(x, 9, seq, zero)
         b = C.choose(x, 9, seq, **other)
         assert stats.chisquare(np.bincount((4 * a + b).numpy(), minlength=16)).pvalue > 1e-7
-
-
-@pytest.mark.parametrize("path", PATHS)
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("temperature", [0.0, 1.0])
-def test_bad_rows(monkeypatch, path, dtype, temperature) -> None:
-    monkeypatch.setenv("PYMDM_CPU_DISABLE", PATHS[path])
-    vocab = 3001
-    for threads in (1, 3):
-        C.set_num_threads(threads)
-        for v in (0, 17, 1500, 2999, 3000):
-            for value, shown in ((math.nan, "nan"), (-math.nan, "nan"), (math.inf, "inf")):
-                x = torch.randn(12, vocab, generator=torch.Generator().manual_seed(1)).to(dtype)
-                x[5, v] = x[9, 0] = math.copysign(math.nan, value) if math.isnan(value) else value
-                if v > 0:
-                    x[5, 0] = 100  # a clear winner hides nothing
-                with pytest.raises(ValueError) as error:
-                    C.choose(x, **address(12), temperature=temperature)
-                assert str(error.value) == f"choose: row 5 has {shown} at token {v}; expected finite logits or -inf"
-                assert C.choose_tiles(x, **address(12), temperature=temperature)[5].item() == -1
-    banned = torch.zeros(vocab, dtype=torch.bool)
-    banned[3000] = True
-    x[9, 0] = x[5, 0] = -math.inf  # the last value of v is banned: its +inf is not looked at
-    want = C.choose_full(x, **address(12), banned=banned, temperature=temperature).tolist()
-    assert C.choose(x, **address(12), banned=banned, temperature=temperature).tolist() == want
-    x[:] = 1
-    x[2] = x[7] = -math.inf
-    x[2, 3000] = 5
-    with pytest.raises(ValueError) as error:
-        C.choose(x, **address(12), banned=banned, temperature=temperature)
-    assert str(error.value) == "choose: row 2 has no token to choose: every logit is -inf or banned"
-    x[4, 10] = math.nan
-    with pytest.raises(ValueError, match="choose: row 2 has no token"):
-        C.choose(x, **address(12), banned=banned, temperature=temperature)
-
-
-@pytest.mark.parametrize("extra", [{"top_k": 3}, {"top_p": 0.5}])
-def test_bad_rows_of_truncated_choices(extra) -> None:
-    x = torch.zeros(3, 40)
-    x[1, 7] = math.nan
-    with pytest.raises(ValueError, match="choose: row 1 has nan at token 7; expected finite logits or -inf"):
-        C.choose(x, **address(3), **extra)
-    x[1] = -math.inf
-    with pytest.raises(ValueError, match="choose: row 1 has no token to choose"):
-        C.choose(x, **address(3), **extra)
-
-
-def test_one_long_bad_row_cut_over_threads() -> None:
-    C.set_num_threads(4)
-    x = torch.zeros(1, 200_000)
-    x[0, 150_000] = math.nan
-    with pytest.raises(ValueError, match="choose: row 0 has nan at token 150000;"):
-        C.choose(x, **address(1))
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"logits": torch.zeros(3)}, "logits must be [M, V] with V at least 1, got Float[3] on cpu"),
-        ({"logits": torch.zeros(2, 0)}, "logits must be [M, V] with V at least 1, got Float[2, 0] on cpu"),
-        (
-            {"logits": torch.zeros(2, 3, dtype=torch.long)},
-            "logits must be float32, float64, bfloat16 or float16, got Long[2, 3] on cpu",
-        ),
-        ({"temperature": -1.0}, "temperature must be finite and at least 0, got -1"),
-        ({"temperature": math.nan}, "temperature must be finite and at least 0, got nan"),
-        ({"temperature": math.inf}, "temperature must be finite and at least 0, got inf"),
-        ({"temperature": 1e-310}, "temperature must be 0 or have a finite inverse, got 1e-310"),
-        ({"top_k": -1}, "top_k must be at least 0, got -1"),
-        ({"top_p": 0.0}, "top_p must be in (0, 1], got 0"),
-        ({"top_p": 1.5}, "top_p must be in (0, 1], got 1.5"),
-        ({"purpose": 0}, "purpose must be in 1..127, got 0"),
-        ({"purpose": 128}, "purpose must be in 1..127, got 128"),
-        ({"sequence": torch.zeros(3, dtype=torch.long)}, "expected 2 sequence ids and events, got 3 and 2"),
-        ({"sequence": torch.tensor([0, 2**56])}, "sequence id must be in [0, 2^56), got 72057594037927936"),
-        ({"sequence": torch.tensor([0, -1])}, "sequence id must be in [0, 2^56), got -1"),
-        ({"event": torch.tensor([0, 2**32])}, "event must be in [0, 2^32), got 4294967296"),
-        ({"event": torch.zeros(2)}, "events must be 1-dimensional Long on cpu, got Float[2] on cpu"),
-        (
-            {"base": torch.tensor([0, 2])},
-            "base must be a multiple of 4 with base + V at most 2^34, got 2",
-        ),
-        (
-            {"base": torch.tensor([0, 2**34])},
-            "base must be a multiple of 4 with base + V at most 2^34, got 17179869184",
-        ),
-        ({"base": torch.tensor([0])}, "expected 2 bases, got 1"),
-        ({"banned": torch.zeros(4, dtype=torch.bool)}, "banned must have V = 5 entries, got 4"),
-        ({"banned": torch.zeros(5)}, "banned must be 1-dimensional Bool on cpu, got Float[5] on cpu"),
-    ],
-)
-def test_bad_arguments(change, message) -> None:
-    good = {"logits": torch.zeros(2, 5), **address(2)}
-    with pytest.raises(ValueError) as error:
-        C.choose(**(good | change))
-    assert str(error.value).replace("c10::", "") == "choose: " + message
 
 
 def test_no_rows_and_odd_strides(monkeypatch) -> None:

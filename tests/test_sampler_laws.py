@@ -94,29 +94,15 @@ def test_user_schedule_maps_the_same_events():
 def test_confidence_takes_the_surest_position_first():
     logits = torch.zeros(L, V)
     logits[:, 0] = torch.tensor([1.0, 9.0, 3.0, 5.0])
-    out = pymdm.sample(
-        lambda tokens: logits.expand(len(tokens), L, V),
-        mask_id=V,
-        length=L,
-        seed=1,
-        temperature=0,
-        sampler=pymdm.Confidence("probability"),
-    )
-    assert out[0].order.tolist() == [3, 0, 2, 1]
-    blocks = pymdm.sample(
-        lambda tokens: logits.expand(len(tokens), L, V),
-        mask_id=V,
-        length=L,
-        seed=1,
-        temperature=0,
-        sampler=pymdm.Confidence("margin", block_length=2),
-    )
-    assert blocks[0].order.tolist() == [1, 0, 3, 2]
-    threshold = pymdm.Confidence("probability", threshold=0.9)
-    many = pymdm.sample(
-        lambda tokens: logits.expand(len(tokens), L, V), mask_id=V, length=L, seed=1, temperature=0, sampler=threshold
-    )
-    assert many.calls == 2  # 9, 5 and 3 have probability above 0.9, 1 has not
+    options = dict(mask_id=V, length=L, seed=1, temperature=0)
+
+    def sampled(sampler):
+        return pymdm.sample(lambda tokens: logits.expand(len(tokens), L, V), sampler=sampler, **options)
+
+    assert sampled(pymdm.Confidence("probability"))[0].order.tolist() == [3, 0, 2, 1]
+    assert sampled(pymdm.Confidence("margin", block_length=2))[0].order.tolist() == [1, 0, 3, 2]
+    # 9, 5 and 3 have probability above 0.9, 1 has not
+    assert sampled(pymdm.Confidence("probability", threshold=0.9)).calls == 2
 
 
 def test_random_rule_is_a_uniform_order():

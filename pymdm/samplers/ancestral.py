@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from pymdm._native import C
-from pymdm.samplers.common import NOISES, noise_warnings, one_of
+from pymdm.samplers.common import NOISES, Approximate, even_times, noise_warnings, one_of
 from pymdm.schedules import Schedule, as_schedule
 
 FORMS = ("choose-then-sample", "literal")
 
 
 @dataclass(frozen=True)
-class Ancestral:
+class Ancestral(Approximate):
     """Ancestral sampling on a time grid 1 = t_0 > ... > t_N = 0.
 
     Law: in the step from t to s every masked token leaves the mask with probability (m(t) - m(s)) / m(t), m = 1 - alpha,
@@ -59,15 +59,11 @@ class Ancestral:
         self.native()
 
     @property
-    def law(self) -> str:
-        return "approximate"
-
-    @property
     def warnings(self) -> tuple[str, ...]:
         return noise_warnings(self.noise)
 
     def native(self) -> Any:
-        times = self.times or [1 - i / self.steps for i in range(self.steps)] + [0.0]
+        times = self.times or even_times(self.steps)
         schedule = as_schedule(self.schedule).native()
         if self.form == "literal":
             return C.literal(list(times), schedule, self.cache, NOISES.index(self.noise))

@@ -22,6 +22,23 @@ class Sampler(Protocol):
         """The compiled sampler."""
 
 
+class Approximate:
+    """Of samplers whose law is approximate and, where they do not say otherwise, needs no warning."""
+
+    @property
+    def law(self) -> str:
+        return "approximate"
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        return ()
+
+
+def even_times(steps: int) -> list[float]:
+    """The grid 1 = t_0 > ... > t_N = 0 with N equal steps."""
+    return [1 - i / steps for i in range(steps)] + [0.0]
+
+
 def one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
     """ValueError unless the value is among the choices."""
     if value not in choices:

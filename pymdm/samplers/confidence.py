@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from pymdm._native import C
-from pymdm.samplers.common import one_of
+from pymdm.samplers.common import Approximate, one_of
 
 RULES = ("probability", "margin", "entropy", "random")
 
 
 @dataclass(frozen=True)
-class Confidence:
+class Confidence(Approximate):
     """Unmasks where the network is most sure, as LLaDA, Dream and Fast-dLLM do.
 
     Law: none in closed form (*approximate*): order and tokens depend on each other, so samples do not follow the reverse
@@ -48,14 +48,6 @@ class Confidence:
             raise ValueError(f"sample: block_length must be at least 1, got {self.block_length}")
         if self.threshold is not None and self.threshold != self.threshold:
             raise ValueError("sample: threshold must be a number, got nan")
-
-    @property
-    def law(self) -> str:
-        return "approximate"
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        return ()
 
     def native(self) -> Any:
         off = 2.0  # no confidence is above it

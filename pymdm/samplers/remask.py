@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from pymdm._native import C
-from pymdm.samplers.common import one_of
+from pymdm.samplers.common import Approximate, even_times, one_of
 from pymdm.schedules import Schedule, as_schedule
 
 STRATEGIES = {"cap": 0.008, "rescale": 0.015, "conf": 1.0, "loop": 0.02}  # with the published eta
 
 
 @dataclass(frozen=True)
-class Remask:
+class Remask(Approximate):
     """Ancestral sampling that may mask drawn tokens again, so that early choices can be revised (ReMDM).
 
     Law: in the step from level m to s, m = 1 - alpha, given the tokens x before it and independently, a drawn token is
@@ -65,20 +65,9 @@ class Remask:
             raise ValueError(f"sample: alpha_on must be in (0, 1), got {self.alpha_on}")
         self.native()
 
-    @property
-    def law(self) -> str:
-        return "approximate"
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        return ()
-
-    def _times(self) -> list[float]:
-        return [1 - i / self.steps for i in range(self.steps)] + [0.0]
-
     def levels(self) -> list[float]:
         """m at the N + 1 times of the grid, from 1 to 0."""
-        inner = self._times()[1:-1]
+        inner = even_times(self.steps)[1:-1]
         if self.strategy != "loop":
             schedule = as_schedule(self.schedule).native()
             return [1.0, *(schedule.masked(t) for t in inner), 0.0]
@@ -95,7 +84,7 @@ class Remask:
         """Probability of masking again in each of the N steps (before the shares of "conf")."""
         eta = STRATEGIES[self.strategy] if self.eta is None else self.eta
         levels, found = self.levels(), []
-        for t, m, s in zip(self._times()[:-1], levels[:-1], levels[1:], strict=True):
+        for t, m, s in zip(even_times(self.steps)[:-1], levels[:-1], levels[1:], strict=True):
             most = min(1.0, s / (1 - m)) if m < 1 else float(s > 0)
             active = m == s if self.strategy == "loop" else t <= self.switch
             sigma = min(eta, most) if self.strategy in ("cap", "loop") else eta * most
