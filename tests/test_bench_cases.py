@@ -46,6 +46,14 @@ def test_second_order_at_a_tiny_size(tmp_path):
     assert (tmp_path / "second_order.png").read_bytes().startswith(PNG)
 
 
+def test_memory_at_a_tiny_size():
+    """The two losses agree, or the case fails; the mark is for large sizes only."""
+    result = run("bench", "memory", "--batch", 1, "--length", 8, "--vocab", 50, "--width", 16, "--json", "-")
+    assert result.exit_code == 0, result.output
+    rows = json.loads(result.stdout)["rows"]
+    assert [r["subject"] for r in rows] == ["plain", "chunked", "chunked"] and rows[2]["mark"] is None
+
+
 def test_bfloat16_at_a_tiny_size():
     result = run("bench", "bfloat16", "--texts", 4, "--paths", 3, "--length", 5, "--json", "-")
     assert result.exit_code == 0, result.output

@@ -40,6 +40,12 @@ def test_it_is_the_enumerated_law_up_to_the_lattice(pi, bits):
     assert law.sum() == pytest.approx(1) and all(law[np.asarray(pi) == 0] == 0)
 
 
+def test_many_rare_classes_together_follow_the_trapezoid_rule():
+    """Half of the multiple after the single ones, then a rate: 0.0018; with all or none of it 0.005."""
+    pi = [0.005] * 100 + [0.5]
+    assert np.abs(lattice_law(pi, 12) - enumerated(pi, 12)).sum() / 2 < 0.003
+
+
 def test_rare_classes_win_more_often_than_with_truncated_noise():
     """The class of 2^-12 in the lattice of 2^-10: its clock rings at 4, 8, ... with 2^-10 each."""
     p = 2.0**-12
