@@ -199,6 +199,7 @@ def test_the_command_runs_as_a_module():
         (["evaluate", "--seed", "-1"], r"pymdm: .*seed must be in \[0, 2\^64\), got -1"),
         (["bench", "compare", "nothere", "b"], "pymdm: bench: nothere: No such file or directory"),
         (["audit", "math:sin"], "pymdm: audit: math:sin, called as f.*TypeError.*"),
+        (["audit", "--report", __file__], r"pymdm: audit: .*test_cli\.py: File exists"),
         (["precision", "audit", "math:sin"], "pymdm: precision audit: math:sin: .*"),
     ],
     ids=lambda value: " ".join(value[:2]) if isinstance(value, list) else "",

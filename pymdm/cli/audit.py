@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -115,6 +116,10 @@ def audit(
     from pymdm.prove.run import prove
 
     seed = root_seed(reseed=True) if reseed else root_seed()
+    if report is not None:
+        report.mkdir(parents=True, exist_ok=True)  # a proof that takes long is not lost for its folder
+        if not os.access(report, os.W_OK):
+            raise ValueError(f"audit: cannot write files in {report}")
 
     def progress(line: str) -> None:
         print(line, file=sys.stderr)
@@ -122,6 +127,7 @@ def audit(
     if sampler is None:
         core, models = Compiled(), _models(50 if full else 8, seed)
         planted = list(FAULTS.values()) if full or faults else []
+        facts = _facts(models)  # of the tree as it is now, whatever is done to it meanwhile
         proof = prove(
             core,
             fast=not full,
@@ -131,12 +137,11 @@ def audit(
             seed=seed,
             progress=progress,
         )
-        proof.facts = _facts(models)
+        proof.facts = facts
     else:
         function = _user_function(sampler) if ":" in sampler else _own_sampler(sampler)
         proof = audit_function(function, samples=samples, seed=seed, name=sampler, progress=progress)
     if report is not None:
-        report.mkdir(parents=True, exist_ok=True)
         write(proof, report)
     if json_output:
         verdicts = [{"name": v.name, "p_value": v.p_value, "passed": v.passed} for v in proof.plan.verdicts]
