@@ -45,7 +45,7 @@ bench: setup
 # A second build with sanitizers, beside the usual one, under the tests of the compiled core. SANITIZE=thread is the other kind.
 SANITIZE ?= address,undefined
 SANITIZED := out/sanitize-$(subst $(comma),-,$(SANITIZE))
-SANITIZED_TESTS ?= tests/test_ops.py $(wildcard tests/test_engine*.py) $(wildcard tests/test_choose*.py tests/test_sampler*.py)
+SANITIZED_TESTS ?= tests/ops $(wildcard tests/network/test_engine*.py) tests/sampling
 RUNTIME := $(if $(findstring thread,$(SANITIZE)),libtsan.so,libasan.so)
 
 sanitize: setup

@@ -29,8 +29,6 @@ git rev-parse HEAD 2>/dev/null | tee -a "$report"
 # Python's own search path, not an installation: the machine's packages stay as they are.
 export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}"
 part "build" 240 env PYMDM_CUDA=ON "$python" setup.py -q build_ext --inplace || exit "$failed"
-# The folder bench/ is installed as pymdm.bench; without an installation a link stands in for it.
-[ -e pymdm/bench ] || { ln -s ../bench pymdm/bench; trap 'rm -f pymdm/bench' EXIT; }
 "$python" - <<'PY' || exit 2
 import torch
 import pymdm
@@ -39,7 +37,7 @@ print("torch", torch.__version__, "pymdm", pymdm.__version__, "on", torch.cuda.g
 PY
 
 # The CPU's test bodies with device="cuda"; what is only walked elsewhere is left out.
-tests=(tests/test_device_network.py tests/test_device_sampling.py tests/test_devices.py)
+tests=(tests/device/test_device_network.py tests/device/test_device_sampling.py tests/device/test_devices.py)
 part "device tests" 150 "$python" -m pytest -q -p no:cacheprovider -k "cuda or OnCuda or devices" "${tests[@]}"
 
 sanitizer=$(command -v compute-sanitizer || true)
@@ -51,7 +49,7 @@ fi
 if [ -n "$sanitizer" ]; then
   chmod +x "$sanitizer" 2>/dev/null || true
   # PyTorch's own allocator hides ends of arrays: without caching every tensor is an allocation that is watched.
-  small=(--error-exitcode 9 --kernel-name kns=pymdm "$python" bench/gpu_small.py)
+  small=(--error-exitcode 9 --kernel-name kns=pymdm "$python" pymdm/bench/gpu_small.py)
   part "compute-sanitizer memcheck" 100 env PYTORCH_NO_CUDA_MEMORY_CACHING=1 "$sanitizer" --tool memcheck "${small[@]}"
   # choose's threads race over how early its shared cut rises, on purpose (ops/cuda/choose.cu): a hazard there is no fault.
   say "compute-sanitizer racecheck"

@@ -5,16 +5,16 @@ ICLR 2025 (arXiv 2409.02908).
 """
 
 from pymdm._native import C as _C
-from pymdm.config import ModelConfig
+from pymdm.data.tokenizer import Vocabulary
 from pymdm.devices import my_sequences
-from pymdm.engine import Engine
-from pymdm.loading import Model, load
-from pymdm.model import MaskedTransformer
-from pymdm.result import Sample, Samples
-from pymdm.sample import resume, sample
-from pymdm.samplers import Ancestral, Confidence, FirstHitting, Remask
-from pymdm.schedules import Schedule
-from pymdm.vocabulary import Vocabulary
+from pymdm.network.config import ModelConfig
+from pymdm.network.engine import Engine
+from pymdm.network.loading import Model, load
+from pymdm.network.transformer import MaskedTransformer
+from pymdm.sampling.result import Sample, Samples
+from pymdm.sampling.sample import resume, sample
+from pymdm.sampling.samplers import Ancestral, Confidence, FirstHitting, Remask
+from pymdm.sampling.schedules import Schedule
 
 __version__: str = _C.version
 

@@ -11,12 +11,12 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from pymdm._native import C
-from pymdm.network import callable_network
+from pymdm.network.callable import callable_network
 from pymdm.prove.implementation import Batch
-from pymdm.samplers import NOISES, Ancestral, Confidence, FirstHitting, Remask, Sampler
+from pymdm.sampling.samplers import NOISES, Ancestral, Confidence, FirstHitting, Remask, Sampler
 
 # Measured against the exact law in a proof. The corrector needs a network that answers at unmasked positions, which the
-# table models do not: see bench/second_order.py.
+# table models do not: see pymdm/bench/second_order.py.
 MEASURED: dict[str, Sampler] = {
     "FirstHitting()": FirstHitting(),
     "FirstHitting(tokens_per_call=2)": FirstHitting(tokens_per_call=2),

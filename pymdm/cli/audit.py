@@ -38,7 +38,7 @@ def _own_sampler(name: str) -> Callable[..., Any]:
     """A sampler of this package in the form that `pymdm.prove.audit` calls."""
     import pymdm
 
-    samplers: dict[str, pymdm.samplers.Sampler] = {
+    samplers: dict[str, pymdm.sampling.samplers.Sampler] = {
         "first-hitting": pymdm.FirstHitting(),
         "first-hitting-2": pymdm.FirstHitting(tokens_per_call=2),
         "extrapolated-2": pymdm.FirstHitting(tokens_per_call=2, order=2),

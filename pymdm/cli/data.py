@@ -40,8 +40,8 @@ def data(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Encode text once into memory-mapped token arrays that `pymdm train` reads in place of text."""
-    from pymdm.train.prepare import prepare, prepare_bytes
-    from pymdm.vocabulary import Vocabulary
+    from pymdm.data.prepare import prepare, prepare_bytes
+    from pymdm.data.tokenizer import Vocabulary
 
     command = shlex.join(["pymdm", *sys.argv[1:]])
     if split is not None:

@@ -25,7 +25,7 @@ def demo(
     from rich.console import Console
 
     import pymdm
-    from pymdm.loading import Model
+    from pymdm.network.loading import Model
     from pymdm.train import preset
 
     console = Console()

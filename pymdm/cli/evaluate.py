@@ -73,7 +73,7 @@ def evaluate(
     """
     from pymdm.evaluate.report import markdown, write
     from pymdm.evaluate.subject import finite, likelihood_facts, load_subject, run_facts
-    from pymdm.sample import check_seed
+    from pymdm.sampling.sample import check_seed
 
     if samples == 0 and (frontier or skip_likelihood or judge or nfe):
         raise ValueError("evaluate: judging needs --samples, at least 2")
@@ -138,7 +138,7 @@ def _generation(
     import pymdm
     from pymdm.evaluate.generative import controls, frontier
     from pymdm.evaluate.report import generation_facts
-    from pymdm.samplers import FirstHitting
+    from pymdm.sampling.samplers import FirstHitting
 
     loaded = pymdm.load(subject.checkpoint.path, dtype=dtype)
     L = settings["length"] or subject.config.length

@@ -133,10 +133,10 @@ def _measure(
     from dataclasses import replace
 
     import pymdm
+    from pymdm.data.corpus import load_corpus
     from pymdm.evaluate.judges import load_judge
     from pymdm.precision.lab import FULL, QUICK, run
-    from pymdm.sample import check_seed
-    from pymdm.train.corpus import load_corpus
+    from pymdm.sampling.sample import check_seed
 
     check_seed(seed)
     preset = FULL if full else QUICK

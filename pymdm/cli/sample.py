@@ -44,7 +44,7 @@ def _sampler(
     strategy: str | None,
 ) -> Any:
     """The sampler of the options; `masks` is the largest number of tokens to draw in a sequence."""
-    from pymdm.samplers import Ancestral, Confidence, FirstHitting, Remask
+    from pymdm.sampling.samplers import Ancestral, Confidence, FirstHitting, Remask
 
     options = {
         "order": ("first-hitting", order),
@@ -104,9 +104,9 @@ def sample(
     Example: pymdm sample --num-samples 4 --length 256 --seed 7
     """
     import pymdm
-    from pymdm.prompt import start_tokens
     from pymdm.ranks import together
-    from pymdm.sample import check_seed
+    from pymdm.sampling.prompt import start_tokens
+    from pymdm.sampling.sample import check_seed
 
     loaded = pymdm.load(model, dtype=dtype, device=device)
     config = loaded.config

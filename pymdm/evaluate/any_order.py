@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pymdm.schedules import Schedule
+from pymdm.sampling.schedules import Schedule
 
 
 @torch.no_grad()

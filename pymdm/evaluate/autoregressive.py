@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pymdm.evaluate.intervals import ratio_interval
-from pymdm.model import MaskedTransformer
+from pymdm.network.transformer import MaskedTransformer
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def causal_losses(model: MaskedTransformer, tokens: Tensor) -> Tensor:
         ValueError: a network that is not causal, or reads its scores elsewhere.
 
     Example:
-        >>> from pymdm.config import ModelConfig
+        >>> from pymdm.network.config import ModelConfig
         >>> config = ModelConfig(vocab_size=5, length=8, width=8, layers=1, heads=2, causal=True)
         >>> causal_losses(MaskedTransformer(config), torch.zeros(2, 8, dtype=torch.long)).shape
         torch.Size([2, 8])

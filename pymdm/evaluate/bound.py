@@ -12,9 +12,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pymdm.engine import Engine
 from pymdm.evaluate.curve import Curve, CurveTally
 from pymdm.evaluate.intervals import ratio_interval, t_quantile
+from pymdm.network.engine import Engine
 
 Denoiser = nn.Module | Engine | Callable[[Tensor], Tensor]
 

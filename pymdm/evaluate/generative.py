@@ -11,7 +11,7 @@ import numpy as np
 from pymdm.evaluate.intervals import mean_interval
 from pymdm.evaluate.judges import Judge, Scores
 from pymdm.evaluate.metrics import distinct_n, repetition, self_bleu, token_entropy, words
-from pymdm.samplers import FirstHitting, Sampler
+from pymdm.sampling.samplers import FirstHitting, Sampler
 
 KEPT = 3  # texts that a record shows
 CONTROLS = ("held-out text", "shuffled words", "random letters")

@@ -19,10 +19,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pymdm.checkpoint import CONFIG, WEIGHTS, load_checkpoint
 from pymdm.evaluate.autoregressive import causal_losses, context_windows
 from pymdm.evaluate.intervals import ratio_interval
 from pymdm.evaluate.ngram import NGram
+from pymdm.network.checkpoint import CONFIG, WEIGHTS, load_checkpoint
 
 NGRAM_ORDER = 5
 BREAK = "\n\n"  # what an n-gram takes to stand before a text

@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pymdm.bundled import bundled_path
-from pymdm.checkpoint import WEIGHTS, Checkpoint, load_checkpoint
-from pymdm.config import ModelConfig
+from pymdm.data.tokenizer import END_OF_TEXT
 from pymdm.evaluate.any_order import BetaTimes
 from pymdm.evaluate.autoregressive import Likelihood, evaluate_likelihood
 from pymdm.evaluate.bound import Bound, evaluate_bound
 from pymdm.evaluate.judges import file_sha256
 from pymdm.evaluate.ngram import NGram
-from pymdm.vocabulary import END_OF_TEXT
+from pymdm.network.checkpoint import WEIGHTS, Checkpoint, load_checkpoint
+from pymdm.network.config import ModelConfig
 
 EMBEDDED = "held-out prose of the running Python"
 LOGITS = 1 << 26  # elements of logits in one network call
@@ -172,7 +172,7 @@ def load_subject(
 
 def _read(source: str | os.PathLike[str]) -> str:
     """All of a text file or folder."""
-    from pymdm.train.corpus import load_corpus
+    from pymdm.data.corpus import load_corpus
 
     path = Path(source)
     try:
@@ -188,9 +188,9 @@ def _read(source: str | os.PathLike[str]) -> str:
 
 def _own_text(checkpoint: Checkpoint, limit: int) -> Subject:
     """The text that was held out when a checkpoint was trained, cut as its recipe says."""
-    from pymdm.train.corpus import load_corpus
+    from pymdm.data.corpus import load_corpus
+    from pymdm.data.tokens import encode_corpus, is_data_folder, load_data
     from pymdm.train.loop import COUNTED
-    from pymdm.train.tokens import encode_corpus, is_data_folder, load_data
 
     training = checkpoint.training
     if "recipe" not in training:

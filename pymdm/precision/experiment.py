@@ -30,7 +30,7 @@ class Run:
 
     Attributes:
         sampler: "ancestral", "first-hitting", or "text" for held-out text cut to the same number of tokens.
-        noise: kind of `pymdm.samplers.NOISES`, "" for text. steps: N, 0 where there are none.
+        noise: kind of `pymdm.sampling.samplers.NOISES`, "" for text. steps: N, 0 where there are none.
         entropy: nats, of each sequence over its own token counts, [B].
         scores: judge's name -> what it says of the texts.
         masks: share of tokens still masked at t = 1, 1 - 1/20, ..., 0, [21]; t itself in exact arithmetic.
@@ -81,7 +81,7 @@ def experiment(
         model: a `pymdm.Model` with a vocabulary.
         judges: as in `pymdm.evaluate.judges`.
         steps: N of the ancestral runs. samples: B. length: L.
-        noises: kinds of `pymdm.samplers.NOISES`; each also with the first-hitting sampler, which has exact noise besides.
+        noises: kinds of `pymdm.sampling.samplers.NOISES`; each also with first-hitting, which has exact noise besides.
         seed: of the samples; every run has its own sequence ids, so all are independent.
         held_out: text to judge beside the samples, cut to L tokens.
         progress: told one line per run.

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from torch import nn
 
+from pymdm.data.packing import windows
+from pymdm.data.tokens import TokenData
 from pymdm.evaluate.any_order import BetaTimes
 from pymdm.evaluate.autoregressive import evaluate_likelihood
 from pymdm.evaluate.bound import Bound, evaluate_bound
-from pymdm.model import MaskedTransformer
-from pymdm.train.packing import windows
+from pymdm.network.transformer import MaskedTransformer
 from pymdm.train.recipe import Recipe
-from pymdm.train.tokens import TokenData
 
 
 def held_out_bound(

@@ -12,15 +12,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pymdm.checkpoint import Checkpoint, check_target, save_checkpoint
+from pymdm.data.corpus import Corpus
+from pymdm.data.packing import Batches
+from pymdm.data.tokens import TokenData
 from pymdm.evaluate.bound import Bound
 from pymdm.evaluate.ngram import ngram_bits
-from pymdm.model import MaskedTransformer
-from pymdm.train.corpus import Corpus
+from pymdm.network.checkpoint import Checkpoint, check_target, save_checkpoint
+from pymdm.network.transformer import MaskedTransformer
 from pymdm.train.held_out import held_out_bound
 from pymdm.train.log import CurveLog, Progress
 from pymdm.train.optimizer import Average, learning_rate, make_optimizers
-from pymdm.train.packing import Batches
 from pymdm.train.parallel import Processes, ToldByFirst, gather, processes, spread, whole
 from pymdm.train.recipe import Recipe
 from pymdm.train.setup import held_out_summary, load_training_data, model_config, pick_bfloat16, pick_device
@@ -36,7 +37,6 @@ from pymdm.train.state import (
     state_tensors,
 )
 from pymdm.train.step import Stepper
-from pymdm.train.tokens import TokenData
 
 NGRAM_ORDERS = (2, 3, 5)
 COUNTED = 20_000_000  # tokens of a large training side that n-grams are counted on

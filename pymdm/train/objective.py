@@ -18,7 +18,7 @@ from torch import Tensor
 
 from pymdm.evaluate.autoregressive import causal_inputs
 from pymdm.evaluate.bound import draw_masks
-from pymdm.schedules import Schedule
+from pymdm.sampling.schedules import Schedule
 from pymdm.train.loss import count_weights, draw_counts, draw_uniforms
 
 OBJECTIVES = ("count", "order-agnostic", "continuous", "autoregressive")

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from pymdm.model import MaskedTransformer
+from pymdm.network.transformer import MaskedTransformer
 
 PARALLEL = ("ddp", "fsdp")
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from pymdm.config import CONDITIONINGS
+from pymdm.data.tokenizer import KINDS
+from pymdm.network.config import CONDITIONINGS
 from pymdm.train.loss import DRAWS, count_weights
 from pymdm.train.objective import OBJECTIVES, SCHEDULES, Objective
 from pymdm.train.parallel import PARALLEL
-from pymdm.vocabulary import KINDS
 
 OPTIMIZERS = ("adamw", "muon")
 DEVICES = ("auto", "cpu", "cuda")

@@ -7,12 +7,12 @@ from typing import Any
 
 import torch
 
-from pymdm.config import ModelConfig
+from pymdm.data.corpus import Corpus, load_corpus
+from pymdm.data.tokenizer import Vocabulary
+from pymdm.data.tokens import TokenData, encode_corpus, is_data_folder, load_data
 from pymdm.evaluate.bound import Bound
-from pymdm.train.corpus import Corpus, load_corpus
+from pymdm.network.config import ModelConfig
 from pymdm.train.recipe import Recipe
-from pymdm.train.tokens import TokenData, encode_corpus, is_data_folder, load_data
-from pymdm.vocabulary import Vocabulary
 
 
 def model_config(recipe: Recipe, vocabulary: Vocabulary) -> ModelConfig:

@@ -10,13 +10,13 @@ import sys
 
 import torch
 
-from pymdm.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from pymdm.model import MaskedTransformer
-from pymdm.train.corpus import Corpus, load_corpus
+from pymdm.data.corpus import Corpus, load_corpus
+from pymdm.data.tokens import encode_corpus
+from pymdm.network.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from pymdm.network.transformer import MaskedTransformer
 from pymdm.train.held_out import held_out_bound
 from pymdm.train.recipe import Recipe
 from pymdm.train.setup import held_out_summary
-from pymdm.train.tokens import encode_corpus
 
 
 def ship(

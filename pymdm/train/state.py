@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pymdm.checkpoint import last_written, read_tensors
+from pymdm.network.checkpoint import last_written, read_tensors
 from pymdm.train.optimizer import Average
 from pymdm.train.parallel import split_like
 from pymdm.train.shards import SHARDS, read_shards, stored_shards

@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from pymdm.data.packing import Batches
 from pymdm.train.objective import Noise, Objective
-from pymdm.train.packing import Batches
 from pymdm.train.parallel import Processes, exchange_gradients
 from pymdm.train.recipe import Recipe
 

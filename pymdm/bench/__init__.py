@@ -1,0 +1,1 @@
+"""Benchmarks and measurements: one file a case, `common.py` the frame that runs them."""

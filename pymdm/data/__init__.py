@@ -1,0 +1,1 @@
+"""Training and evaluation data: tokenizers, corpora, token files and batches."""

@@ -1,0 +1,149 @@
+"""Token rows to train on and to hold out: encoded from a corpus, or memory-mapped from a folder that `pymdm data` made."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pymdm.data.corpus import Corpus
+from pymdm.data.packing import pack
+from pymdm.data.tokenizer import END_OF_TEXT, Vocabulary
+
+DATA, TOKENIZER, SIDES = "data.json", "tokenizer.json", ("train", "held_out", "test")
+Tokens = NDArray[np.integer[Any]]
+
+
+@dataclass(frozen=True)
+class TokenData:
+    """A training side and a held-out side as rows of token ids.
+
+    Attributes:
+        name: where it came from.
+        vocabulary: text <-> ids.
+        train, held_out: ids of any unsigned or int64 dtype, [T]; may be memory-mapped.
+        test: a second held-out side that training never looks at; may be empty.
+        train_characters, held_out_characters: their sizes in `unit`s.
+        unit: "char", or "byte" for data that is scored in bits per byte.
+        sha256: to recognise the same data again.
+    """
+
+    name: str
+    vocabulary: Vocabulary
+    train: Tokens
+    held_out: Tokens
+    test: Tokens
+    train_characters: int
+    held_out_characters: int
+    unit: str
+    sha256: str
+
+    def text(self, tokens: Tokens) -> str:
+        """Text of some tokens without the marks between documents; with unit "byte" one character of code 0..255 per byte."""
+        if self.unit == "byte" and self.vocabulary.kind == "byte":
+            return tokens.astype(np.uint8).tobytes().decode("latin-1")
+        return self.vocabulary.decode(tokens).replace(END_OF_TEXT, "")
+
+    def characters(self, tokens: Tokens) -> int:
+        """Size of some tokens in `unit`s."""
+        if self.vocabulary.kind == "char" or (self.unit == "byte" and self.vocabulary.kind == "byte"):
+            return len(tokens)
+        text = self.text(tokens)
+        return len(text.encode()) if self.unit == "byte" else len(text)
+
+
+def encode_corpus(corpus: Corpus, vocabulary: Vocabulary) -> TokenData:
+    """The tokens of a corpus, in memory."""
+    train, held_out = pack(vocabulary, corpus.train), pack(vocabulary, [corpus.held_out_text])
+    sizes = len(corpus.train_text), len(corpus.held_out_text)
+    return TokenData(corpus.name, vocabulary, train, held_out, held_out[:0], *sizes, "char", corpus.sha256)
+
+
+def is_data_folder(path: str | os.PathLike[str] | None) -> bool:
+    """Whether a path is a folder made by `pymdm data`."""
+    return path is not None and (Path(path) / DATA).is_file()
+
+
+def smallest_dtype(size: int) -> type[np.unsignedinteger[Any]]:
+    """The narrowest unsigned integers that hold ids 0..size-1."""
+    return np.uint8 if size <= 1 << 8 else np.uint16 if size <= 1 << 16 else np.uint32
+
+
+def write_data(
+    out: str | os.PathLike[str],
+    name: str,
+    vocabulary: Vocabulary,
+    sides: dict[str, Tokens],
+    characters: dict[str, int],
+    unit: str = "char",
+    made_by: str = "",
+) -> TokenData:
+    """Write train.npy, held_out.npy, test.npy, tokenizer.json and data.json into a folder; data.json comes last.
+
+    Args:
+        out: a folder that does not exist, is empty, or holds such data.
+        name: where the text came from.
+        vocabulary: whose ids these are.
+        sides: "train", "held_out" and perhaps "test" -> ids [T].
+        characters: their sizes in `unit`s.
+        unit: "char" or "byte".
+        made_by: the command.
+
+    Raises:
+        ValueError: an empty side, or a folder that holds something else or cannot be written.
+    """
+    folder = Path(out)
+    for side in ("train", "held_out"):
+        if not len(sides.get(side, ())):
+            raise ValueError(f"data: the {side.replace('_', '-')} side of {name} is empty")
+    try:
+        if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not is_data_folder(folder))):
+            raise ValueError(f"data: {folder} holds something else; it is left alone")
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / DATA).unlink(missing_ok=True)
+        digest = hashlib.sha256(vocabulary.to_json().encode())
+        for side in SIDES:
+            tokens = np.ascontiguousarray(sides.get(side, ()), dtype=smallest_dtype(vocabulary.size))
+            digest.update(side.encode() + tokens.tobytes())
+            np.save(folder / f"{side}.npy", tokens)
+        vocabulary.save(folder / TOKENIZER)
+        meta = {
+            "name": name,
+            "made_by": made_by,
+            "unit": unit,
+            "vocabulary": vocabulary.kind,
+            "tokens": {side: len(sides.get(side, ())) for side in SIDES},
+            "characters": {side: characters.get(side, 0) for side in SIDES},
+            "sha256": digest.hexdigest(),
+        }
+        (folder / DATA).write_text(json.dumps(meta, indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise ValueError(f"data: cannot write {folder}: {error.strerror or error}") from None
+    return load_data(folder)
+
+
+def load_data(folder: str | os.PathLike[str]) -> TokenData:
+    """Open a folder made by `pymdm data`; the arrays are memory-mapped.
+
+    Raises:
+        ValueError: a file is missing, damaged, or does not fit the others; the message names it.
+    """
+    path = Path(folder)
+    try:
+        meta = json.loads((path / DATA).read_text(encoding="utf-8"))
+        vocabulary = Vocabulary.load(path / TOKENIZER)
+        arrays = [np.load(path / f"{side}.npy", mmap_mode="r", allow_pickle=False) for side in SIDES]
+        for side, tokens in zip(SIDES, arrays, strict=True):
+            if tokens.ndim != 1 or tokens.dtype.kind != "u" or len(tokens) != meta["tokens"][side]:
+                raise ValueError(f"{side}.npy is not the {meta['tokens'][side]} token ids that {DATA} announces")
+        sizes = meta["characters"]["train"], meta["characters"]["held_out"]
+        train, held_out, test = arrays
+        return TokenData(str(path), vocabulary, train, held_out, test, *sizes, meta["unit"], meta["sha256"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"data: cannot read {path}: {error}") from None

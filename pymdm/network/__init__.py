@@ -1,0 +1,1 @@
+"""The network: configuration, trainable transformer, compiled engine, checkpoints, and any callable."""

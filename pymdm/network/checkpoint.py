@@ -1,0 +1,262 @@
+"""Checkpoints: a folder with `model.safetensors`, `config.json` and `tokenizer.json`, written whole or not at all."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import glob
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from pymdm.data.tokenizer import Vocabulary
+from pymdm.network.config import ModelConfig
+from pymdm.network.transformer import MaskedTransformer, parameter_shapes
+
+WEIGHTS, CONFIG, TOKENIZER = "model.safetensors", "config.json", "tokenizer.json"
+DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A trained model as it lies in its folder.
+
+    Attributes:
+        config: shapes.
+        state_dict: parameter name -> tensor, in the stored dtype.
+        vocabulary: text <-> ids.
+        training: how it was made: recipe, corpus, held-out bits per character. May be empty.
+        path: folder it was read from or written to, if any.
+    """
+
+    config: ModelConfig
+    state_dict: dict[str, Tensor]
+    vocabulary: Vocabulary
+    training: dict[str, Any] = field(default_factory=dict)
+    path: Path | None = None
+
+    def build(self) -> MaskedTransformer:
+        """The trainable network with these weights, float32, in evaluation mode."""
+        return MaskedTransformer.from_state(self.config, self.state_dict)
+
+
+def save_checkpoint(
+    path: str | os.PathLike[str],
+    config: ModelConfig,
+    state_dict: Mapping[str, Tensor],
+    vocabulary: Vocabulary,
+    training: Mapping[str, Any] | None = None,
+    extra: Mapping[str, Mapping[str, Tensor] | str | Callable[[Path], None]] | None = None,
+) -> Checkpoint:
+    """Write a checkpoint folder; a process killed at any instant leaves the old folder or the new one, whole.
+
+    Args:
+        path: the folder; missing parents are made; an older checkpoint there is replaced.
+        config, state_dict, vocabulary, training: its content.
+        extra: more content of the same folder: name -> tensors (safetensors), text, or what writes a file or folder there.
+
+    Raises:
+        ValueError: a state that does not fit the config, or a path that cannot be written or holds something else.
+    """
+    target = Path(path)
+    tensors = {name: t.detach().cpu().contiguous() for name, t in state_dict.items()}
+    check_state(config, tensors, "save_checkpoint")
+    check_target(target)
+    meta = json.dumps({"model": config.to_dict(), "training": dict(training or {})}, indent=1, allow_nan=False)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(target)
+        fresh = Path(tempfile.mkdtemp(prefix=f".{target.name}.{os.getpid()}.", suffix=".writing", dir=target.parent))
+        try:
+            fresh.chmod(0o777 & ~_umask())
+            save_file(tensors, fresh / WEIGHTS)
+            (fresh / CONFIG).write_text(meta + "\n", encoding="utf-8")
+            vocabulary.save(fresh / TOKENIZER)
+            for name, content in (extra or {}).items():
+                if isinstance(content, str):
+                    (fresh / name).write_text(content, encoding="utf-8")
+                elif callable(content):
+                    content(fresh / name)
+                else:
+                    save_file({k: t.detach().cpu().contiguous() for k, t in content.items()}, fresh / name)
+            for file in fresh.rglob("*"):
+                file.chmod((0o777 if file.is_dir() else 0o666) & ~_umask())
+                _sync(file)
+            _sync(fresh)
+            _replace_folder(fresh, target)
+            _sync(target.parent)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ValueError(f"save_checkpoint: cannot write {target}: {reason}") from None
+    return Checkpoint(config, tensors, vocabulary, dict(training or {}), target)
+
+
+def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
+    """Read and check a checkpoint folder; nothing is unpickled.
+
+    Raises:
+        ValueError: the folder, a file, a setting or a tensor is missing, damaged or unexpected; the message says which.
+    """
+    folder = last_written(path)
+    if not folder.is_dir():
+        raise ValueError(f"load_checkpoint: no such folder: {path}")
+    for name in (CONFIG, WEIGHTS, TOKENIZER):
+        if not (folder / name).is_file():
+            raise ValueError(f"load_checkpoint: {path} has no {name}")
+    try:
+        meta = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"load_checkpoint: cannot read {folder / CONFIG}: {error}") from None
+    if not isinstance(meta, dict) or not isinstance(meta.get("training", {}), dict):
+        raise ValueError(f"load_checkpoint: {folder / CONFIG} is not an object with 'model' and 'training'")
+    config = ModelConfig.from_dict(meta.get("model", {}))
+    vocabulary = Vocabulary.load(folder / TOKENIZER)
+    if vocabulary.size != config.vocab_size:
+        raise ValueError(
+            f"load_checkpoint: {TOKENIZER} has {vocabulary.size} tokens, but {CONFIG} says {config.vocab_size}"
+        )
+    tensors = read_tensors(folder / WEIGHTS)
+    check_state(config, tensors, f"load_checkpoint: {folder / WEIGHTS}")
+    return Checkpoint(config, tensors, vocabulary, meta.get("training", {}), Path(path))
+
+
+def last_written(path: str | os.PathLike[str]) -> Path:
+    """The folder itself, or its last content where a writer was killed between the two renames of `_replace_folder`."""
+    folder = Path(path)
+    return _previous(folder) if not folder.exists() and _previous(folder).is_dir() else folder
+
+
+def read_tensors(file: Path) -> dict[str, Tensor]:
+    """All tensors of a safetensors file.
+
+    Raises:
+        ValueError: missing, cut short or not such a file.
+    """
+    try:
+        with safe_open(file, framework="pt") as f:
+            return {name: f.get_tensor(name) for name in f.keys()}
+    except (OSError, SafetensorError) as error:
+        raise ValueError(f"load_checkpoint: cannot read {file}: {error}") from None
+
+
+def check_state(config: ModelConfig, state: Mapping[str, Tensor], where: str) -> None:
+    """Every parameter present with its shape, one float dtype and finite values, and nothing else.
+
+    Raises:
+        ValueError: starts with `where` and names the first tensor at fault.
+    """
+    shapes = parameter_shapes(config)
+    for name, shape in shapes.items():
+        if name not in state:
+            raise ValueError(f"{where}: missing tensor {name}")
+        tensor = state[name]
+        if tuple(tensor.shape) != shape:
+            raise ValueError(f"{where}: tensor {name} must have shape {list(shape)}, got {list(tensor.shape)}")
+        if tensor.dtype not in DTYPES:
+            raise ValueError(f"{where}: tensor {name} must be float32, bfloat16 or float16, got {_dtype(tensor)}")
+        if not torch.isfinite(tensor).all():
+            raise ValueError(f"{where}: tensor {name} has values that are not finite")
+    for name in state:
+        if name not in shapes:
+            raise ValueError(f"{where}: unexpected tensor {name}")
+    if len({t.dtype for t in state.values()}) > 1:
+        kinds = ", ".join(sorted({_dtype(t) for t in state.values()}))
+        raise ValueError(f"{where}: tensors must share one dtype, got {kinds}")
+
+
+def check_target(path: str | os.PathLike[str]) -> None:
+    """Whether a checkpoint may be written to a path, without leaving anything behind.
+
+    Raises:
+        ValueError: a file or a foreign folder is there, or its parent cannot be written.
+    """
+    target = Path(path)
+    try:
+        if target.exists():
+            if not target.is_dir():
+                raise ValueError(f"save_checkpoint: {target} is a file, not a folder")
+            if any(target.iterdir()) and not (target / CONFIG).is_file():
+                raise ValueError(f"save_checkpoint: {target} is a folder with other content; it is left alone")
+        parent = target.absolute().parent
+        while not parent.exists():
+            parent = parent.parent
+        with tempfile.TemporaryFile(dir=parent):
+            pass
+    except OSError as error:
+        raise ValueError(f"save_checkpoint: cannot write {target}: {error.strerror}") from None
+
+
+def _dtype(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
+
+
+def _umask() -> int:
+    value = os.umask(0o022)
+    os.umask(value)
+    return value
+
+
+def _sync(path: Path) -> None:
+    """Put a file or folder on the disk for good."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _sweep(target: Path) -> None:
+    """Remove what writers that were killed have left beside the target."""
+    for left in target.parent.glob(f".{glob.escape(target.name)}.*.writing"):
+        owner = left.name.removeprefix(f".{target.name}.").split(".")[0]
+        try:
+            os.kill(int(owner), 0)  # still alive: its own business
+        except (ProcessLookupError, ValueError):
+            shutil.rmtree(left, ignore_errors=True)
+        except PermissionError:
+            pass
+
+
+def _previous(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.previous")
+
+
+def _replace_folder(fresh: Path, target: Path) -> None:
+    """Put `fresh` in the place of `target`; a swap in one step where the system has one."""
+    if not target.exists():
+        os.rename(fresh, target)
+    elif _exchange(fresh, target):
+        pass  # `fresh` now holds the old content and is removed by the caller
+    else:
+        previous = _previous(target)
+        shutil.rmtree(previous, ignore_errors=True)
+        os.rename(target, previous)  # from here to the next line a reader finds `previous`
+        os.rename(fresh, target)
+    shutil.rmtree(_previous(target), ignore_errors=True)
+
+
+def _exchange(a: Path, b: Path) -> bool:
+    """Swap two folders atomically (Linux renameat2); False where that is not possible."""
+    try:
+        call = ctypes.CDLL(None, use_errno=True).renameat2
+    except (OSError, AttributeError):
+        return False
+    here, swap = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    if call(here, os.fsencode(a), here, os.fsencode(b), swap) == 0:
+        return True
+    code = ctypes.get_errno()
+    if code in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
+        return False
+    raise OSError(code, os.strerror(code), str(b))

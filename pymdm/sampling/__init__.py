@@ -1,0 +1,1 @@
+"""Sampling: the one way to draw sequences, its samplers, prompts, schedules and results."""

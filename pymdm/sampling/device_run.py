@@ -1,0 +1,176 @@
+"""The first-hitting sampler whole on a device: the host plans phases, each of which replays one recorded step.
+
+How many calls a sequence takes is known beforehand, ceil(masks / tokens_per_call), so the host never asks the device
+whether anything has ended: batches are packed anew at borders that it computes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from pymdm._native import C
+from pymdm.sampling.samplers import FirstHitting, Sampler
+from pymdm.sampling.schedules import as_schedule
+
+MIN_REPLAYS = 16  # a shorter phase is not worth a recording
+KEPT_STEPS = 4  # shapes whose memory and graph are kept with the network
+
+
+@dataclass(frozen=True)
+class Phase:
+    """`calls` network calls on a fixed set of sequences, given in the order of their lengths.
+
+    Some may end before the phase does; they are carried along and write nothing.
+    """
+
+    sequences: tuple[int, ...]
+    calls: int
+
+
+def border_below(count: int) -> int:
+    """The largest of 0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, ... below `count`: where a batch is packed anew.
+
+    >>> [border_below(n) for n in (1, 2, 5, 6, 8, 100)]
+    [0, 1, 4, 4, 6, 96]
+    """
+    borders = [0, 1, 2, 3]
+    while borders[-1] < count:
+        borders += [2 * borders[-2], 2 * borders[-1]]
+    return max(b for b in borders if b < count)
+
+
+def phases(
+    lengths: Sequence[int], masks: Sequence[int], tokens_per_call: int, batch_size: int, max_calls: int
+) -> Iterator[Phase]:
+    """Phases that bring every sequence to its end, at most `batch_size` at a time (0: all), within `max_calls` (0: any).
+
+    While sequences wait, one that has ended is replaced at once; after that a batch shrinks to the next border below.
+    """
+    left = [-(-n // tokens_per_call) for n in masks]
+    waiting = [b for b, calls in enumerate(left) if calls > 0]
+    budget = max_calls or sum(left)
+    active: list[int] = []
+    while budget > 0:
+        active = [b for b in active if left[b] > 0]
+        room = (batch_size or len(left)) - len(active)
+        active, waiting = active + waiting[:room], waiting[room:]
+        if not active:
+            return
+        by_calls = sorted((left[b] for b in active), reverse=True)
+        calls = min(by_calls[-1] if waiting else by_calls[border_below(len(active))], budget)
+        yield Phase(tuple(sorted(active, key=lambda b: (lengths[b], b))), calls)
+        budget -= calls
+        for b in active:
+            left[b] = max(0, left[b] - calls)
+
+
+class Recorded:
+    """A step for sequences of fixed lengths and, on a CUDA device, its graph."""
+
+    def __init__(
+        self, native: Any, lengths: Sequence[int], tokens_per_call: int, temperature: float, mask_id: int
+    ) -> None:
+        self.step = C.FirstHittingStep(native, list(lengths), tokens_per_call, temperature, mask_id)
+        self.device: torch.device = native.device
+        self.graph: Any = None
+
+    def record(self) -> None:
+        """Records the graph, after trial runs that let the libraries set themselves up. Call `load` afterwards."""
+        if self.graph is not None or self.device.type != "cuda":
+            return  # the current device is this one, see `run`
+        side = torch.cuda.Stream(self.device)
+        side.wait_stream(torch.cuda.current_stream(self.device))
+        with torch.cuda.stream(side):
+            for _ in range(2):
+                self.step.step()
+        torch.cuda.current_stream(self.device).wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+            self.step.step()
+        self.graph = graph
+
+    def __call__(self) -> None:
+        if self.graph is not None:
+            self.graph.replay()
+        else:
+            self.step.step()
+
+
+def _recorded(native: Any, *shape: Any) -> Recorded:
+    """The step of a shape: kept from an earlier run, or new."""
+    kept: OrderedDict[Any, Recorded] = native.__dict__.setdefault("steps", OrderedDict())
+    if shape not in kept:
+        while len(kept) >= KEPT_STEPS:
+            kept.popitem(last=False)
+        kept[shape] = Recorded(native, *shape)
+    kept.move_to_end(shape)
+    return kept[shape]
+
+
+def replays(native: Any, sampler: Sampler, top_k: int, top_p: float) -> bool:
+    """Whether a run can stay on the device: plain first-hitting with one number of tokens a call and the model's law.
+
+    Other samplers run their loop on the host and call the device's network.
+    """
+    if not isinstance(native, C.DeviceEngine) or not isinstance(sampler, FirstHitting) or native.sees_time:
+        return False
+    counts = set(sampler._counts())
+    plain = sampler.noise == "exact" and (counts == {1} or not (sampler.corrector or sampler.order == 2))
+    return plain and len(counts) == 1 and top_k == 0 and top_p == 1
+
+
+def run(
+    state: Any,
+    native: Any,
+    sampler: FirstHitting,
+    *,
+    batch_size: int = 0,
+    max_calls: int = 0,
+    temperature: float = 1.0,
+    banned: Sequence[int] = (),
+    watch: Callable[[Any], None] | None = None,
+    watch_interval: float = 0.0,
+    graphs: bool = True,
+) -> None:
+    """Continues a state to its end, or for `max_calls` network calls; arguments as of `C.run`.
+
+    Args:
+        graphs: record and replay on a CUDA device; without, every kernel of every call is launched anew.
+
+    Raises:
+        ValueError: a token out of range, or a row of logits with NaN, +inf or nothing to draw.
+    """
+    vocab, mask_id = native.vocab_size, state.mask_id
+    closed = torch.zeros(vocab, dtype=torch.bool)
+    for token in banned:
+        if not 0 <= token < vocab:
+            raise ValueError(f"sample: banned tokens must be in [0, {vocab}), got {token}")
+        closed[token] = True
+    if mask_id < vocab:
+        closed[mask_id] = True
+    tokens_per_call, schedule = sampler._counts()[0], as_schedule(sampler.schedule).native()
+    lengths = state.offsets.diff().tolist()
+    seen = time.perf_counter() - watch_interval  # the first call is always shown
+    with torch.cuda.device(native.device) if native.device.type == "cuda" else contextlib.nullcontext():
+        for phase in phases(lengths, state.remaining.tolist(), tokens_per_call, batch_size, max_calls):
+            shape = tuple(lengths[b] for b in phase.sequences)
+            recorded = _recorded(native, shape, tokens_per_call, temperature, mask_id)
+            if graphs and phase.calls >= MIN_REPLAYS:
+                recorded.record()
+            recorded.step.load(state, list(phase.sequences), closed)
+            stored = 0
+            for call in range(1, phase.calls + 1):
+                recorded()
+                if watch is not None and time.perf_counter() - seen >= watch_interval:
+                    recorded.step.store(state, schedule, call - stored)
+                    stored, seen = call, time.perf_counter()
+                    watch(state)
+            if stored < phase.calls:
+                recorded.step.store(state, schedule, phase.calls - stored)

@@ -1,0 +1,76 @@
+"""First-hitting sampling, with one or more tokens a call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pymdm._native import C
+from pymdm.sampling.samplers.common import NOISES, noise_warnings, one_of
+from pymdm.sampling.schedules import Schedule, as_schedule
+
+
+@dataclass(frozen=True)
+class FirstHitting:
+    """First-hitting sampler: one network call per token of a sequence, whatever the batch.
+
+    Law: positions leave the mask in uniformly random order, token l ~ mu(x)[l] given the tokens x before it, and
+    tau_{n-1} = alpha^{-1}(1 - u^{1/n} (1 - alpha(tau_n))). *Exact* with one token a call: the law of the continuous-time
+    reverse process, for time-conditioned networks too. *Approximate* with more, as tokens of one call do not see each
+    other; `order=2` and `corrector=True` are second order at no extra calls, the latter for networks that
+    answer at unmasked positions too (docs/samplers.md).
+
+    Args:
+        tokens_per_call: tokens unmasked by one network call, at least 1; or a sequence, whose last entry repeats. NFE of
+            a sequence with n masks is ceil(n / tokens_per_call).
+        order: 1, or 2 for extrapolation in time (Lagrange line through the two latest outputs).
+        corrector: correct the tokens of a call by the next call's output at their positions. Needs a network whose
+            output at an unmasked position is its conditional given all others.
+        schedule: noise schedule, a name or a `pymdm.Schedule`. It sets the times; a time-free network does not see it.
+        noise: "exact", or the coarse noise of published samplers, to measure what it does (see `Ancestral`).
+
+    Raises:
+        ValueError: a value out of range, order 2 together with the corrector, or either of them with coarse noise.
+
+    Source: Zheng et al., ICLR 2025, Proposition 4.1 and section 4; the corrector is ours.
+
+    >>> FirstHitting().law, FirstHitting(tokens_per_call=4).law
+    ('exact', 'approximate')
+    """
+
+    tokens_per_call: int | tuple[int, ...] = 1
+    order: int = 1
+    corrector: bool = False
+    schedule: Schedule | str = "linear"
+    noise: str = "exact"
+
+    def __post_init__(self) -> None:
+        counts = self._counts()
+        if not counts or any(not isinstance(k, int) or k < 1 for k in counts):
+            raise ValueError(f"sample: tokens_per_call must be at least 1, got {self.tokens_per_call}")
+        if self.order not in (1, 2):
+            raise ValueError(f"sample: order must be 1 or 2, got {self.order}")
+        if self.corrector and self.order == 2:
+            raise ValueError("sample: give order=2 or corrector=True, not both")
+        one_of("noise", self.noise, NOISES)
+        if self.noise != "exact" and (self.order == 2 or self.corrector):
+            raise ValueError("sample: coarse noise is for plain first-hitting sampling only")
+        as_schedule(self.schedule)
+
+    def _counts(self) -> list[int]:
+        return list(self.tokens_per_call) if isinstance(self.tokens_per_call, Sequence) else [self.tokens_per_call]
+
+    @property
+    def law(self) -> str:
+        return "exact" if set(self._counts()) == {1} and self.noise == "exact" else "approximate"
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        return noise_warnings(self.noise)
+
+    def native(self) -> Any:
+        schedule, counts = as_schedule(self.schedule).native(), self._counts()
+        if set(counts) == {1} or not (self.corrector or self.order == 2):  # one token a call leaves nothing to refine
+            return C.first_hitting(schedule, counts, NOISES.index(self.noise))
+        return (C.corrected if self.corrector else C.extrapolated)(schedule, counts)

@@ -1,0 +1,30 @@
+"""What a wheel holds: every package and every file that the code reads beside itself."""
+
+import fnmatch
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+tomllib = pytest.importorskip("tomllib")  # Python 3.11
+SETUP = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
+
+
+PACKAGES = sorted({".".join(p.parent.relative_to(ROOT).parts) for p in (ROOT / "pymdm").rglob("*.py")})
+
+
+def test_every_package_is_found():
+    """`find` takes folders with an __init__.py, so every folder of ours has one."""
+    assert SETUP["packages"]["find"]["include"] == ["pymdm*"]
+    for package in PACKAGES:
+        assert (ROOT / package.replace(".", "/") / "__init__.py").is_file(), package
+
+
+def test_every_file_beside_the_code_is_package_data():
+    for package in PACKAGES:
+        patterns = SETUP["package-data"].get(package, [])
+        beside = [p for p in (ROOT / package.replace(".", "/")).iterdir() if p.is_file()]
+        data = [p.name for p in beside if p.suffix not in (".py", ".pyc", ".so")]
+        missed = [name for name in data if not any(fnmatch.fnmatch(name, pattern) for pattern in patterns)]
+        assert not missed, f"{package}: {missed} would be missing from a wheel"
+        assert all(fnmatch.filter(data, pattern) for pattern in patterns), f"{package}: a pattern without a file"

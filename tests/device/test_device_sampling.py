@@ -1,0 +1,260 @@
+"""Sampling on a device against the loop on the host: the same addresses, so the same tokens, times and orders.
+
+On the CPU the device's kernels are walked; where there is a CUDA device the same tests run on it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from helpers.device_networks import DEVICES, HAVE_CUDA, ON_CUDA, device_engine
+from helpers.engine_networks import random_network
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import pymdm
+from pymdm._native import C
+from pymdm.network.config import ModelConfig
+from pymdm.network.engine import Engine
+from pymdm.sampling import device_run
+
+CONFIG = ModelConfig(vocab_size=21, length=70, width=32, layers=2, heads=2)
+MASK = CONFIG.mask_id
+SAMPLERS = [
+    pymdm.FirstHitting(tokens_per_call=2, order=2),
+    pymdm.FirstHitting(tokens_per_call=2, corrector=True),
+    pymdm.FirstHitting(tokens_per_call=(1, 3)),
+    pymdm.FirstHitting(noise="float32"),
+    pymdm.Ancestral(steps=4),
+    pymdm.Ancestral(steps=4, form="literal"),
+    pymdm.Ancestral(steps=40, cache=False),  # with steps in which nothing moves
+    pymdm.Confidence("probability"),
+    pymdm.Confidence("random", tokens_per_call=2),
+]
+
+
+@pytest.fixture(scope="module", params=DEVICES)
+def engines(request):
+    """The device's engine and the CPU's, of one network."""
+    model = random_network(CONFIG, 1)
+    return device_engine(model, "float32", request.param), Engine(model)
+
+
+def starts(seed=0, lengths=(5, 70, 33, 5, 1, 64, 33, 33)):
+    """Sequences of several lengths with given tokens here and there; the fourth has nothing to draw."""
+    rng = np.random.default_rng(seed)
+    out = []
+    for n in lengths:
+        tokens = rng.integers(0, MASK, n)
+        tokens[rng.random(n) < 0.7] = MASK
+        out.append(tokens)
+    out[0][:], out[3][:] = MASK, 2
+    return [t.tolist() for t in out]
+
+
+def same(a, b):
+    """Equal tokens, orders, counts; hitting times to the last few bits of float64, whose exp is each device's own."""
+    assert torch.equal(a.state.tokens, b.state.tokens)
+    assert torch.equal(a.state.order, b.state.order)
+    assert (a.nfe, a.draws, a.calls) == (b.nfe, b.draws, b.calls)
+    torch.testing.assert_close(a.state.times, b.state.times, rtol=1e-13, atol=0, equal_nan=True)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"temperature": 0.5}, {"temperature": 0.0}, {"banned_tokens": (0, 7)}], ids=str
+)
+@pytest.mark.parametrize(
+    "sampler",
+    [pymdm.FirstHitting(), pymdm.FirstHitting(tokens_per_call=3), pymdm.FirstHitting(schedule="cosine")],
+    ids=str,
+)
+def test_first_hitting_is_that_of_the_cpu(engines, sampler, options):
+    device, cpu = engines
+    assert device_run.replays(device.native, sampler, 0, 1.0)
+    same(
+        pymdm.sample(device, infill=starts(), seed=3, sampler=sampler, **options),
+        pymdm.sample(cpu, infill=starts(), seed=3, sampler=sampler, **options),
+    )
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS, ids=str)
+def test_every_sampler_runs_on_a_device(engines, sampler):
+    device, cpu = engines
+    assert not device_run.replays(device.native, sampler, 0, 1.0)
+    # Where everything is masked all positions have one distribution: confidences would tie, and rounding decide.
+    infill = [[1, *tokens] for tokens in starts(1, lengths=(5, 69, 33, 5, 1, 64, 33, 33))]
+    same(*(pymdm.sample(engine, infill=infill, seed=4, sampler=sampler) for engine in (device, cpu)))
+
+
+@pytest.mark.parametrize("options", [{"top_k": 3}, {"top_p": 0.8}], ids=str)
+def test_truncated_laws_run_on_a_device(engines, options):
+    device, cpu = engines
+    same(*(pymdm.sample(e, infill=starts(2), seed=5, **options) for e in (device, cpu)))
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 3])
+def test_packing_does_not_change_samples(engines, batch_size):
+    device, cpu = engines
+    a = pymdm.sample(device, infill=starts(), seed=6, batch_size=batch_size)
+    b = pymdm.sample(cpu, infill=starts(), seed=6)
+    assert torch.equal(a.state.tokens, b.state.tokens) and a.nfe == b.nfe
+    ids = [3, 2, 1, 0, 7, 6, 5, 4]
+    c = pymdm.sample(device, infill=[starts()[i] for i in ids], sequence_ids=ids, seed=6)
+    for place, i in enumerate(ids):
+        assert torch.equal(c[place].tokens, b[i].tokens)
+
+
+def test_a_stop_does_not_change_samples(engines):
+    device, cpu = engines
+    whole = pymdm.sample(cpu, infill=starts(), seed=7)
+    out = pymdm.sample(device, infill=starts(), seed=7, max_calls=5)
+    assert out.calls == 5
+    while int(out.state.remaining.sum()):
+        out = pymdm.resume(device, out.state.to_dict(), max_calls=20)
+    same(out, whole)
+
+
+def test_other_kinds_of_network(engines):
+    kind = "cuda" if engines[0].device.type == "cuda" else "cpu"
+    shape = {"vocab_size": 12, "length": 20, "width": 32, "layers": 2, "heads": 2}
+    for extra in (
+        {"logit_shift": True},
+        {"mask_id": 0},
+        {"mask_id": 5, "causal": True},
+        {"conditioning": "constant"},
+        {"conditioning": "time"},
+        {"kv_heads": 1, "mlp": "swiglu", "norm": "rmsnorm"},
+    ):
+        model = random_network(ModelConfig(**shape, **extra), 2)
+        options = dict(num_samples=3, length=20, seed=8)
+        same(pymdm.sample(device_engine(model, "float32", kind), **options), pymdm.sample(Engine(model), **options))
+
+
+def test_watching_sees_every_call_and_changes_nothing(engines):
+    device, cpu = engines
+    seen = []
+    out = pymdm.sample(
+        device, infill=starts(), seed=9, watch=lambda state: seen.append((state.calls, int(state.remaining.sum())))
+    )
+    assert [calls for calls, _ in seen] == list(range(1, out.calls + 1))
+    left = [n for _, n in seen]
+    assert left == sorted(left, reverse=True) and left[-1] == 0
+    same(out, pymdm.sample(cpu, infill=starts(), seed=9))
+
+
+def test_kept_steps_serve_other_seeds_and_are_few(engines):
+    device, cpu = engines
+    for seed in (1, 2**63 + 5):
+        for length in (4, 5, 6, 7, 8, 9):
+            options = dict(num_samples=2, length=length, seed=seed)
+            same(pymdm.sample(device, **options), pymdm.sample(cpu, **options))
+    assert len(device.native.steps) <= device_run.KEPT_STEPS
+
+
+def test_rows_that_cannot_be_drawn_from_are_an_error(engines):
+    device, _ = engines
+    with pytest.raises(ValueError, match=r"choose: the row of position \d of sequence 1 has NaN, \+inf or no token"):
+        # Everything is banned: the first call finds nothing to draw for sequence 1, whose tokens are masked.
+        pymdm.sample(device, infill=[[1, 2], [MASK, 3]], seed=1, banned_tokens=range(MASK))
+    with pytest.raises(ValueError, match="choose: row 0 has NaN"):
+        pymdm.sample(device, length=2, seed=1, banned_tokens=range(MASK), sampler=pymdm.Ancestral(steps=2))
+    with pytest.raises(ValueError, match=r"sample: banned tokens must be in \[0, 21\), got 21"):
+        pymdm.sample(device, length=2, seed=1, banned_tokens=[21])
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_random_words_are_the_same_bits(device):
+    rng = np.random.default_rng(3)
+    at = [torch.from_numpy(rng.integers(0, top, 5000)) for top in (2**56, 2**32, 2**34)]
+    where = torch.device("cpu") if device == "cpu" else torch.device("cuda", torch.cuda.current_device())
+    for seed, purpose in ((0, 1), (2**64 - 1, 3), (12345, 6)):
+        assert torch.equal(
+            C.device_bits(where, seed, at[0], at[1], purpose, at[2]), C.random_bits_at(seed, *at[:2], purpose, at[2])
+        )
+
+
+@given(
+    lengths=st.lists(st.integers(1, 9), min_size=1, max_size=40),
+    per_call=st.integers(1, 4),
+    batch_size=st.integers(0, 12),
+    seed=st.integers(0, 999),
+)
+@settings(max_examples=200, deadline=None)
+def test_phases_finish_every_sequence_in_its_number_of_calls(lengths, per_call, batch_size, seed):
+    rng = np.random.default_rng(seed)
+    masks = [int(rng.integers(0, n + 1)) for n in lengths]
+    wanted = [-(-n // per_call) for n in masks]
+    done = [0] * len(masks)
+    for phase in device_run.phases(lengths, masks, per_call, batch_size, 0):
+        assert phase.calls >= 1 and len(phase.sequences) <= (batch_size or len(masks))
+        assert [lengths[b] for b in phase.sequences] == sorted(lengths[b] for b in phase.sequences)
+        assert all(done[b] < wanted[b] for b in phase.sequences)  # nobody who has ended is taken along again
+        for b in phase.sequences:
+            done[b] += min(phase.calls, wanted[b] - done[b])
+    assert done == wanted
+    whole = sum(p.calls for p in device_run.phases(lengths, masks, per_call, batch_size, 0))
+    if not batch_size:
+        assert whole == max(wanted)
+    if whole:
+        stop = 1 + seed % whole
+        assert sum(p.calls for p in device_run.phases(lengths, masks, per_call, batch_size, stop)) == stop
+
+
+def test_equal_sequences_make_one_phase_and_a_batch_shrinks_at_borders():
+    assert [p.calls for p in device_run.phases([8] * 32, [8] * 32, 1, 0, 0)] == [8]
+    sizes = [len(p.sequences) for p in device_run.phases([99] * 9, list(range(1, 10)), 1, 0, 0)]
+    assert sizes == [9, 8, 6, 4, 3, 2, 1]
+
+
+@ON_CUDA
+class TestOnCuda:
+    """What has no counterpart on the CPU."""
+
+    def test_a_replayed_graph_gives_what_launches_give(self):
+        engine = Engine(random_network(CONFIG, 1), device="cuda")
+        ids = torch.arange(4)
+        states = []
+        for graphs in (True, False):
+            tokens = torch.full((4 * 64,), MASK)
+            state = C.State(tokens, torch.arange(0, 257, 64), ids, MASK, 5)
+            pymdm.FirstHitting().native().init(state)
+            device_run.run(state, engine.native, pymdm.FirstHitting(), graphs=graphs)
+            states.append(state)
+        assert any(step.graph is not None for step in engine.native.steps.values())
+        assert torch.equal(states[0].tokens, states[1].tokens) and torch.equal(states[0].order, states[1].order)
+
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16, torch.float64], ids=str)
+    def test_choose_gives_the_cpus_tokens(self, dtype):
+        generator = torch.Generator().manual_seed(1)
+        for rows, vocab in ((1, 1), (3, 7), (64, 1000), (5, 50_257), (700, 513)):
+            x = (torch.randn(rows, vocab, generator=generator) * 4).to(dtype)
+            at = (torch.arange(rows) * 3, torch.arange(rows) * 5)
+            banned = torch.rand(vocab, generator=generator) < 0.2
+            banned[0] = False
+            for options in ({}, {"temperature": 0.3}, {"temperature": 0.0}, {"banned": banned}):
+                want = C.choose(x, 9, *at, **options)
+                assert torch.equal(C.choose(x.cuda(), 9, *at, **options).cpu(), want)
+
+    def test_a_callable_with_logits_on_cuda_gives_the_cpus_tokens(self):
+        table = torch.randn(CONFIG.embed_rows, 21, generator=torch.Generator().manual_seed(2))
+
+        def network(tokens: torch.Tensor, device: str) -> torch.Tensor:
+            return (table[tokens] + tokens.sum(1).sin()[:, None, None]).to(device)
+
+        for sampler in (pymdm.FirstHitting(), pymdm.Ancestral(steps=5), pymdm.Confidence("margin")):
+            options = dict(mask_id=MASK, infill=starts(), seed=3, sampler=sampler)
+            a, b = (pymdm.sample(lambda t, d=d: network(t, d), **options) for d in ("cuda", "cpu"))
+            same(a, b)
+
+    def test_large_vocabulary_step(self):
+        config = ModelConfig(vocab_size=50_258, length=130, width=64, layers=1, heads=1, mlp_width=64)
+        model = random_network(config, 3)
+        a, b = (
+            pymdm.sample(e, num_samples=2, length=130, seed=2) for e in (Engine(model, device="cuda"), Engine(model))
+        )
+        same(a, b)
+
+
+def test_the_reason_for_skipping_is_true():
+    assert HAVE_CUDA == (C.cuda_built and torch.cuda.is_available() and torch.cuda.device_count() > 0)

@@ -1,0 +1,64 @@
+"""Random networks of every family for the engine's tests, and the float64 answer to compare with."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from hypothesis import strategies as st
+
+from pymdm.network.config import ModelConfig
+from pymdm.network.transformer import MaskedTransformer
+from pymdm.reference.forward import forward
+
+
+def random_network(config: ModelConfig, seed: int) -> MaskedTransformer:
+    """Weights of size about 1/sqrt(fan in), norms around 1, biases and modulations not zero."""
+    generator = torch.Generator().manual_seed(seed)
+    model = MaskedTransformer(config).eval()
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            noise = torch.randn(p.shape, generator=generator)
+            if "norm" in name and name.endswith("weight"):
+                p.copy_(1 + 0.2 * noise)
+            else:
+                p.copy_(noise * (0.3 if p.dim() == 1 else p.shape[1] ** -0.5))
+    return model
+
+
+def reference(model: MaskedTransformer, tokens: torch.Tensor, times: torch.Tensor | None = None) -> np.ndarray:
+    """Logits [B, L, V] in float64."""
+    weights = {name: t.double().numpy() for name, t in model.state_dict().items()}
+    return forward(model.config.to_dict(), weights, tokens.numpy(), None if times is None else times.numpy())
+
+
+def relative_error(got: torch.Tensor, want: np.ndarray) -> float:
+    """max |got - want| / max(1, max |want|): logits of `random_network` have about unit variance."""
+    return float(np.abs(got.double().numpy() - want).max() / max(1.0, np.abs(want).max()))
+
+
+@st.composite
+def configs(draw: st.DrawFn) -> ModelConfig:
+    kv_heads = draw(st.integers(1, 3))
+    heads = kv_heads * draw(st.integers(1, 3))
+    conditioning = draw(st.sampled_from(["none", "none", "constant", "time"]))
+    flags = {name: draw(st.booleans()) for name in ("norm_bias", "qkv_bias", "out_bias", "mlp_bias", "head_bias")}
+    vocab = draw(st.integers(1, 300))
+    return ModelConfig(
+        vocab_size=vocab,
+        mask_id=draw(st.sampled_from([vocab, vocab - 1, 0, vocab + 3])),
+        length=draw(st.integers(1, 160)),
+        width=heads * 2 * draw(st.integers(1, 40)),
+        layers=draw(st.integers(1, 3)),
+        heads=heads,
+        kv_heads=kv_heads,
+        mlp_width=draw(st.integers(1, 150)),
+        norm=draw(st.sampled_from(["layernorm", "rmsnorm"])),
+        mlp=draw(st.sampled_from(["gelu", "swiglu"])),
+        tied_head=draw(st.booleans()),
+        rope_base=draw(st.sampled_from([10000.0, 500000.0])),
+        logit_shift=draw(st.booleans()),
+        conditioning=conditioning,
+        cond_dim=draw(st.integers(1, 40)),
+        causal=draw(st.booleans()),
+        **flags,
+    )
