@@ -40,7 +40,7 @@ SETS: dict[str, dict[str, Any]] = {
     "bundled": {"vocab_size": 4096, "length": 128, "width": 192, "batch_size": 16, "steps": 1000, "ema": 0.99},
     "variants": VARIANT | {"layers": 3},
 }
-TWINS = {"mdm": {"weight_power": 0.5}, "autoregressive": {"objective": "autoregressive"}}
+TWINS: dict[str, dict[str, Any]] = {"mdm": {"weight_power": 0.5}, "autoregressive": {"objective": "autoregressive"}}
 CONTINUOUS = {"objective": "continuous"}
 RUNS: dict[str, dict[str, dict[str, Any]]] = {
     "enwik8": TWINS,

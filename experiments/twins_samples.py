@@ -46,7 +46,9 @@ def judge_samples(results: Path, source: str | None = None) -> Path:
         if checkpoint.config.causal:
             tokens = sample_causal(checkpoint.build(), NUMBER, length, 1)
         else:
-            tokens = pymdm.sample(checkpoint.build(), num_samples=NUMBER, length=length, seed=1).tokens
+            drawn = pymdm.sample(checkpoint.build(), num_samples=NUMBER, length=length, seed=1)
+            assert isinstance(drawn.tokens, torch.Tensor)
+            tokens = drawn.tokens
         law = "exact, left to right" if checkpoint.config.causal else "exact, first-hitting"
         rows.append(_judged(name, law, judge, [checkpoint.vocabulary.decode(t) for t in tokens], tokens, length))
     vocabulary = checkpoint.vocabulary

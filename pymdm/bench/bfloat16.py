@@ -161,7 +161,7 @@ def run(args: argparse.Namespace) -> common.Measured:
     rows.append(row("float32 against float64", "worst TV of a token", float(exact.tv.max()), note=note))
     subject = f"samples of {args.length} tokens"
     rows += rows_of(subject, joined(on_path))
-    kl, whole = sum(c.kl for c in on_path), sum(c.log_ratio for c in on_path)
+    kl, whole = torch.stack([c.kl for c in on_path]).sum(0), torch.stack([c.log_ratio for c in on_path]).sum(0)
     rows.append(row(subject, "KL of the law of paths", mean(kl), "nats"))
     rows.append(row(subject, "TV of the law of paths", mean(0.5 * (1 - (-whole).exp()).abs()), headline=True))
     settings = {"model": args.model or "bundled", "texts": args.texts, "paths": args.paths, "length": args.length}

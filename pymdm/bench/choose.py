@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -60,7 +61,7 @@ def single_rows(sizes: tuple[int, ...]) -> list[Row]:
         logits = torch.randn(1, vocab, generator=torch.Generator().manual_seed(2)) * 3
         for name, count in (("all threads", C.num_threads()), ("1 thread", 1)):
             with threads(count):
-                seconds = interleaved({"row": lambda logits=logits: C.choose(logits, 1, one, one)}, 300)["row"]
+                seconds = interleaved({"row": partial(C.choose, logits, 1, one, one)}, 300)["row"]
             out.append(row(f"1 x {vocab:,}, {name}", "choose", spread(seconds), "s"))
     return out
 

@@ -10,12 +10,12 @@ beside every missed ratio stands the largest one that any engine could reach at 
 from __future__ import annotations
 
 import argparse
-import functools
 import json
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -91,16 +91,16 @@ def forward_rows(nets: Networks, rounds: int, compiled: bool) -> list[Row]:
         tokens = nets.tokens(B, L)
         linears = linear_forms(getattr(torch, dtype), WIDTH, 1024)
         forms: dict[str, Callable[[], Any]] = {
-            "engine": lambda dtype=dtype, tokens=tokens: nets.engines[dtype](tokens),
-            "eager": lambda dtype=dtype, tokens=tokens: nets.plain[dtype](tokens),
+            "engine": partial(nets.engines[dtype], tokens),
+            "eager": partial(nets.plain[dtype], tokens),
         }
         if over_float32:
-            forms["eager float32"] = lambda tokens=tokens: nets.plain["float32"](tokens)
+            forms["eager float32"] = partial(nets.plain["float32"], tokens)
         if compiled:
             network = torch.compile(nets.plain[dtype], dynamic=False)
-            forms["compiled"] = lambda network=network, tokens=tokens: network(tokens)
+            forms["compiled"] = partial(network, tokens)
         forms |= {name: form for name, (_, form) in linears.items()}
-        busy = functools.partial(C.ops_peak, dtype == "bfloat16", PEAK)
+        busy = partial(C.ops_peak, dtype == "bfloat16", PEAK)
         forms["peak"] = busy
         seconds = interleaved(forms, rounds)
         engine = seconds["engine"]
@@ -130,7 +130,7 @@ def straight_line(nets: Networks, rounds: int, largest: int) -> list[Row]:
     out = []
     tokens = {f"{B} {L}": nets.tokens(B, L) for B, L in sizes}
     for dtype, engine in nets.engines.items():
-        forms = {name: functools.partial(engine, t) for name, t in tokens.items()}
+        forms = {name: partial(engine, t) for name, t in tokens.items()}
         seconds = interleaved(forms, rounds)
         t = torch.tensor([spread(seconds[f"{B} {L}"]).value for B, L in sizes], dtype=torch.float64)
         f = torch.tensor([work(nets.layers, B, L) for B, L in sizes], dtype=torch.float64)

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -158,7 +159,7 @@ def matrix_rate(model: pymdm.MaskedTransformer, rows: int, timer: Timer) -> floa
     best = 0.0
     for m, n, k in shapes:
         a, b = (torch.randn(*s, device=timer.device).bfloat16() for s in ((m, k), (n, k)))
-        best = max(best, 2.0 * m * n * k / spread(timer({"product": lambda a=a, b=b: a @ b.t()})["product"]).value)
+        best = max(best, 2.0 * m * n * k / spread(timer({"product": partial(torch.matmul, a, b.t())})["product"]).value)
     return best
 
 
@@ -255,7 +256,7 @@ def speedup_rows(model: Any, steps: dict[int, list[float]], args: argparse.Names
         generator = torch.Generator(device).manual_seed(0)
         step = (masked[:1], log_mu, 0, N, c.mask_id, torch.float64, generator)
         seconds = timer(
-            {"t1": lambda masked=masked: predict(network, masked), "t2": lambda step=step: ancestral_step(*step)},
+            {"t1": partial(predict, network, masked), "t2": partial(ancestral_step, *step)},
             inner=1,
         )
         calls = expected_calls(N, batch * L)

@@ -6,6 +6,7 @@ No graph and no comparison: correctness is the tests' matter. Sizes are odd, so 
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import torch
 
@@ -27,20 +28,21 @@ def main(name: str = "cuda") -> None:
             for temperature in (1.0, 0.0):
                 C.choose_into(logits, 1, *at, token, temperature)
             assert int(token.min()) >= 0
-    for dtype, extra in (
+    networks: tuple[tuple[str, dict[str, Any]], ...] = (
         ("float32", {"conditioning": "time", "norm_bias": True, "qkv_bias": True, "out_bias": True}),
         ("bfloat16", {"mlp": "swiglu", "norm": "rmsnorm", "kv_heads": 1, "logit_shift": True, "mlp_bias": True}),
-    ):
+    )
+    for precision, extra in networks:
         torch.manual_seed(1)
         config = pymdm.ModelConfig(vocab_size=301, length=45, width=44, layers=2, heads=2, mlp_width=53, **extra)
         model = pymdm.MaskedTransformer(config).eval()
         weights = {key: t.detach().contiguous() for key, t in model.state_dict().items()}
-        native = C.DeviceEngine(config.to_dict(), weights, dtype, device)
+        native = C.DeviceEngine(config.to_dict(), weights, precision, device)
         lengths, mask = [7, 45, 7, 1], config.mask_id
         offsets = torch.tensor([0, *lengths]).cumsum(0)
         tokens = torch.full((sum(lengths),), mask)
-        rows = torch.tensor([59, 3, 3, 20])
-        assert native.logits(tokens, offsets, rows, torch.rand(4).double()).isfinite().all()
+        wanted = torch.tensor([59, 3, 3, 20])
+        assert native.logits(tokens, offsets, wanted, torch.rand(4).double()).isfinite().all()
         if native.sees_time:
             continue
         state = C.State(tokens, offsets, torch.arange(4), mask, 5)

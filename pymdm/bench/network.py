@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -55,10 +56,10 @@ def first_hitting_operations(config: pymdm.ModelConfig, length: int) -> float:
 
 def linear_forms(dtype: torch.dtype, width: int, rows: int) -> dict[str, tuple[float, Callable[[], Any]]]:
     """A network's own layer shapes through at::linear: name -> (operations, call)."""
-    forms = {}
+    forms: dict[str, tuple[float, Callable[[], Any]]] = {}
     for n, k in ((3 * width, width), (4 * width, width), (width, 4 * width)):
         x, w = torch.randn(rows, k, dtype=dtype), torch.randn(n, k, dtype=dtype)
-        forms[f"linear {n} x {k}"] = (2.0 * rows * n * k, lambda x=x, w=w: torch.nn.functional.linear(x, w))
+        forms[f"linear {n} x {k}"] = (2.0 * rows * n * k, partial(torch.nn.functional.linear, x, w))
     return forms
 
 

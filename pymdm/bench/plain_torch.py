@@ -23,8 +23,8 @@ class PlainTorch(nn.Module):
         self.config: ModelConfig = model.config
         weights = {name: t.detach().to(dtype) for name, t in model.state_dict().items()}
         self.embed = weights["embed.weight"]
-        names = ("norm1.weight", "qkv.weight", "out.weight", "norm2.weight")
-        names += ("mlp_in.weight", "mlp_in.bias", "mlp_out.weight", "mlp_out.bias")
+        attention = ("norm1.weight", "qkv.weight", "out.weight", "norm2.weight")
+        names = (*attention, "mlp_in.weight", "mlp_in.bias", "mlp_out.weight", "mlp_out.bias")
         self.blocks = [[weights[f"blocks.{i}.{name}"] for name in names] for i in range(self.config.layers)]
         self.norm_final = weights["norm_final.weight"]
         cos, sin = rotary_angles(self.config.length, self.config.head_dim, self.config.rope_base)

@@ -66,9 +66,9 @@ class Forms:
             self.calls[f"t2 {name}"] = self._synchronized(lambda step=step: ancestral_step(*step))
         if swapped:
             self.add("PyTorch", self._module, pymdm.FirstHitting(), limit=1)
-        for dtype in dtypes if device == "cpu" else ():
-            engine = pymdm.Engine(model, dtype=dtype)
-            self.add(f"engine {dtype}", engine, pymdm.FirstHitting())
+        for precision in dtypes if device == "cpu" else ():
+            engine = pymdm.Engine(model, dtype=precision)
+            self.add(f"engine {precision}", engine, pymdm.FirstHitting())
             if swapped:
                 self.add(f"ancestral engine {dtype}", engine, pymdm.Ancestral(steps=steps))
 
@@ -90,7 +90,7 @@ class Forms:
         """Adds a sampler's run, of as many calls as take about RUN seconds."""
 
         def run(calls: int) -> Any:
-            options = {} if isinstance(network, pymdm.Engine) else {"mask_id": self.mask_id}
+            options: dict[str, Any] = {} if isinstance(network, pymdm.Engine) else {"mask_id": self.mask_id}
             return pymdm.sample(
                 network,
                 num_samples=self.batch,

@@ -24,7 +24,7 @@ QUICK = {"samples": 1 << 14, "models": 1}
 FULL = {"samples": 1 << 20, "models": 4}
 STRENGTHS = (0.05, 0.15, 0.4)
 LENGTH, VOCAB = 6, 2
-VARIANTS = {"first order": {}, "extrapolation": {"order": 2}, "corrector": {"corrector": True}}
+VARIANTS: dict[str, dict[str, Any]] = {"first order": {}, "extrapolation": {"order": 2}, "corrector": {"corrector": True}}
 
 
 def ising(strength: float, seed: int) -> np.ndarray:
@@ -67,6 +67,7 @@ def measure(strength: float, samples: int, models: int) -> list[Row]:
                     seed=seed,
                     sampler=pymdm.FirstHitting(tokens_per_call=per_call, **options),
                 )
+                assert isinstance(out.tokens, torch.Tensor)
                 counts = torch.bincount(out.tokens @ weights, minlength=VOCAB**LENGTH)
                 found.append(0.5 * float(np.abs(counts.numpy() / samples - law).sum()))
             rows.append(row(f"strength {strength}, NFE {LENGTH // per_call}", name, float(np.mean(found))))
