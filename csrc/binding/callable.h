@@ -9,8 +9,8 @@
 namespace pymdm::binding {
 
 // Calls score(tokens [b, L] int64, times [b] float64, rows [m] int64 into b * L) -> logits [m, V], once per length that
-// is in the batch. The Python side (pymdm/network/callable.py) turns any user's callable into this form and checks what it
-// returns. Logits on a CUDA device stay there where the sampler only draws from them.
+// is in the batch. The Python side (pymdm/network/callable.py) turns any user's callable into this form and checks what
+// it returns. Logits on a CUDA device stay there where the sampler only draws from them.
 class CallableNetwork : public sample::Network {
  public:
   explicit CallableNetwork(pybind11::object score) : score_(std::move(score)) {}

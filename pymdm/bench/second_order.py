@@ -24,7 +24,11 @@ QUICK = {"samples": 1 << 14, "models": 1}
 FULL = {"samples": 1 << 20, "models": 4}
 STRENGTHS = (0.05, 0.15, 0.4)
 LENGTH, VOCAB = 6, 2
-VARIANTS: dict[str, dict[str, Any]] = {"first order": {}, "extrapolation": {"order": 2}, "corrector": {"corrector": True}}
+VARIANTS: dict[str, dict[str, Any]] = {
+    "first order": {},
+    "extrapolation": {"order": 2},
+    "corrector": {"corrector": True},
+}
 
 
 def ising(strength: float, seed: int) -> np.ndarray:
