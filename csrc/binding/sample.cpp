@@ -59,7 +59,7 @@ class PythonWatch {
 
 void run(State& state, const SamplerRef& sampler, const py::object& network, int64_t batch_size, int64_t max_calls,
          double temperature, std::vector<int64_t> banned, int64_t top_k, double top_p, const py::object& watch,
-         double watch_interval) {
+         double watch_interval, int64_t drawable) {
   sample::RunOptions options;
   options.batch_size = batch_size;
   options.max_calls = max_calls;
@@ -67,6 +67,7 @@ void run(State& state, const SamplerRef& sampler, const py::object& network, int
   options.draw.top_k = top_k;
   options.draw.top_p = top_p;
   options.banned = std::move(banned);
+  options.drawable = drawable;
   PythonWatch python_watch(watch, watch_interval);
   std::shared_ptr<sample::Network> net;
   if (py::isinstance<Engine>(network))
@@ -206,7 +207,7 @@ void bind_sample(py::module_& m) {
   m.def("run", &run, py::arg("state"), py::arg("sampler"), py::arg("network"), py::arg("batch_size") = 0,
         py::arg("max_calls") = 0, py::arg("temperature") = 1.0, py::arg("banned") = std::vector<int64_t>{},
         py::arg("top_k") = 0, py::arg("top_p") = 1.0, py::arg("watch") = py::none(), py::arg("watch_interval") = 0.0,
-        "Continues a state to its end, or for max_calls network calls.");
+        py::arg("drawable") = 0, "Continues a state to its end, or for max_calls network calls.");
 }
 
 }  // namespace pymdm::binding

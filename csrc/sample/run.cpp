@@ -34,11 +34,14 @@ Span<const T> view(const std::vector<T>& v) {
   return {v.data(), static_cast<int64_t>(v.size())};
 }
 
-// The network's width is known once it has answered: V entries, set for the mask's column and what the caller bans.
-void set_banned(Options& draw, const std::vector<int64_t>& banned, int64_t mask_id, int64_t vocab) {
+// mu is the softmax over ids that stand for tokens: not the mask, nothing beyond the tokenizer. The network's width is
+// known once it has answered: V entries, set for those and for what the caller bans.
+void set_banned(Options& draw, const RunOptions& options, int64_t mask_id, int64_t vocab) {
   draw.banned.assign(vocab, 0);
   if (mask_id < vocab) draw.banned[mask_id] = 1;
-  for (const int64_t token : banned) {
+  if (options.drawable > 0 && options.drawable < vocab)
+    std::fill(draw.banned.begin() + options.drawable, draw.banned.end(), uint8_t{1});
+  for (const int64_t token : options.banned) {
     check(token >= 0 && token < vocab, "sample", "banned tokens must be in [0, ", vocab, "), got ", token);
     draw.banned[token] = 1;
   }
@@ -68,7 +71,7 @@ void run(State& state, const Sampler& sampler, Network& network, const RunOption
     Logits logits;
     if (!packed.times.empty()) {
       logits = network.logits({view(packed.tokens), view(packed.offsets), view(packed.rows), view(packed.times)});
-      if (draw.banned.empty()) set_banned(draw, options.banned, state.mask_id, logits.vocab);
+      if (draw.banned.empty()) set_banned(draw, options, state.mask_id, logits.vocab);
       check(logits.vocab == static_cast<int64_t>(draw.banned.size()), "sample", "the network gave ", logits.vocab,
             " logits a row after ", draw.banned.size());
       if (!sampler.only_draws() || draw.top_k > 0 || draw.top_p < 1) logits = network.on_host(logits);

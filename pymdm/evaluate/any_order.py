@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from pymdm.network.mu import log_mu
 from pymdm.sampling.schedules import Schedule
 
 
@@ -20,7 +21,7 @@ def order_nats(model: Callable[[Tensor], Tensor], tokens: Tensor, order: Iterabl
     """
     seen, total = torch.full_like(tokens, mask_id), 0.0
     for l in order:
-        total -= float(model(seen[None])[0, l].double().log_softmax(-1)[tokens[l]])
+        total -= float(log_mu(model(seen[None])[0, l].double(), mask_id)[tokens[l]])
         seen[l] = tokens[l]
     return total
 

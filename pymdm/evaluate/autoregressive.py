@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
 from pymdm.evaluate.intervals import ratio_interval
+from pymdm.network.mu import log_mu
 from pymdm.network.transformer import MaskedTransformer
 
 
@@ -91,7 +91,7 @@ def causal_losses(model: MaskedTransformer, tokens: Tensor) -> Tensor:
     if not config.causal or config.logit_shift or config.conditioning == "time":
         raise ValueError("likelihood: needs a causal network without logit_shift and without time")
     logits = model(causal_inputs(tokens, config.mask_id)).flatten(0, 1)
-    return F.cross_entropy(logits.float(), tokens.flatten(), reduction="none").view(tokens.shape)
+    return -log_mu(logits, config.mask_id).float().gather(1, tokens.view(-1, 1)).view(tokens.shape)
 
 
 def evaluate_likelihood(

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pymdm.evaluate.curve import Curve, CurveTally
 from pymdm.evaluate.intervals import ratio_interval, t_quantile
 from pymdm.network.engine import Engine
+from pymdm.network.mu import log_mu
 
 Denoiser = nn.Module | Engine | Callable[[Tensor], Tensor]
 
@@ -91,6 +91,7 @@ def evaluate_bound(
     seed: int = 0,
     autocast: bool = False,
     curve_bins: int = 0,
+    drawable: int = 0,
     progress: Callable[[int], None] | None = None,
 ) -> Bound:
     """Estimate the bound, summed over sequences.
@@ -111,6 +112,7 @@ def evaluate_bound(
         seed: of counts and positions; the same seed gives the same rows.
         autocast: run a module in bfloat16 autocast.
         curve_bins: also give the loss by masked share, in so many bins (see `Curve`).
+        drawable: ids from here on stand for no token (see `log_mu`); 0: all stand for one.
         progress: told the number of rows done, after each group of sequences.
 
     Returns:
@@ -138,7 +140,7 @@ def evaluate_bound(
     try:
         for rows, counts, weights in _plan(sequences, samples, exact_counts, rng):
             # [b, K], mean over the n masked positions
-            means = _mean_losses(model, rows, counts, mask_id, batch_size, rng, autocast)
+            means = _mean_losses(model, rows, counts, mask_id, drawable, batch_size, rng, autocast)
             values = means * weights
             parts.append(values.sum(1))
             pairs = values.reshape(-1, 2)
@@ -199,6 +201,7 @@ def _mean_losses(
     rows: Tensor,
     counts: NDArray[np.int64],
     mask_id: int,
+    drawable: int,
     batch_size: int,
     rng: np.random.Generator,
     autocast: bool,
@@ -211,12 +214,12 @@ def _mean_losses(
         part = slice(start, start + batch_size)
         masks = torch.from_numpy(draw_masks(n[part], flat.shape[1], rng)).to(flat.device)
         with torch.autocast(flat.device.type, torch.bfloat16, enabled=autocast):
-            losses = token_losses(model, flat[part], masks, mask_id).double().cpu().numpy()
+            losses = token_losses(model, flat[part], masks, mask_id, drawable).double().cpu().numpy()
         out[part] = np.add.reduceat(losses, np.cumsum(n[part]) - n[part]) / n[part]
     return out.reshape(counts.shape)
 
 
-def token_losses(model: Denoiser, tokens: Tensor, masks: Tensor, mask_id: int) -> Tensor:
+def token_losses(model: Denoiser, tokens: Tensor, masks: Tensor, mask_id: int, drawable: int = 0) -> Tensor:
     """-log mu(x_n)[l][x0[l]] at the masked positions, in nats, with logits at those positions only where possible.
 
     Args:
@@ -224,6 +227,7 @@ def token_losses(model: Denoiser, tokens: Tensor, masks: Tensor, mask_id: int) -
         tokens: x0, int64 [B, L].
         masks: bool [B, L], M of them true.
         mask_id: id put where masks is true.
+        drawable: ids from here on stand for no token; 0: all stand for one.
 
     Returns:
         float32 [M], row after row.
@@ -234,7 +238,8 @@ def token_losses(model: Denoiser, tokens: Tensor, masks: Tensor, mask_id: int) -
         logits = model(noisy, rows=rows)
     else:
         logits = model(noisy).flatten(0, 1)[rows]
-    return F.cross_entropy(logits.float(), tokens.flatten()[rows], reduction="none")
+    targets = tokens.flatten()[rows, None]
+    return -log_mu(logits, mask_id, drawable).float().gather(1, targets).squeeze(1)
 
 
 def draw_masks(counts: NDArray[np.int64], length: int, rng: np.random.Generator) -> NDArray[np.bool_]:

@@ -22,6 +22,7 @@ def cross_entropy(
     targets: Tensor,
     weights: Tensor | None = None,
     chunk: int | None = None,
+    mask_id: int | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Weighted sum of cross-entropies under logits hidden @ weight.T + bias.
 
@@ -31,13 +32,14 @@ def cross_entropy(
         targets: int64 [M].
         weights: [M], of the rows, without gradient; default all 1.
         chunk: rows at a time; default as many as make 2^23 logits, at least 16.
+        mask_id: the mask's column, which has no part in the softmax (see `pymdm.network.mu`); V or more, None: none.
 
     Returns:
         (sum of weights * losses, a scalar with gradient; losses [M] in nats without gradient). Products are taken in
         autocast's dtype where it is on; softmax and sums in float32 (float64 inputs: float64).
 
     Raises:
-        ValueError: shapes that do not fit.
+        ValueError: shapes that do not fit. RuntimeError: gradients taken a second time.
 
     Example:
         >>> total, losses = cross_entropy(torch.zeros(3, 4), torch.zeros(8, 4), None, torch.tensor([0, 1, 2]))
@@ -57,9 +59,10 @@ def cross_entropy(
     weights = torch.ones(M, dtype=wide, device=hidden.device) if weights is None else weights.detach().to(wide)
     if chunk is None:
         chunk = max(16, CHUNK_ELEMENTS // V)
+    shut = mask_id if mask_id is not None and mask_id < V else None
     inputs = (hidden, weight) if bias is None else (hidden, weight, bias)
     wanted = torch.is_grad_enabled() and any(t.requires_grad for t in inputs)
-    total, losses = _Chunked.apply(hidden, weight, bias, targets, weights, chunk, dtype, wide, wanted)
+    total, losses = _Chunked.apply(hidden, weight, bias, targets, weights, chunk, dtype, wide, wanted, shut)
     return total, losses
 
 
@@ -76,6 +79,7 @@ class _Chunked(torch.autograd.Function):
         dtype: torch.dtype,
         wide: torch.dtype,
         wanted: bool,
+        shut: int | None,
     ) -> tuple[Tensor, Tensor]:
         M = len(hidden)
         matrix = weight.to(dtype)
@@ -89,6 +93,8 @@ class _Chunked(torch.autograd.Function):
             logits = (h @ matrix.T).to(wide)
             if bias is not None:
                 logits += bias
+            if shut is not None:
+                logits[:, shut] = -torch.inf
             right = logits.gather(1, y).squeeze(1)
             top = logits.amax(1)
             p = logits.sub_(top[:, None]).exp_()
@@ -120,4 +126,4 @@ class _Chunked(torch.autograd.Function):
         (d_hidden, d_weight, d_bias), ctx.gradients = ctx.gradients, None  # scaled in place: nothing is held twice
         matrix_dtype, bias_dtype = ctx.dtypes
         rest = None if d_bias is None else d_bias.mul_(grad).to(bias_dtype)
-        return d_hidden.mul_(grad.to(d_hidden.dtype)), d_weight.mul_(grad).to(matrix_dtype), rest, *(None,) * 6
+        return d_hidden.mul_(grad.to(d_hidden.dtype)), d_weight.mul_(grad).to(matrix_dtype), rest, *(None,) * 7

@@ -206,7 +206,8 @@ class MaskedTransformer(nn.Module):
             weights: float [M], with `targets`; default all 1.
 
         Returns:
-            Logits [B, L, V], or [M, V] with `rows`. The mask has no logit when it is not among the V scored ids.
+            Logits [B, L, V], or [M, V] with `rows`. The mask has no logit when it is not among the V scored ids; when it
+            is, its column has no part in the law or the loss (see `pymdm.network.mu`).
             With `targets` (sum of weights times losses, losses float32 [M] without gradient), see `cross_entropy`.
 
         Raises:
@@ -236,7 +237,7 @@ class MaskedTransformer(nn.Module):
             x = x * (1 + scale) + shift
         weight = self.embed.weight[: c.vocab_size] if self.head.weight is None else self.head.weight
         if targets is not None:
-            return cross_entropy(x, weight, self.head.bias, targets, weights)
+            return cross_entropy(x, weight, self.head.bias, targets, weights, mask_id=c.mask_id)
         logits = F.linear(x, weight, self.head.bias)
         if rows is None and c.logit_shift:
             logits = torch.cat([logits[:, :1], logits[:, :-1]], dim=1)

@@ -135,6 +135,7 @@ def run(
     max_calls: int = 0,
     temperature: float = 1.0,
     banned: Sequence[int] = (),
+    drawable: int = 0,
     watch: Callable[[Any], None] | None = None,
     watch_interval: float = 0.0,
     graphs: bool = True,
@@ -155,6 +156,8 @@ def run(
         closed[token] = True
     if mask_id < vocab:
         closed[mask_id] = True
+    if drawable:
+        closed[drawable:] = True
     tokens_per_call, schedule = sampler._counts()[0], as_schedule(sampler.schedule).native()
     lengths = state.offsets.diff().tolist()
     seen = time.perf_counter() - watch_interval  # the first call is always shown

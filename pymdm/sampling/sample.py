@@ -226,6 +226,7 @@ def _run(
         "max_calls": draw.max_calls or 0,
         "temperature": draw.temperature,
         "banned": list(draw.banned),
+        "drawable": vocabulary.size if vocabulary is not None else 0,  # logits beyond stand for no token
         "watch": watch,
         "watch_interval": watch_interval,
     }
