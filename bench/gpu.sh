@@ -32,7 +32,7 @@ part "build" 240 env PYMDM_CUDA=ON "$python" setup.py -q build_ext --inplace || 
 "$python" - <<'PY' || exit 2
 import torch
 import pymdm
-from pymdm.devices import as_device
+from pymdm.network.device import as_device
 print("torch", torch.__version__, "pymdm", pymdm.__version__, "on", torch.cuda.get_device_name(as_device("cuda")))
 PY
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 import pymdm
 from pymdm._native import C
-from pymdm.evaluate.autoregressive import causal_inputs
+from pymdm.data.masking import causal_inputs
 from pymdm.evaluate.judges import NGramJudge
 from pymdm.evaluate.metrics import token_entropy
 from pymdm.network.checkpoint import load_checkpoint

@@ -4,9 +4,11 @@ Zheng et al., Masked Diffusion Models are Secretly Time-Agnostic Masked Models a
 ICLR 2025 (arXiv 2409.02908).
 """
 
+from pymdm import random
 from pymdm._native import C as _C
+from pymdm.choose import choose
 from pymdm.data.tokenizer import Vocabulary
-from pymdm.devices import my_sequences
+from pymdm.distributed import sequence_ids_of_rank
 from pymdm.network.config import ModelConfig
 from pymdm.network.engine import Engine
 from pymdm.network.loading import Model, load
@@ -32,8 +34,10 @@ __all__ = [
     "Schedule",
     "Vocabulary",
     "__version__",
+    "choose",
     "load",
-    "my_sequences",
+    "random",
     "resume",
     "sample",
+    "sequence_ids_of_rank",
 ]

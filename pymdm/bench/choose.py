@@ -1,4 +1,4 @@
-"""Speed of `choose` beside what people run today, on the same logits in one run.
+"""Speed of `pymdm.choose` beside what people run today, on the same logits in one run.
 
 Every form gets the same float32 logits [M, V]. The baselines are written as published samplers write them: Gumbel-max
 with float64 noise drawn by torch, and `torch.multinomial` of the softmax. `torch.argmax` draws nothing, and `plain
@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+import pymdm
 from pymdm._native import C
 from pymdm.bench import common
 from pymdm.bench.rows import Row, row
@@ -48,7 +49,7 @@ def multinomial(logits: torch.Tensor) -> torch.Tensor:
 def check_correct(logits: torch.Tensor, sequence: torch.Tensor, event: torch.Tensor) -> None:
     """Raises AssertionError unless `choose` equals the evaluation of every element on the first 64 rows."""
     rows = logits[:64]
-    lazy = C.choose(rows, 1, sequence[:64], event[:64])
+    lazy = pymdm.choose(rows, seed=1, sequence=sequence[:64], event=event[:64])
     if not torch.equal(lazy, C.choose_full(rows, 1, sequence[:64], event[:64])):
         raise AssertionError("bench choose: choose differs from the full evaluation; nothing was timed")
 
@@ -56,12 +57,11 @@ def check_correct(logits: torch.Tensor, sequence: torch.Tensor, event: torch.Ten
 def single_rows(sizes: tuple[int, ...]) -> list[Row]:
     """Time of one call on one row [1, V], all threads and one."""
     out = []
-    one = torch.ones(1, dtype=torch.long)
     for vocab in sizes:
         logits = torch.randn(1, vocab, generator=torch.Generator().manual_seed(2)) * 3
         for name, count in (("all threads", C.num_threads()), ("1 thread", 1)):
             with threads(count):
-                seconds = interleaved({"row": partial(C.choose, logits, 1, one, one)}, 300)["row"]
+                seconds = interleaved({"row": partial(pymdm.choose, logits, seed=1, sequence=1, event=1)}, 300)["row"]
             out.append(row(f"1 x {vocab:,}, {name}", "choose", spread(seconds), "s"))
     return out
 
@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> common.Measured:
     sequence, event = torch.arange(args.rows), torch.zeros(args.rows, dtype=torch.long)
     check_correct(logits, sequence, event)
     forms: dict[str, Callable[[], Any]] = {
-        "choose": lambda: C.choose(logits, 1, sequence, event),
+        "choose": lambda: pymdm.choose(logits, seed=1, sequence=sequence, event=event),
         "plain maximum": lambda: C.plain_max(logits),
         "argmax": lambda: logits.argmax(dim=-1),
         "amax": lambda: logits.amax(dim=-1),

@@ -21,10 +21,10 @@ from typing import Any, NoReturn
 from rich.console import Console
 
 from pymdm.bench.cases import TOOLS, module_name
-from pymdm.bench.environment import OtherWork, environment
 from pymdm.bench.report import SCHEMA, figures, show, write_json, write_png
 from pymdm.bench.rows import Row
 from pymdm.bench.timing import threads, use_clock
+from pymdm.environment import OtherWork, environment
 
 OUTPUTS = {"--json": 1, "--png": 1, "--out": 1, "--check": 0}  # options that do not change what is measured
 

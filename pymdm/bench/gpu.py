@@ -29,7 +29,7 @@ from pymdm.bench.plain_torch import PlainTorch
 from pymdm.bench.rows import Row, row
 from pymdm.bench.sampling import expected_calls
 from pymdm.bench.timing import ratio, spread
-from pymdm.devices import as_device
+from pymdm.network.device import as_device
 from pymdm.reference.published import ancestral_step, predict
 from pymdm.sampling import device_run
 

@@ -12,7 +12,7 @@ import torch
 
 import pymdm
 from pymdm._native import C
-from pymdm.devices import as_device
+from pymdm.network.device import as_device
 from pymdm.sampling import device_run
 
 

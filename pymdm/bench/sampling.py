@@ -70,7 +70,7 @@ class Forms:
             engine = pymdm.Engine(model, dtype=precision)
             self.add(f"engine {precision}", engine, pymdm.FirstHitting())
             if swapped:
-                self.add(f"ancestral engine {dtype}", engine, pymdm.Ancestral(steps=steps))
+                self.add(f"ancestral engine {precision}", engine, pymdm.Ancestral(steps=steps))
 
     def _module(self, tokens: torch.Tensor) -> torch.Tensor:
         with torch.no_grad():

@@ -74,7 +74,7 @@ def _models(count: int, seed: int) -> Any:
 
 def _facts(models: Any) -> dict[str, str]:
     """What was run where, for the report."""
-    from pymdm.bench.environment import environment
+    from pymdm.environment import environment
 
     where = environment()
     out = {

@@ -211,7 +211,7 @@ def audit(
 def _audit(function: str | None, kind: str, draws: int | None, seed: int) -> dict[str, Any]:
     import torch
 
-    from pymdm.bench.environment import environment
+    from pymdm.environment import environment
     from pymdm.precision.audit import audit_source, user_function
     from pymdm.precision.lab import SCHEMA
     from pymdm.precision.sources import SOURCES

@@ -104,7 +104,7 @@ def sample(
     Example: pymdm sample --num-samples 4 --length 256 --seed 7
     """
     import pymdm
-    from pymdm.ranks import together
+    from pymdm.distributed import processes
     from pymdm.sampling.prompt import start_tokens
     from pymdm.sampling.sample import check_seed
 
@@ -123,9 +123,9 @@ def sample(
     if infill is not None and not max(masks):
         raise ValueError(f"sample: infill has no hole such as [MASK:4], got {infill!r}")
     how = _sampler(sampler, nfe, max(masks), order, rule, block_length, strategy)
-    with together() as ranks:
-        seed = ranks.same(check_seed(seed))
-        ids = pymdm.my_sequences(len(starts))
+    with processes() as group:
+        seed = group.share(check_seed(seed))
+        ids = pymdm.sequence_ids_of_rank(len(starts))
         bar, watch = _progress(sum(masks[i] for i in ids))
         try:
             out = (
@@ -139,7 +139,7 @@ def sample(
                     top_k=top_k,
                     top_p=top_p,
                     batch_size=batch_size,
-                    watch=watch if ranks.rank == 0 else None,
+                    watch=watch if group.rank == 0 else None,
                     watch_interval=0.1,
                 )
                 if ids
@@ -152,8 +152,8 @@ def sample(
             {"text": s.text, "tokens": s.tokens.tolist(), "nfe": s.nfe, "law": how.law, "sequence_id": s.sequence_id}
             for s in out or ()
         ]
-        parts = ranks.gather((mine, out.calls if out else 0, out.seconds if out else 0.0))
-    if ranks.rank != 0:
+        parts = group.gather((mine, out.calls if out else 0, out.seconds if out else 0.0))
+    if group.rank != 0:
         return
     samples = sorted((s for part, _, _ in parts for s in part), key=lambda s: s["sequence_id"])
     calls, seconds = max(part[1] for part in parts), max(part[2] for part in parts)

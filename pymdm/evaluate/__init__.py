@@ -1,6 +1,6 @@
 """Evaluation: likelihood and its bounds, judges of samples, and the baselines to hold them against."""
 
-from pymdm.evaluate.autoregressive import Likelihood, causal_inputs, causal_losses, evaluate_likelihood
+from pymdm.evaluate.autoregressive import Likelihood, causal_losses, evaluate_likelihood
 from pymdm.evaluate.bound import Bound, evaluate_bound, exact_bound
 from pymdm.evaluate.judges import CheckpointJudge, Judge, NGramJudge, Scores, load_judge
 from pymdm.evaluate.metrics import distinct_n, repetition, self_bleu, token_entropy
@@ -14,7 +14,6 @@ __all__ = [
     "NGram",
     "NGramJudge",
     "Scores",
-    "causal_inputs",
     "causal_losses",
     "distinct_n",
     "evaluate_bound",

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pymdm.data.masking import causal_inputs
 from pymdm.evaluate.intervals import ratio_interval
 from pymdm.network.mu import log_mu
 from pymdm.network.transformer import MaskedTransformer
@@ -60,11 +61,6 @@ class Likelihood:
         scale = self.tokens / math.log(2.0) / self.characters if self.characters else math.nan
         low, high = ratio_interval(self.by_sequence, self.sizes)
         return low * scale, high * scale
-
-
-def causal_inputs(tokens: Tensor, mask_id: int) -> Tensor:
-    """What a causal network reads to predict `tokens` [B, L]: the mask as the start, then all tokens but the last."""
-    return torch.cat([torch.full_like(tokens[:, :1], mask_id), tokens[:, :-1]], dim=1)
 
 
 @torch.no_grad()

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from pymdm.data.masking import draw_masks
 from pymdm.evaluate.curve import Curve, CurveTally
 from pymdm.evaluate.intervals import ratio_interval, t_quantile
 from pymdm.network.engine import Engine
@@ -240,12 +241,6 @@ def token_losses(model: Denoiser, tokens: Tensor, masks: Tensor, mask_id: int, d
         logits = model(noisy).flatten(0, 1)[rows]
     targets = tokens.flatten()[rows, None]
     return -log_mu(logits, mask_id, drawable).float().gather(1, targets).squeeze(1)
-
-
-def draw_masks(counts: NDArray[np.int64], length: int, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """For each row a uniformly random set of exactly counts[i] of L positions -> bool [B, L]."""
-    order = rng.random((len(counts), length)).argsort(axis=1, kind="stable").argsort(axis=1, kind="stable")
-    return order < np.asarray(counts)[:, None]
 
 
 def exact_bound(log_probs: Callable[[Tensor], Tensor], tokens: Tensor, mask_id: int) -> float:

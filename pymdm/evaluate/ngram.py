@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 CODE_POINTS = 0x110000
+COUNTED = 20_000_000  # tokens of a large training side that n-grams are counted on
 Ints = NDArray[np.int64]
 
 

@@ -190,7 +190,7 @@ def _own_text(checkpoint: Checkpoint, limit: int) -> Subject:
     """The text that was held out when a checkpoint was trained, cut as its recipe says."""
     from pymdm.data.corpus import load_corpus
     from pymdm.data.tokens import encode_corpus, is_data_folder, load_data
-    from pymdm.train.loop import COUNTED
+    from pymdm.evaluate.ngram import COUNTED
 
     training = checkpoint.training
     if "recipe" not in training:

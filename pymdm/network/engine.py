@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from pymdm._native import C
-from pymdm.devices import as_device
 from pymdm.network.checkpoint import Checkpoint, load_checkpoint
 from pymdm.network.config import ModelConfig
+from pymdm.network.device import as_device
 from pymdm.network.transformer import MaskedTransformer
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}

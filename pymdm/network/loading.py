@@ -10,9 +10,9 @@ from typing import Any
 
 from pymdm.bundled import bundled_path
 from pymdm.data.tokenizer import Vocabulary
-from pymdm.devices import as_device
 from pymdm.network.checkpoint import load_checkpoint
 from pymdm.network.config import ModelConfig
+from pymdm.network.device import as_device
 from pymdm.network.engine import Engine
 from pymdm.network.transformer import MaskedTransformer
 

@@ -87,7 +87,7 @@ def run(
         "caps", "predictions", "known", "runs", "findings", "audits", "replay", "environment", "preset", "seed" and
         "seconds".
     """
-    from pymdm.bench.environment import environment
+    from pymdm.environment import environment
 
     say = progress or (lambda line: None)
     began = time.perf_counter()

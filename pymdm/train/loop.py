@@ -15,14 +15,15 @@ from torch import Tensor
 from pymdm.data.corpus import Corpus
 from pymdm.data.packing import Batches
 from pymdm.data.tokens import TokenData
+from pymdm.distributed import Processes, processes
 from pymdm.evaluate.bound import Bound
-from pymdm.evaluate.ngram import ngram_bits
+from pymdm.evaluate.ngram import COUNTED, ngram_bits
 from pymdm.network.checkpoint import Checkpoint, check_target, save_checkpoint
 from pymdm.network.transformer import MaskedTransformer
 from pymdm.train.held_out import held_out_bound
 from pymdm.train.log import CurveLog, Progress
 from pymdm.train.optimizer import Average, learning_rate, make_optimizers
-from pymdm.train.parallel import Processes, ToldByFirst, gather, processes, spread, whole
+from pymdm.train.parallel import ToldByFirst, gather, spread, whole
 from pymdm.train.recipe import Recipe
 from pymdm.train.setup import held_out_summary, load_training_data, model_config, pick_bfloat16, pick_device
 from pymdm.train.shards import SHARDS, ShardWriter, can_shard
@@ -39,7 +40,6 @@ from pymdm.train.state import (
 from pymdm.train.step import Stepper
 
 NGRAM_ORDERS = (2, 3, 5)
-COUNTED = 20_000_000  # tokens of a large training side that n-grams are counted on
 QUICK = 32_768  # tokens of the held-out side looked at while training
 
 

@@ -16,8 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pymdm.evaluate.autoregressive import causal_inputs
-from pymdm.evaluate.bound import draw_masks
+from pymdm.data.masking import causal_inputs, draw_masks
 from pymdm.sampling.schedules import Schedule
 from pymdm.train.loss import count_weights, draw_counts, draw_uniforms
 

@@ -7,17 +7,13 @@ state and average are split. A checkpoint's model is whole either way; the state
 
 from __future__ import annotations
 
-import os
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 
+from pymdm.distributed import Processes
 from pymdm.network.transformer import MaskedTransformer
 
 PARALLEL = ("ddp", "fsdp")
@@ -25,69 +21,6 @@ PARALLEL = ("ddp", "fsdp")
 
 class ToldByFirst(ValueError):
     """An error of the first process, raised in the others: it has been told, they only stop."""
-
-
-@dataclass(frozen=True)
-class Processes:
-    """This process's number `rank` among `world`, and its device.
-
-    `number` is what is exchanged, float64 []: one tensor that stays, because gloo's threads need the interpreter to free one.
-    """
-
-    rank: int
-    world: int
-    device: torch.device
-    number: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.float64))
-
-    def agree(self, value: float) -> float:
-        """The first process's value, for all."""
-        if self.world == 1:
-            return value
-        torch.distributed.broadcast(self.number.fill_(value), 0)
-        return float(self.number)
-
-    def share(self, value: Any) -> Any:
-        """The first process's object, for all."""
-        if self.world == 1:
-            return value
-        shared = [value]
-        torch.distributed.broadcast_object_list(shared, 0, device=self.device)
-        return shared[0]
-
-    def all(self, condition: bool) -> bool:
-        """Whether it holds in every process."""
-        if self.world == 1:
-            return condition
-        torch.distributed.all_reduce(self.number.fill_(condition), torch.distributed.ReduceOp.MIN)
-        return bool(self.number)
-
-
-@contextmanager
-def processes(device: str) -> Iterator[Processes]:
-    """The group that torchrun's environment describes, joined for the time of the block; a lone process without one.
-
-    Args:
-        device: "cpu" or "cuda".
-    """
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    if world == 1:
-        yield Processes(0, 1, torch.device(device))
-        return
-    rank, local = int(os.environ["RANK"]), int(os.environ.get("LOCAL_RANK", "0"))
-    if device == "cuda":
-        torch.cuda.set_device(local)
-    mine = not torch.distributed.is_initialized()
-    if mine:
-        torch.distributed.init_process_group("nccl" if device == "cuda" else "gloo")
-    try:
-        here = torch.device(device, local) if device == "cuda" else torch.device(device)
-        yield Processes(rank, world, here, torch.zeros((), dtype=torch.float64, device=here))
-        torch.distributed.barrier()
-    finally:
-        if mine:
-            # the end of a group holds the interpreter: gloo's threads that still need it to free a tensor would wait for ever
-            time.sleep(0.1)
-            torch.distributed.destroy_process_group()
 
 
 def spread(model: MaskedTransformer, group: Processes, parallel: str) -> nn.Module:

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.distributed import checkpoint as dcp
 from torch.distributed.tensor import DTensor
 
-from pymdm.train.parallel import Processes
+from pymdm.distributed import Processes
 
 SHARDS = "training_state"  # folder in the checkpoint's
 

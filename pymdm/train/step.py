@@ -12,8 +12,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from pymdm.data.packing import Batches
+from pymdm.distributed import Processes
 from pymdm.train.objective import Noise, Objective
-from pymdm.train.parallel import Processes, exchange_gradients
+from pymdm.train.parallel import exchange_gradients
 from pymdm.train.recipe import Recipe
 
 

@@ -14,8 +14,8 @@ from rich.console import Console
 import pymdm
 from pymdm.bench import common, report, timing
 from pymdm.bench.cases import CASES, module_name
-from pymdm.bench.environment import OtherWork, environment
 from pymdm.bench.rows import mark_text, number_text, row, spread_text, verdict_text
+from pymdm.environment import OtherWork, environment
 
 ROOT = Path(__file__).resolve().parents[2]
 PNG = b"\x89PNG\r\n\x1a\n"

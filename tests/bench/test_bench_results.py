@@ -12,8 +12,8 @@ from helpers.fake_bench import fake_case, run
 import pymdm
 from pymdm.bench import common, docs, report
 from pymdm.bench.compare import compare
-from pymdm.bench.environment import environment
 from pymdm.bench.rows import value_text
+from pymdm.environment import environment
 
 ROOT = Path(__file__).resolve().parents[2]
 PNG = b"\x89PNG\r\n\x1a\n"

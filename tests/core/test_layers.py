@@ -9,34 +9,39 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-
-# Room of csrc -> rooms it may include, besides itself.
-ROOMS = {
-    "core": set(),
-    "random": {"core"},
-    "schedule": {"core", "random"},
-    "ops": {"core", "random"},
-    "model": {"core", "ops"},
-    "sample": {"core", "random", "schedule", "ops", "model"},
-    "device": {"core", "random", "schedule", "ops", "model", "sample"},
-    "binding": {"core", "random", "schedule", "ops", "model", "sample", "device"},
-}
-# Where ATen may be seen: in the binding, in the network on a device, and in the matrix product's micro-kernels.
-ATEN_ROOMS = {"binding", "device"}
-ATEN = {"csrc/ops/cpu/product.cpp"}
-FOREIGN = re.compile(r"^(ATen|c10|torch|pybind11)/")
 INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]', re.MULTILINE)
+FOREIGN = {"ATen": "ATen", "c10": "ATen", "torch": "ATen", "pybind11": "pybind11"}
+# The matrix product's micro-kernels are ATen's: the one file below the binding and the device that sees it.
+ATEN = {"csrc/ops/cpu/product.cpp"}
+
+
+def table(title: str) -> dict[str, set[str]]:
+    """Room -> rooms it may use, from the table of docs/design.md whose first column has this title."""
+    lines = iter((ROOT / "docs/design.md").read_text().splitlines())
+    assert any(line.startswith(f"| {title} |") for line in lines), title
+    next(lines)
+    rooms: dict[str, set[str]] = {}
+    for line in lines:
+        if not line.startswith("|"):
+            break
+        names, may = line.split("|")[1:3]
+        for name in re.findall(r"`(\w+)`", names):
+            rooms[name] = {word for word in re.split(r"[,\s]+", may) if word}
+    return rooms
+
+
+ROOMS = table("room of `csrc/`")
+PYTHON = table("room of `pymdm/`")
 
 
 def include_faults(path: str, text: str) -> list[str]:
     """Includes of a csrc file that the table forbids."""
-    room = path.split("/")[1]
-    faults = []
+    room, faults = path.split("/")[1], []
+    may = ROOMS[room] | {room} | ({"ATen"} if path in ATEN else set())
     for name in INCLUDE.findall(text):
         target = name.split("/")[0]
-        if FOREIGN.match(name) and room not in ATEN_ROOMS and path not in ATEN:
-            faults.append(f"{path} includes {name}")
-        if target in ROOMS and target != room and target not in ROOMS[room]:
+        target = FOREIGN.get(target, target)
+        if "/" in name and target in {*ROOMS, *FOREIGN.values()} and target not in may:
             faults.append(f"{path} includes {name}")
         # Of the random stream, operators know only what choosing needs.
         if room == "ops" and target == "random" and "choose" not in Path(path).stem:
@@ -45,28 +50,34 @@ def include_faults(path: str, text: str) -> list[str]:
 
 
 def imported(text: str) -> set[str]:
-    """Full names that Python source imports: modules, and modules with the names taken from them."""
+    """Modules of pymdm that Python source imports, by full name; `from pymdm import x` counts as pymdm.x."""
     names = set()
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module == "pymdm":
+            names |= {f"pymdm.{alias.name}" for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            names |= {node.module or ""} | {f"{node.module}.{alias.name}" for alias in node.names}
+            names.add(node.module or "")
     return names
+
+
+def room_of(name: str) -> str:
+    """The room that a module of pymdm is in; the front door's own names are in `front`."""
+    part = name.split(".")[1] if "." in name else "front"
+    return part if part in PYTHON or part == "_C" else "front"
 
 
 def import_faults(path: str, text: str) -> list[str]:
     """Imports of a pymdm file that the table forbids."""
-    names, faults = imported(text), []
-    if "pymdm._C" in names and path != "pymdm/_native.py":
-        faults.append(f"{path} imports pymdm._C, which only pymdm/_native.py may")
-    parts = path.split("/")
-    if parts[1] in ("reference", "prove"):
-        ours = {n for n in names if n == "pymdm" or n.startswith("pymdm.")}
-        allowed = ("pymdm.reference", "pymdm.prove") if parts[1] == "prove" else ("pymdm.reference",)
-        faults += [f"{path} imports {n}" for n in sorted(ours) if not n.startswith(allowed)]
-    if parts[1] != "cli" and path != "pymdm/__main__.py":
-        faults += [f"{path} imports {n}" for n in sorted(names) if n == "typer" or n.startswith("pymdm.cli")]
+    room = path.split("/")[1].removesuffix(".py")
+    if room in ("__init__", "__main__"):
+        return []
+    may = PYTHON[room] | {room}
+    ours = sorted(n for n in imported(text) if n == "pymdm" or n.startswith("pymdm."))
+    faults = [f"{path} imports {n}" for n in ours if "all" not in may and room_of(n) not in may]
+    if "typer" in imported(text) and room != "cli":
+        faults.append(f"{path} imports typer")
     return faults
 
 
@@ -90,35 +101,37 @@ def test_python_keeps_to_the_table():
     assert not faults
 
 
-@pytest.mark.parametrize(
-    ("path", "text"),
-    [
-        ("csrc/random/x.h", '#include "schedule/schedule.h"'),
-        ("csrc/schedule/x.h", '#include "ops/choose.h"'),
-        ("csrc/model/x.cpp", '#include "random/philox.h"'),
-        ("csrc/ops/cpu/norm.cpp", '#include "random/gumbel.h"'),
-        ("csrc/sample/x.cpp", "#include <ATen/ATen.h>"),
-        ("csrc/sample/x.cpp", '#include "device/step.h"'),
-        ("csrc/ops/device_rows.h", '#include "random/address.h"'),
-        ("csrc/ops/cpu/norm.cpp", '#include "sample/state.h"'),
-    ],
-)
-def test_a_forbidden_include_is_found(path, text):
-    assert include_faults(path, text)
-    assert not include_faults(path, '#include "core/error.h"\n#include <vector>\n')
+@pytest.mark.parametrize("room", ROOMS)
+def test_an_include_outside_the_table_is_found(room):
+    path = f"csrc/{room}/x.h"
+    for other in ROOMS.keys() - ROOMS[room] - {room}:
+        assert include_faults(path, f'#include "{other}/x.h"')
+    for header, name in (("ATen/ATen.h", "ATen"), ("pybind11/pybind11.h", "pybind11")):
+        assert bool(include_faults(path, f"#include <{header}>")) == (name not in ROOMS[room])
+    assert not include_faults(path, f'#include "{room}/error.h"\n#include <vector>\n')
 
 
-@pytest.mark.parametrize(
-    ("path", "text"),
-    [
-        ("pymdm/sampling/sample.py", "from pymdm import _C"),
-        ("pymdm/reference/x.py", "from pymdm._native import C"),
-        ("pymdm/prove/x.py", "def f():\n    import pymdm.sampling.sample"),
-        ("pymdm/network/transformer.py", "import typer"),
-    ],
-)
-def test_a_forbidden_import_is_found(path, text):
-    assert import_faults(path, text)
+def test_operators_see_the_random_stream_only_in_choose():
+    assert include_faults("csrc/ops/cpu/norm.cpp", '#include "random/gumbel.h"')
+    assert include_faults("csrc/ops/device_rows.h", '#include "random/address.h"')
+    assert not include_faults("csrc/ops/choose.h", '#include "random/address.h"')
+
+
+@pytest.mark.parametrize("room", [room for room, may in PYTHON.items() if "all" not in may])
+def test_an_import_outside_the_table_is_found(room):
+    path = f"pymdm/{room}/x.py"
+    for other in {*PYTHON, "_C", "front"} - PYTHON[room] - {room}:
+        line = "import pymdm" if other == "front" else f"def f():\n    from pymdm.{other} import x"
+        assert import_faults(path, line), (room, other)
+    assert import_faults(path, "import typer")
+    for other in PYTHON[room] & PYTHON.keys():
+        assert not import_faults(path, f"from pymdm.{other} import x")
+
+
+def test_every_room_is_in_the_table():
+    assert {p.name for p in (ROOT / "csrc").iterdir() if p.is_dir()} - {"testing"} == ROOMS.keys()
+    rooms = {p.name.removesuffix(".py") for p in (ROOT / "pymdm").iterdir() if p.is_dir() or p.suffix == ".py"}
+    assert rooms - {"__init__", "__main__", "__pycache__"} == PYTHON.keys()
 
 
 def test_every_source_is_in_the_build():

@@ -11,7 +11,8 @@ import torch
 from helpers.device_networks import HAVE_CUDA
 
 import pymdm
-from pymdm.devices import as_device, my_sequences
+from pymdm.distributed import sequence_ids_of_rank
+from pymdm.network.device import as_device
 from pymdm.network.engine import Engine
 
 
@@ -52,16 +53,16 @@ def test_a_loaded_model_stays_where_it_is():
 
 
 def test_processes_share_the_sequences(monkeypatch):
-    assert my_sequences(5) == [0, 1, 2, 3, 4]
+    assert sequence_ids_of_rank(5) == [0, 1, 2, 3, 4]
     parts = []
     for rank in range(3):
         monkeypatch.setenv("RANK", str(rank))
         monkeypatch.setenv("WORLD_SIZE", "3")
-        parts.append(my_sequences(5))
-    assert parts == [[0, 3], [1, 4], [2]] and my_sequences(1) == []
+        parts.append(sequence_ids_of_rank(5))
+    assert parts == [[0, 3], [1, 4], [2]] and sequence_ids_of_rank(1) == []
     monkeypatch.setenv("RANK", "3")
     with pytest.raises(ValueError, match=r"sample: RANK must be in \[0, WORLD_SIZE\), got 3 of 3"):
-        my_sequences(5)
+        sequence_ids_of_rank(5)
 
 
 def free_port() -> int:

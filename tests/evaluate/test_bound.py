@@ -8,7 +8,8 @@ import pytest
 import torch
 from helpers.joint_law import MASK, L, V, joint, true_conditionals
 
-from pymdm.evaluate.bound import draw_masks, evaluate_bound, exact_bound, token_losses
+from pymdm.data.masking import draw_masks
+from pymdm.evaluate.bound import evaluate_bound, exact_bound, token_losses
 from pymdm.network.config import ModelConfig
 from pymdm.network.transformer import MaskedTransformer
 from pymdm.train.loss import count_weights, draw_counts

@@ -8,8 +8,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from pymdm.data.masking import causal_inputs
 from pymdm.evaluate.any_order import BetaTimes, order_nats
-from pymdm.evaluate.autoregressive import causal_inputs, causal_losses
+from pymdm.evaluate.autoregressive import causal_losses
 from pymdm.evaluate.bound import evaluate_bound, exact_bound
 from pymdm.network.config import ModelConfig
 from pymdm.network.cross_entropy import cross_entropy

@@ -43,30 +43,3 @@ def as_device(device: str | torch.device) -> torch.device:
     if index >= torch.cuda.device_count():
         raise ValueError(f"engine: expected a CUDA device below {torch.cuda.device_count()}, got cuda:{index}")
     return torch.device("cuda", index)
-
-
-def rank_and_world() -> tuple[int, int]:
-    """This process's number and how many run together: RANK and WORLD_SIZE, as torchrun sets them; else (0, 1)."""
-    rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
-    if not 0 <= rank < world:
-        raise ValueError(f"sample: RANK must be in [0, WORLD_SIZE), got {rank} of {world}")
-    return rank, world
-
-
-def my_sequences(count: int) -> list[int]:
-    """Sequence ids of this process when `count` sequences are drawn by all processes of a torchrun together.
-
-    A sequence's sample depends on seed and id alone, so the samples are those of one process:
-    `pymdm.sample(model, num_samples=len(ids), sequence_ids=ids, seed=7)` in each.
-
-    Args:
-        count: sequences in all, at least 1.
-
-    Returns:
-        Every WORLD_SIZE-th id from RANK on; empty where there are more processes than sequences.
-
-    >>> my_sequences(3)
-    [0, 1, 2]
-    """
-    rank, world = rank_and_world()
-    return list(range(rank, count, world))
