@@ -73,7 +73,7 @@ void run(State& state, const SamplerRef& sampler, const py::object& network, int
   if (py::isinstance<Engine>(network))
     net = network.cast<std::shared_ptr<Engine>>();
   else if (py::isinstance<device::Network>(network))
-    net = network.cast<std::shared_ptr<device::Network>>();
+    net = std::make_shared<device::Run>(network.cast<std::shared_ptr<device::Network>>());
   else
     net = std::make_shared<CallableNetwork>(network);
   py::gil_scoped_release release;

@@ -16,6 +16,12 @@ std::vector<Group> groups_of(const std::vector<int64_t>& lengths, int64_t querie
   return out;
 }
 
+int64_t query_slots(int64_t rows, int64_t length) {
+  int64_t slots = 1;
+  while (slots < rows) slots = slots == 1 ? 2 : slots % 3 == 0 ? slots / 3 * 4 : slots / 2 * 3;
+  return rows == 0 ? 0 : rows <= length && slots > length ? length : slots;
+}
+
 Layout make_layout(const model::Batch& batch, bool shift) {
   const int64_t B = batch.offsets.size - 1, T = batch.tokens.size, M = batch.rows.size;
   const auto length = [&](int64_t b) { return batch.offsets[b + 1] - batch.offsets[b]; };
@@ -56,6 +62,7 @@ Layout make_layout(const model::Batch& batch, bool shift) {
   int64_t first = 0, row = 0;
   for (Group& group : out.groups) {
     for (int64_t i = first; i < first + group.sequences; ++i) group.queries = std::max(group.queries, count[i]);
+    group.queries = query_slots(group.queries, group.length);
     group.slot = static_cast<int64_t>(out.slot_row.size());
     for (int64_t i = first; i < first + group.sequences; ++i)
       for (int64_t q = 0; q < group.queries; ++q) {

@@ -10,8 +10,8 @@
 
 namespace pymdm::device {
 
-// Consecutive sequences of one length. In the last block only chosen rows are queries, `queries` for each sequence: the
-// most that one of the group's has.
+// Consecutive sequences of one length. In the last block only chosen rows are queries, `queries` slots for each
+// sequence: query_slots of the most rows that one of the group's has.
 struct Group {
   int64_t sequences = 0, length = 0;
   int64_t token = 0;              // the first sequence's first token
@@ -30,6 +30,10 @@ struct Layout {
   bool in_order = true;           // place is the identity
   bool dense = true;              // slot_row is the identity
 };
+
+// The smallest of 1, 2, 3, 4, 6, 8, 12, 16, 24, ... that holds `rows`, but no more than `length` where that suffices.
+// Attention libraries make a plan for every new shape, so a run should meet few of them.
+int64_t query_slots(int64_t rows, int64_t length);
 
 // `shift`: the scores of position l are read at l - 1 (the first position reads itself).
 Layout make_layout(const model::Batch& batch, bool shift);

@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <mutex>
+#include <vector>
 
 #include "device/transformer.h"
 #include "sample/network.h"
@@ -23,24 +24,46 @@ class TensorChooser : public sample::Chooser {
   at::Tensor logits_, host_;
 };
 
-class Network : public sample::Network {
+// The network as several runs share it: weights, and the memory of runs that have ended, for those to come. Safe to use
+// from several threads.
+class Network {
  public:
   Network(const model::Config& config, const model::Parameters& parameters, DType dtype, const at::Device& device);
 
-  // Rows stay on the device, in this network's memory, until its next call: one run at a time.
-  sample::Logits logits(const model::Batch& batch) override;
-  sample::Logits on_host(const sample::Logits&) override { return chooser_.on_host(); }
   // float32 [M, V] on the device, the caller's own.
   at::Tensor score(const model::Batch& batch);
 
   const Transformer& transformer() const { return transformer_; }
-  int64_t workspace_bytes();
+  int64_t workspace_bytes();  // of the memory that no run holds at the moment
   void poison();
+
+  // A forward's memory for one run at a time. Work that was queued on it may not be over yet, so what comes back from a
+  // stream serves that stream alone.
+  struct Memory {
+    void* stream = nullptr;
+    Workspace workspace;
+  };
+  std::unique_ptr<Memory> borrow();
+  void give_back(std::unique_ptr<Memory> memory);
 
  private:
   Transformer transformer_;
-  std::mutex mutex_;  // one forward at a time: they share the workspace
-  Workspace workspace_;
+  std::mutex mutex_;  // of idle_
+  std::vector<std::unique_ptr<Memory>> idle_;
+};
+
+// One run of the samplers' loop on the CPU: rows stay on the device, in this run's memory, until its next call.
+class Run : public sample::Network {
+ public:
+  explicit Run(std::shared_ptr<device::Network> network);
+  ~Run() override;
+
+  sample::Logits logits(const model::Batch& batch) override;
+  sample::Logits on_host(const sample::Logits&) override { return chooser_.on_host(); }
+
+ private:
+  std::shared_ptr<device::Network> network_;
+  std::unique_ptr<device::Network::Memory> memory_;
   TensorChooser chooser_;
 };
 

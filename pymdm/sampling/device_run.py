@@ -7,7 +7,9 @@ whether anything has ended: batches are packed anew at borders that it computes.
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,7 +21,9 @@ from pymdm._native import C
 from pymdm.sampling.samplers import FirstHitting, Sampler
 from pymdm.sampling.schedules import as_schedule
 
-MIN_REPLAYS = 16  # a shorter phase is not worth a recording
+# Calls of one shape before a recording pays: 0.1 to 0.3 s over what a launched call takes longer, both estimates until
+# `pymdm bench gpu` has measured them on a card.
+MIN_REPLAYS = 256
 KEPT_STEPS = 4  # shapes whose memory and graph are kept with the network
 
 
@@ -72,46 +76,100 @@ def phases(
 
 
 class Recorded:
-    """A step for sequences of fixed lengths and, on a CUDA device, its graph."""
+    """A step for sequences of fixed lengths and, on a CUDA device, its graph with the stream that it was recorded on.
+
+    No two graphs that live at one time share a stream: from torch 2.13 on a graph that ends frees the cuBLAS workspaces of
+    its stream, and another graph recorded there would go on writing into them.
+    """
 
     def __init__(
         self, native: Any, lengths: Sequence[int], tokens_per_call: int, temperature: float, mask_id: int
     ) -> None:
         self.step = C.FirstHittingStep(native, list(lengths), tokens_per_call, temperature, mask_id)
         self.device: torch.device = native.device
+        self.stream: Any = None
         self.graph: Any = None
+        self.record_seconds = 0.0
+        self.launched = 0  # calls without a graph so far
+        self.refused = False  # a recording has failed
 
-    def record(self) -> None:
-        """Records the graph, after trial runs that let the libraries set themselves up. Call `load` afterwards."""
-        if self.graph is not None or self.device.type != "cuda":
+    def record(self, stream: Any = None) -> None:
+        """Records the graph on `stream` (default a new one), after trial runs on it that let the libraries set up.
+
+        The step's memory is written: call `load` afterwards. Where recording fails a warning says so, and calls are
+        launched from then on.
+        """
+        if self.graph is not None or self.refused or self.device.type != "cuda":
             return  # the current device is this one, see `run`
-        side = torch.cuda.Stream(self.device)
-        side.wait_stream(torch.cuda.current_stream(self.device))
-        with torch.cuda.stream(side):
+        began = time.perf_counter()
+        self.stream = stream or torch.cuda.Stream(self.device)
+        self.stream.wait_stream(torch.cuda.current_stream(self.device))
+        with torch.cuda.stream(self.stream):
             for _ in range(2):
                 self.step.step()
-        torch.cuda.current_stream(self.device).wait_stream(side)
+        torch.cuda.current_stream(self.device).wait_stream(self.stream)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-            self.step.step()
+        try:
+            with torch.cuda.graph(graph, stream=self.stream, capture_error_mode="thread_local"):
+                self.step.step()
+        except RuntimeError as error:
+            self.refused = True
+            reason = str(error).partition("\n")[0]
+            warnings.warn(f"sample: recording a CUDA graph failed, calls are launched instead: {reason}", stacklevel=2)
+            return
         self.graph = graph
+        self.record_seconds = time.perf_counter() - began
 
-    def __call__(self) -> None:
-        if self.graph is not None:
+    def __call__(self, graphs: bool = True) -> None:
+        """One call, queued: replays the graph where there is one, launches every kernel without `graphs`."""
+        if graphs and self.graph is not None:
             self.graph.replay()
         else:
+            self.launched += 1
             self.step.step()
 
 
-def _recorded(native: Any, *shape: Any) -> Recorded:
-    """The step of a shape: kept from an earlier run, or new."""
-    kept: OrderedDict[Any, Recorded] = native.__dict__.setdefault("steps", OrderedDict())
-    if shape not in kept:
-        while len(kept) >= KEPT_STEPS:
-            kept.popitem(last=False)
-        kept[shape] = Recorded(native, *shape)
-    kept.move_to_end(shape)
-    return kept[shape]
+class Steps:
+    """The last few steps of a network, for runs to come. A run takes its step out, so that no two threads share one."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[Any, Recorded] = OrderedDict()
+        self._streams: list[Any] = []  # of steps that have gone, for those to come
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def values(self) -> list[Recorded]:
+        """The steps that no run holds at the moment."""
+        return list(self._kept.values())
+
+    @contextlib.contextmanager
+    def borrowed(self, native: Any, *shape: Any) -> Iterator[Recorded]:
+        """The step of a shape, kept from an earlier run or new. A run that fails does not give its step back."""
+        with self._lock:
+            recorded = self._kept.pop(shape, None)
+        recorded = recorded or Recorded(native, *shape)
+        yield recorded
+        with self._lock:
+            gone = self._kept.pop(shape, None)  # another thread's, of the same shape
+            self._kept[shape] = recorded
+            if len(self._kept) > KEPT_STEPS:
+                _, gone = self._kept.popitem(last=False)
+            if gone is not None and gone.stream is not None:
+                gone.graph = None  # before its stream serves another
+                self._streams.append(gone.stream)
+
+    def record(self, recorded: Recorded) -> None:
+        """Records a step's graph, one thread at a time, on a stream that no living graph uses."""
+        with self._lock:
+            recorded.record(self._streams.pop() if self._streams and recorded.graph is None else None)
+
+
+def steps_of(native: Any) -> Steps:
+    """The steps kept with a network."""
+    steps: Steps = native.__dict__.setdefault("steps", Steps())  # one operation: threads get one object
+    return steps
 
 
 def replays(native: Any, sampler: Sampler, top_k: int, top_p: float) -> bool:
@@ -159,21 +217,21 @@ def run(
     if drawable:
         closed[drawable:] = True
     tokens_per_call, schedule = sampler._counts()[0], as_schedule(sampler.schedule).native()
-    lengths = state.offsets.diff().tolist()
+    lengths, steps = state.offsets.diff().tolist(), steps_of(native)
     seen = time.perf_counter() - watch_interval  # the first call is always shown
     with torch.cuda.device(native.device) if native.device.type == "cuda" else contextlib.nullcontext():
         for phase in phases(lengths, state.remaining.tolist(), tokens_per_call, batch_size, max_calls):
             shape = tuple(lengths[b] for b in phase.sequences)
-            recorded = _recorded(native, shape, tokens_per_call, temperature, mask_id)
-            if graphs and phase.calls >= MIN_REPLAYS:
-                recorded.record()
-            recorded.step.load(state, list(phase.sequences), closed)
-            stored = 0
-            for call in range(1, phase.calls + 1):
-                recorded()
-                if watch is not None and time.perf_counter() - seen >= watch_interval:
-                    recorded.step.store(state, schedule, call - stored)
-                    stored, seen = call, time.perf_counter()
-                    watch(state)
-            if stored < phase.calls:
-                recorded.step.store(state, schedule, phase.calls - stored)
+            with steps.borrowed(native, shape, tokens_per_call, temperature, mask_id) as recorded:
+                if graphs and recorded.launched + phase.calls >= MIN_REPLAYS:
+                    steps.record(recorded)
+                recorded.step.load(state, list(phase.sequences), closed)
+                stored = 0
+                for call in range(1, phase.calls + 1):
+                    recorded(graphs)
+                    if watch is not None and time.perf_counter() - seen >= watch_interval:
+                        recorded.step.store(state, schedule, call - stored)
+                        stored, seen = call, time.perf_counter()
+                        watch(state)
+                if stored < phase.calls:
+                    recorded.step.store(state, schedule, phase.calls - stored)

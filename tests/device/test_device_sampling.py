@@ -211,7 +211,8 @@ def test_equal_sequences_make_one_phase_and_a_batch_shrinks_at_borders():
 class TestOnCuda:
     """What has no counterpart on the CPU."""
 
-    def test_a_replayed_graph_gives_what_launches_give(self):
+    def test_a_replayed_graph_gives_what_launches_give(self, monkeypatch):
+        monkeypatch.setattr(device_run, "MIN_REPLAYS", 1)
         engine = Engine(random_network(CONFIG, 1), device="cuda")
         ids = torch.arange(4)
         states = []
@@ -221,7 +222,8 @@ class TestOnCuda:
             pymdm.FirstHitting().native().init(state)
             device_run.run(state, engine.native, pymdm.FirstHitting(), graphs=graphs)
             states.append(state)
-        assert any(step.graph is not None for step in engine.native.steps.values())
+            (step,) = device_run.steps_of(engine.native).values()
+            assert step.graph is not None and step.launched == (0 if graphs else 64)
         assert torch.equal(states[0].tokens, states[1].tokens) and torch.equal(states[0].order, states[1].order)
 
     @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16, torch.float64], ids=str)
