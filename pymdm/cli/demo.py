@@ -17,6 +17,7 @@ def demo(
     minutes: Annotated[float, typer.Option(help="Training time.")] = 1.75,
     seed: Annotated[int, typer.Option(help="Of training and sampling.")] = 7,
     out: Annotated[Path | None, typer.Option(help="Also keep the trained model in this folder.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the model that is in --out.")] = False,
 ) -> None:
     """Train a model on the prose of this Python, sample it and the bundled model, watch the masks fill in.
 
@@ -27,10 +28,13 @@ def demo(
     import pymdm
     from pymdm.network.loading import Model
     from pymdm.train import preset
+    from pymdm.train.target import check_out
 
     console = Console()
+    if out is not None:
+        check_out(out, overwrite=overwrite)
     console.rule("1. Train a masked diffusion model on the prose of the Python that is running")
-    trained = _train(console, preset("demo", minutes=minutes, seed=seed), out)
+    trained = _train(console, preset("demo", minutes=minutes, seed=seed), out, overwrite)
     _compare(console, trained.training)
     mine = Model(
         pymdm.Engine(trained.state_dict, trained.config), trained.config, trained.vocabulary, trained.training, Path()
@@ -52,7 +56,7 @@ def demo(
     console.print(f"\nEverything above comes again with: pymdm demo --seed {seed}, up to the clock in the training.")
 
 
-def _train(console: Any, recipe: Any, out: Path | None) -> Any:
+def _train(console: Any, recipe: Any, out: Path | None, overwrite: bool) -> Any:
     """Trains with a live bar, and returns the checkpoint."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -72,7 +76,7 @@ def _train(console: Any, recipe: Any, out: Path | None) -> Any:
             bits = f"{report.bits_per_char:.2f} bits/char" + (f", held out {held:.2f}" if held is not None else "")
             bar.update(task, completed=report.fraction, description=f"step {report.step}", bits=bits)
 
-        return train(recipe, out, corpus=corpus, on_progress=show, command="pymdm demo")
+        return train(recipe, out, corpus=corpus, on_progress=show, overwrite=overwrite, command="pymdm demo")
 
 
 def _compare(console: Any, training: dict[str, Any]) -> None:

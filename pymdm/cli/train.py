@@ -19,6 +19,7 @@ from pymdm.train import Progress as Report
 from pymdm.train import train as run_training
 from pymdm.train.log import plot_curve
 from pymdm.train.parallel import ToldByFirst
+from pymdm.train.target import check_out
 
 EXAMPLE = """Example: pymdm train notes.txt --out runs/notes --vocab bpe --vocab-size 2048 --minutes 20
 
@@ -84,11 +85,12 @@ def train(
     eval_tokens: Annotated[int | None, typer.Option(help="Held-out tokens looked at at the end.")] = None,
     plot: Annotated[bool, typer.Option("--plot", help="Draw the curve to OUT.png (needs matplotlib).")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the unfinished run in --out.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the model that is in --out.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object at the end.")] = False,
 ) -> None:
     """Train a masked diffusion model; the loss is a bound on the text's bits per character."""
     options: dict[str, Any] = dict(locals())
-    for name in ("out", "preset_name", "plot", "resume", "as_json"):
+    for name in ("out", "preset_name", "plot", "resume", "overwrite", "as_json"):
         options.pop(name)
     changes = {name: value for name, value in options.items() if value is not None}
     try:
@@ -97,8 +99,8 @@ def train(
         if vocab_size is not None and vocab in ("char", "byte"):
             raise ValueError(f"train: vocab_size is for bpe only, not for {vocab}")
         recipe = preset(preset_name, **changes)
-        command = shlex.join(["pymdm", *sys.argv[1:]])
-        training = _run(recipe, out, resume, command)
+        check_out(out, resume=resume, overwrite=overwrite, plot=plot)
+        training = _run(recipe, out, resume, overwrite)
     except ToldByFirst:
         raise typer.Exit(2) from None
     except RuntimeError as error:  # such as a loss that is not finite
@@ -129,7 +131,7 @@ def _read_weights(file: Path) -> tuple[float, ...]:
         raise ValueError(f"train: cannot read weights from {file}: {error}") from None
 
 
-def _run(recipe: Recipe, out: Path, resume: bool, command: str) -> dict[str, Any]:
+def _run(recipe: Recipe, out: Path, resume: bool, overwrite: bool) -> dict[str, Any]:
     """Train with a progress bar on stderr."""
     columns = (
         TextColumn("step {task.fields[step]}"),
@@ -158,7 +160,9 @@ def _run(recipe: Recipe, out: Path, resume: bool, command: str) -> dict[str, Any
                     f"step {report.step}  {report.bits_per_char:.3f}  held out {held:.3f}", soft_wrap=True
                 )
 
-        return run_training(recipe, out, on_progress=show, resume=resume, command=command).training
+        command = shlex.join(["pymdm", *sys.argv[1:]])
+        options: dict[str, Any] = {"resume": resume, "overwrite": overwrite, "command": command}
+        return run_training(recipe, out, on_progress=show, **options).training
     finally:
         if bar.live.is_started:
             bar.stop()

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from pymdm.data.corpus import Corpus, load_corpus
 from pymdm.data.tokenizer import Vocabulary
-from pymdm.data.tokens import SIDES, TokenData, Tokens, smallest_dtype, write_data
+from pymdm.data.tokens import KIND, SIDES, TokenData, Tokens, smallest_dtype, write_data
+from pymdm.files.target import check_target
 
 GROUP = 1024  # documents encoded at a time
 
@@ -30,6 +31,7 @@ def prepare_bytes(
     Raises:
         ValueError: a file that is missing or shorter than the split.
     """
+    check_target(out, KIND, "data")
     try:
         content = np.memmap(source, dtype=np.uint8, mode="r")
     except (OSError, ValueError) as error:
@@ -95,6 +97,7 @@ def prepare(
         size: V of "bpe".
         end_of_text, made_by: see `prepare_text`.
     """
+    check_target(out, KIND, "data")  # before the text is read
     corpus = load_corpus(source, held_out)
     if isinstance(vocabulary, str):
         documents = corpus.train if vocabulary == "bpe" else corpus.train + corpus.held_out

@@ -15,8 +15,17 @@ from numpy.typing import NDArray
 from pymdm.data.corpus import Corpus
 from pymdm.data.packing import pack
 from pymdm.data.tokenizer import END_OF_TEXT, Vocabulary
+from pymdm.files.replace import replace_folder
+from pymdm.files.target import Kind, check_target
 
 DATA, TOKENIZER, SIDES = "data.json", "tokenizer.json", ("train", "held_out", "test")
+KIND = Kind(
+    "folder of tokens",
+    DATA,
+    frozenset({"unit", "tokens", "characters", "sha256"}),
+    False,
+    (DATA, TOKENIZER, *(f"{side}.npy" for side in SIDES)),
+)
 Tokens = NDArray[np.integer[Any]]
 
 
@@ -84,10 +93,10 @@ def write_data(
     unit: str = "char",
     made_by: str = "",
 ) -> TokenData:
-    """Write train.npy, held_out.npy, test.npy, tokenizer.json and data.json into a folder; data.json comes last.
+    """Write train.npy, held_out.npy, test.npy, tokenizer.json and data.json into a folder, whole or not at all.
 
     Args:
-        out: a folder that does not exist, is empty, or holds such data.
+        out: a folder that does not exist, is empty, or holds such data and nothing else (see `pymdm.files.target`).
         name: where the text came from.
         vocabulary: whose ids these are.
         sides: "train", "held_out" and perhaps "test" -> ids [T].
@@ -102,17 +111,15 @@ def write_data(
     for side in ("train", "held_out"):
         if not len(sides.get(side, ())):
             raise ValueError(f"data: the {side.replace('_', '-')} side of {name} is empty")
-    try:
-        if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not is_data_folder(folder))):
-            raise ValueError(f"data: {folder} holds something else; it is left alone")
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / DATA).unlink(missing_ok=True)
+    target = check_target(folder, KIND, "data").path
+
+    def write(fresh: Path) -> None:
         digest = hashlib.sha256(vocabulary.to_json().encode())
         for side in SIDES:
             tokens = np.ascontiguousarray(sides.get(side, ()), dtype=smallest_dtype(vocabulary.size))
             digest.update(side.encode() + tokens.tobytes())
-            np.save(folder / f"{side}.npy", tokens)
-        vocabulary.save(folder / TOKENIZER)
+            np.save(fresh / f"{side}.npy", tokens)
+        vocabulary.save(fresh / TOKENIZER)
         meta = {
             "name": name,
             "made_by": made_by,
@@ -122,7 +129,10 @@ def write_data(
             "characters": {side: characters.get(side, 0) for side in SIDES},
             "sha256": digest.hexdigest(),
         }
-        (folder / DATA).write_text(json.dumps(meta, indent=1) + "\n", encoding="utf-8")
+        (fresh / DATA).write_text(json.dumps(meta, indent=1) + "\n", encoding="utf-8")
+
+    try:
+        replace_folder(target, KIND, write)
     except OSError as error:
         raise ValueError(f"data: cannot write {folder}: {error.strerror or error}") from None
     return load_data(folder)

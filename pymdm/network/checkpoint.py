@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
-import errno
-import glob
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,10 +15,22 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from pymdm.data.tokenizer import Vocabulary
+from pymdm.files.replace import last_written, replace_folder
+from pymdm.files.target import Kind, check_target
 from pymdm.network.config import ModelConfig
 from pymdm.network.transformer import MaskedTransformer, parameter_shapes
 
 WEIGHTS, CONFIG, TOKENIZER = "model.safetensors", "config.json", "tokenizer.json"
+STATE_TENSORS, STATE_NUMBERS, SHARDS = "training_state.safetensors", "training_state.json", "training_state"
+PREVIOUS = "previous"  # folder of the last but one training state
+_STATE = (STATE_TENSORS, STATE_NUMBERS, f"{SHARDS}/*.safetensors")
+KIND = Kind(
+    "checkpoint",
+    CONFIG,
+    frozenset({"model", "training"}),
+    True,
+    (WEIGHTS, CONFIG, TOKENIZER, *_STATE, *(f"{PREVIOUS}/{name}" for name in _STATE)),
+)
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
 
@@ -61,46 +68,40 @@ def save_checkpoint(
     """Write a checkpoint folder; a process killed at any instant leaves the old folder or the new one, whole.
 
     Args:
-        path: the folder; missing parents are made; an older checkpoint there is replaced.
+        path: the folder; missing parents are made; a checkpoint there is replaced (`pymdm.files.target` says what else may be).
         config, state_dict, vocabulary, training: its content.
-        extra: more content of the same folder: name -> tensors (safetensors), text, or what writes a file or folder there.
+        extra: more content of the same folder: name -> tensors (safetensors), text, or what writes a
+            file or folder there, in this order; only names that `KIND` holds.
 
     Raises:
         ValueError: a state that does not fit the config, or a path that cannot be written or holds something else.
     """
-    target = Path(path)
     tensors = {name: t.detach().cpu().contiguous() for name, t in state_dict.items()}
     check_state(config, tensors, "save_checkpoint")
-    check_target(target)
+    for name in extra or {}:
+        if not (KIND.holds(name) or KIND.holds_folder(name)):
+            raise ValueError(f"save_checkpoint: {name!r} is no entry of a checkpoint")
+    target = check_target(path, KIND, "save_checkpoint").path
     meta = json.dumps({"model": config.to_dict(), "training": dict(training or {})}, indent=1, allow_nan=False)
+
+    def write(fresh: Path) -> None:
+        save_file(tensors, fresh / WEIGHTS)
+        (fresh / CONFIG).write_text(meta + "\n", encoding="utf-8")
+        vocabulary.save(fresh / TOKENIZER)
+        for name, content in (extra or {}).items():
+            if isinstance(content, str):
+                (fresh / name).write_text(content, encoding="utf-8")
+            elif callable(content):
+                content(fresh / name)
+            else:
+                save_file({k: t.detach().cpu().contiguous() for k, t in content.items()}, fresh / name)
+
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _sweep(target)
-        fresh = Path(tempfile.mkdtemp(prefix=f".{target.name}.{os.getpid()}.", suffix=".writing", dir=target.parent))
-        try:
-            fresh.chmod(0o777 & ~_umask())
-            save_file(tensors, fresh / WEIGHTS)
-            (fresh / CONFIG).write_text(meta + "\n", encoding="utf-8")
-            vocabulary.save(fresh / TOKENIZER)
-            for name, content in (extra or {}).items():
-                if isinstance(content, str):
-                    (fresh / name).write_text(content, encoding="utf-8")
-                elif callable(content):
-                    content(fresh / name)
-                else:
-                    save_file({k: t.detach().cpu().contiguous() for k, t in content.items()}, fresh / name)
-            for file in fresh.rglob("*"):
-                file.chmod((0o777 if file.is_dir() else 0o666) & ~_umask())
-                _sync(file)
-            _sync(fresh)
-            _replace_folder(fresh, target)
-            _sync(target.parent)
-        finally:
-            shutil.rmtree(fresh, ignore_errors=True)
+        replace_folder(target, KIND, write)
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise ValueError(f"save_checkpoint: cannot write {target}: {reason}") from None
-    return Checkpoint(config, tensors, vocabulary, dict(training or {}), target)
+        raise ValueError(f"save_checkpoint: cannot write {path}: {reason}") from None
+    return Checkpoint(config, tensors, vocabulary, dict(training or {}), Path(path))
 
 
 def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
@@ -130,12 +131,6 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     tensors = read_tensors(folder / WEIGHTS)
     check_state(config, tensors, f"load_checkpoint: {folder / WEIGHTS}")
     return Checkpoint(config, tensors, vocabulary, meta.get("training", {}), Path(path))
-
-
-def last_written(path: str | os.PathLike[str]) -> Path:
-    """The folder itself, or its last content where a writer was killed between the two renames of `_replace_folder`."""
-    folder = Path(path)
-    return _previous(folder) if not folder.exists() and _previous(folder).is_dir() else folder
 
 
 def read_tensors(file: Path) -> dict[str, Tensor]:
@@ -176,87 +171,5 @@ def check_state(config: ModelConfig, state: Mapping[str, Tensor], where: str) ->
         raise ValueError(f"{where}: tensors must share one dtype, got {kinds}")
 
 
-def check_target(path: str | os.PathLike[str]) -> None:
-    """Whether a checkpoint may be written to a path, without leaving anything behind.
-
-    Raises:
-        ValueError: a file or a foreign folder is there, or its parent cannot be written.
-    """
-    target = Path(path)
-    try:
-        if target.exists():
-            if not target.is_dir():
-                raise ValueError(f"save_checkpoint: {target} is a file, not a folder")
-            if any(target.iterdir()) and not (target / CONFIG).is_file():
-                raise ValueError(f"save_checkpoint: {target} is a folder with other content; it is left alone")
-        parent = target.absolute().parent
-        while not parent.exists():
-            parent = parent.parent
-        with tempfile.TemporaryFile(dir=parent):
-            pass
-    except OSError as error:
-        raise ValueError(f"save_checkpoint: cannot write {target}: {error.strerror}") from None
-
-
 def _dtype(tensor: Tensor) -> str:
     return str(tensor.dtype).removeprefix("torch.")
-
-
-def _umask() -> int:
-    value = os.umask(0o022)
-    os.umask(value)
-    return value
-
-
-def _sync(path: Path) -> None:
-    """Put a file or folder on the disk for good."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _sweep(target: Path) -> None:
-    """Remove what writers that were killed have left beside the target."""
-    for left in target.parent.glob(f".{glob.escape(target.name)}.*.writing"):
-        owner = left.name.removeprefix(f".{target.name}.").split(".")[0]
-        try:
-            os.kill(int(owner), 0)  # still alive: its own business
-        except (ProcessLookupError, ValueError):
-            shutil.rmtree(left, ignore_errors=True)
-        except PermissionError:
-            pass
-
-
-def _previous(folder: Path) -> Path:
-    return folder.with_name(f".{folder.name}.previous")
-
-
-def _replace_folder(fresh: Path, target: Path) -> None:
-    """Put `fresh` in the place of `target`; a swap in one step where the system has one."""
-    if not target.exists():
-        os.rename(fresh, target)
-    elif _exchange(fresh, target):
-        pass  # `fresh` now holds the old content and is removed by the caller
-    else:
-        previous = _previous(target)
-        shutil.rmtree(previous, ignore_errors=True)
-        os.rename(target, previous)  # from here to the next line a reader finds `previous`
-        os.rename(fresh, target)
-    shutil.rmtree(_previous(target), ignore_errors=True)
-
-
-def _exchange(a: Path, b: Path) -> bool:
-    """Swap two folders atomically (Linux renameat2); False where that is not possible."""
-    try:
-        call = ctypes.CDLL(None, use_errno=True).renameat2
-    except (OSError, AttributeError):
-        return False
-    here, swap = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
-    if call(here, os.fsencode(a), here, os.fsencode(b), swap) == 0:
-        return True
-    code = ctypes.get_errno()
-    if code in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
-        return False
-    raise OSError(code, os.strerror(code), str(b))

@@ -98,6 +98,16 @@ class CurveLog:
             pass
 
 
+def is_log(file: Path) -> bool:
+    """Whether a file is the log of a run: it begins with our columns, or is empty."""
+    try:
+        with file.open("rb") as f:
+            begin = f.read(len(",".join(COLUMNS)))
+    except OSError:
+        return False
+    return begin in (b"", ",".join(COLUMNS).encode())
+
+
 def read_curve(file: Path) -> list[dict[str, str]]:
     """Rows of a log."""
     with file.open(newline="", encoding="utf-8") as f:

@@ -18,7 +18,7 @@ from pymdm.data.tokens import TokenData
 from pymdm.distributed import Processes, processes
 from pymdm.evaluate.bound import Bound
 from pymdm.evaluate.ngram import COUNTED, ngram_bits
-from pymdm.network.checkpoint import Checkpoint, check_target, save_checkpoint
+from pymdm.network.checkpoint import SHARDS, STATE_NUMBERS, STATE_TENSORS, Checkpoint, save_checkpoint
 from pymdm.network.transformer import MaskedTransformer
 from pymdm.train.held_out import held_out_bound
 from pymdm.train.log import CurveLog, Progress
@@ -26,11 +26,9 @@ from pymdm.train.optimizer import Average, learning_rate, make_optimizers
 from pymdm.train.parallel import ToldByFirst, gather, spread, whole
 from pymdm.train.recipe import Recipe
 from pymdm.train.setup import held_out_summary, load_training_data, model_config, pick_bfloat16, pick_device
-from pymdm.train.shards import SHARDS, ShardWriter, can_shard
+from pymdm.train.shards import ShardWriter, can_shard
 from pymdm.train.start import look_at_neighbours
 from pymdm.train.state import (
-    STATE_NUMBERS,
-    STATE_TENSORS,
     Numbers,
     pack_numbers,
     read_state,
@@ -38,6 +36,7 @@ from pymdm.train.state import (
     state_tensors,
 )
 from pymdm.train.step import Stepper
+from pymdm.train.target import check_out
 
 NGRAM_ORDERS = (2, 3, 5)
 QUICK = 32_768  # tokens of the held-out side looked at while training
@@ -50,6 +49,7 @@ def train(
     corpus: Corpus | TokenData | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     resume: bool = False,
+    overwrite: bool = False,
     command: str = "",
 ) -> Checkpoint:
     """Train a masked diffusion model and evaluate it on the held-out side.
@@ -60,6 +60,7 @@ def train(
         corpus: the text, or rows of tokens; default what `recipe.source` names.
         on_progress: called after every step, evaluation and save.
         resume: go on with the unfinished run in `out`.
+        overwrite: replace the model, finished or not, that is in `out`.
         command: stored with the model as the way it was made.
 
     Returns:
@@ -83,7 +84,7 @@ def train(
         tensors, numbers, stored = read_state(Path(out))
         recipe, state = Recipe.from_dict(stored), tensors
     if out is not None:
-        check_target(out)
+        check_out(Path(out), resume=resume, overwrite=overwrite)
     data = load_training_data(recipe, corpus)
     threads = torch.get_num_threads()
     if recipe.threads:

@@ -22,8 +22,6 @@ from torch.distributed.tensor import DTensor
 
 from pymdm.distributed import Processes
 
-SHARDS = "training_state"  # folder in the checkpoint's
-
 
 def can_shard(tensors: Mapping[str, Tensor]) -> bool:
     """Whether some tensor is split over processes, and this torch can write parts as safetensors."""

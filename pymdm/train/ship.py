@@ -12,7 +12,8 @@ import torch
 
 from pymdm.data.corpus import Corpus, load_corpus
 from pymdm.data.tokens import encode_corpus
-from pymdm.network.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from pymdm.files.target import check_target
+from pymdm.network.checkpoint import KIND, Checkpoint, load_checkpoint, save_checkpoint
 from pymdm.network.transformer import MaskedTransformer
 from pymdm.train.held_out import held_out_bound
 from pymdm.train.recipe import Recipe
@@ -39,6 +40,7 @@ def ship(
     Raises:
         ValueError: an unreadable checkpoint, or a text other than the one it was trained on.
     """
+    check_target(out, KIND, "ship")
     checkpoint = load_checkpoint(source)
     training = dict(checkpoint.training)
     corpus = corpus or load_corpus(training.get("recipe", {}).get("source"))

@@ -10,12 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pymdm.network.checkpoint import last_written, read_tensors
+from pymdm.files.replace import last_written
+from pymdm.network.checkpoint import SHARDS, STATE_NUMBERS, STATE_TENSORS, read_tensors
 from pymdm.train.optimizer import Average
 from pymdm.train.parallel import split_like
-from pymdm.train.shards import SHARDS, read_shards, stored_shards
-
-STATE_TENSORS, STATE_NUMBERS = "training_state.safetensors", "training_state.json"
+from pymdm.train.shards import read_shards, stored_shards
 
 
 @dataclass

@@ -79,7 +79,7 @@ def test_bad_input_is_one_line_and_leaves_other_folders_alone(text, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("dear")
     cases = [
-        ((text, "--out", tmp_path / "mine"), "holds something else"),
+        ((text, "--out", tmp_path / "mine"), "which no folder of tokens has"),
         ((tmp_path / "none.txt",), "no such file"),
         ((text, "--split", "1,x"), "split must be whole numbers"),
         (("--split", "1,2"), "split needs a file"),

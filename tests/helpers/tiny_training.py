@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 
-import pymdm.network.checkpoint
+import pymdm.files.replace
 from pymdm.network.checkpoint import load_checkpoint
 from pymdm.train import Corpus, Recipe, train
 
@@ -70,7 +70,7 @@ def die_while_saving(number, out, swap):
     Without `swap` as on a system that cannot exchange two folders in one step.
     """
     if not swap:
-        pymdm.network.checkpoint._exchange = lambda *_: False
+        pymdm.files.replace._exchange = lambda *_: False
     left, saving = number, False
 
     def hook(event, _):

@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+import pymdm.files.replace as replace
 import pymdm.network.checkpoint as checkpoint
 from pymdm.data.tokenizer import Vocabulary
 from pymdm.network.checkpoint import load_checkpoint, save_checkpoint
@@ -134,7 +135,11 @@ def test_foreign_files_and_folders_are_left_alone(tmp_path):
     (tmp_path / "file").write_text("mine")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "letter.txt").write_text("mine")
-    for name, message in (("file", "is a file"), ("full", "other content"), ("file/below", "cannot write")):
+    for name, message in (
+        ("file", "is a file"),
+        ("full", "holds 'letter.txt', which no checkpoint has"),
+        ("file/below", "cannot write"),
+    ):
         with pytest.raises(ValueError, match=f"^save_checkpoint: .*{message}"):
             save_checkpoint(tmp_path / name, CONFIG, state(), VOCABULARY)
     assert (tmp_path / "file").read_text() == "mine" and os.listdir(tmp_path / "full") == ["letter.txt"]
@@ -144,28 +149,28 @@ def test_foreign_files_and_folders_are_left_alone(tmp_path):
 @pytest.mark.parametrize("swap", [True, False], ids=["exchange", "two-renames"])
 def test_overwriting_replaces_everything(folder, monkeypatch, swap):
     if not swap:
-        monkeypatch.setattr(checkpoint, "_exchange", lambda a, b: False)
-    save_checkpoint(folder, CONFIG, state(5), VOCABULARY, {"note": "second"}, {"more.json": "{}"})
-    assert (folder / "more.json").is_file()
+        monkeypatch.setattr(replace, "_exchange", lambda a, b: False)
+    save_checkpoint(folder, CONFIG, state(5), VOCABULARY, {"note": "second"}, {"training_state.json": "{}"})
+    assert (folder / "training_state.json").is_file()
     save_checkpoint(folder, CONFIG, state(6), VOCABULARY, {"note": "third"})
     read = load_checkpoint(folder)
     assert read.training == {"note": "third"} and torch.equal(read.state_dict["head.weight"], state(6)["head.weight"])
-    assert not (folder / "more.json").exists() and only(folder)
+    assert not (folder / "training_state.json").exists() and only(folder)
 
 
-@pytest.mark.parametrize("stage", ["save_file", "_sync", "_replace_folder"])
+@pytest.mark.parametrize("stage", ["save_file", "_sync", "_put"])
 def test_a_full_disk_keeps_the_old_checkpoint(folder, monkeypatch, stage):
     def fail(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoint, stage, fail)
+    monkeypatch.setattr(checkpoint if stage == "save_file" else replace, stage, fail)
     with pytest.raises(ValueError, match=r"^save_checkpoint: cannot write .*No space left on device"):
         save_checkpoint(folder, CONFIG, state(1), VOCABULARY)
     assert load_checkpoint(folder).training == {"note": "first"} and only(folder)
 
 
 def test_killed_between_the_two_renames(folder):
-    os.rename(folder, checkpoint._previous(folder))
+    os.rename(folder, replace._previous(folder))
     assert load_checkpoint(folder).training == {"note": "first"}
 
 

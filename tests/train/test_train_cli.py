@@ -31,7 +31,7 @@ def test_command_line_prints_one_object_and_writes_the_checkpoint(text, tmp_path
     stored = load_checkpoint(tmp_path / "m").training
     assert printed == {"checkpoint": str(tmp_path / "m"), **stored}
     assert stored["corpus"]["name"] == str(text) and stored["recipe"]["steps"] == 3
-    people = run(text, *SMALL, "--steps", 3, "--out", tmp_path / "m").stdout
+    people = run(text, *SMALL, "--steps", 3, "--out", tmp_path / "m", "--overwrite").stdout
     assert "bits per character" in people and "order 5" in people
 
 
@@ -106,4 +106,4 @@ def test_a_folder_that_cannot_be_written_is_told_before_the_training(text, tmp_p
         pytest.skip("root, and no /proc")
     result = run(tmp_path / "no text", *SMALL, "--steps", 10**9, "--out", locked / "m")
     assert result.exit_code == 2 and len(result.stderr.strip().splitlines()) == 1
-    assert result.stderr.startswith(f"pymdm: save_checkpoint: cannot write {locked / 'm'}: ")
+    assert result.stderr.startswith(f"pymdm: train: cannot write {locked / 'm'}: ")

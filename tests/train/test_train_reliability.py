@@ -62,7 +62,7 @@ def test_a_loss_that_explodes_stops_the_run_and_keeps_the_last_checkpoint(tmp_pa
         train(Recipe(**TINY, steps=9, save_every=3), tmp_path / "m", corpus=CORPUS, on_progress=poison)
     before = (tmp_path / "m" / "model.safetensors").read_bytes()
     with pytest.raises(RuntimeError, match=r"^train: the loss is (nan|inf) at step"):
-        train(Recipe(**TINY, steps=50, lr=1e30, warmup=0, save_every=0), tmp_path / "m", corpus=CORPUS)
+        train(Recipe(**TINY, steps=50, lr=1e30, warmup=0, save_every=0), tmp_path / "m", corpus=CORPUS, overwrite=True)
     assert (tmp_path / "m" / "model.safetensors").read_bytes() == before
     kept = load_file(tmp_path / "m.failed-batch.safetensors")
     assert kept["tokens"].shape == kept["masks"].shape == (4, 16) and kept["masks"].any(1).all()
@@ -75,9 +75,9 @@ def test_a_full_disk_is_one_error_and_keeps_the_last_checkpoint(tmp_path, monkey
     def full(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("pymdm.network.checkpoint._sync", full)
+    monkeypatch.setattr("pymdm.files.replace._sync", full)
     with pytest.raises(ValueError, match=r"^save_checkpoint: cannot write .*/m: No space left on device$"):
-        train(Recipe(**TINY, steps=4), tmp_path / "m", corpus=CORPUS)
+        train(Recipe(**TINY, steps=4), tmp_path / "m", corpus=CORPUS, overwrite=True)
     assert (tmp_path / "m" / "model.safetensors").read_bytes() == before
     assert sorted(p.name for p in tmp_path.iterdir()) == ["m", "m.csv"]
     monkeypatch.undo()

@@ -1,0 +1,1 @@
+"""Folders on a disk: what may be written where, and how nothing is lost on the way."""

@@ -1,0 +1,53 @@
+"""Whether a file or folder is in a living process's hands: an advisory lock (flock), which the kernel ends with the process.
+
+It holds between all processes of one kernel, so also between containers, where a process id means nothing. Other machines may
+not see it; `machine` tells them apart.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import uuid
+from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # not a POSIX system: nothing is ever known to be held
+    fcntl = None  # type: ignore[assignment]
+
+
+@functools.cache
+def machine() -> str:
+    """Name of the running kernel, 12 hexadecimal digits: the same in all its containers, another after a restart."""
+    try:
+        text = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")
+    except OSError:
+        text = f"{uuid.getnode():x}"
+    return uuid.uuid5(uuid.NAMESPACE_OID, text.strip()).hex[:12]
+
+
+class Hold:
+    """An open file or folder; `held` says whether this process now has its lock."""
+
+    def __init__(self, handle: int, wait: bool = False) -> None:
+        self.handle, self.held = handle, False
+        if fcntl is not None:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+                self.held = True
+            except OSError:
+                pass  # another has it, or this file system has no locks
+
+    def close(self) -> None:
+        """End the hold."""
+        os.close(self.handle)
+
+
+def hold(path: Path, wait: bool = False) -> Hold:
+    """Open a folder and take its lock if it is free, or once it is.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+    return Hold(os.open(path, os.O_RDONLY), wait)
