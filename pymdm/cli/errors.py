@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import sys
-from collections.abc import Callable
-from typing import NoReturn, TypeVar
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn, TypeVar
 
 import typer
 
@@ -18,13 +20,30 @@ def stop(message: str) -> NoReturn:
     raise typer.Exit(2)
 
 
+@contextlib.contextmanager
+def one_line_warnings() -> Iterator[None]:
+    """Warnings of ours are one line on stderr, without the place in the code that Python adds; others stay as they are."""
+    with warnings.catch_warnings():
+        usual = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+            if category.__module__.partition(".")[0] == "pymdm":
+                print("pymdm: note: " + " ".join(str(message).split()), file=sys.stderr)
+            else:
+                usual(message, category, *place, **more)
+
+        warnings.showwarning = show  # type: ignore[assignment]
+        yield
+
+
 def user_errors(command: Callable[..., Result]) -> Callable[..., Result]:
     """Wraps a command so that a user's mistake never shows a traceback."""
 
     @functools.wraps(command)
     def wrapped(*args: object, **kwargs: object) -> Result:
         try:
-            return command(*args, **kwargs)
+            with one_line_warnings():
+                return command(*args, **kwargs)
         except OSError as error:
             where = f" {error.filename}" if error.filename else ""
             stop(f"{command.__name__}:{where}: {error.strerror}" if error.strerror else str(error))

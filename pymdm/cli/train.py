@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from pymdm.cli.errors import stop
+from pymdm.data.round_trip import lost_words
 from pymdm.train import PRESETS, Recipe, preset
 from pymdm.train import Progress as Report
 from pymdm.train import train as run_training
@@ -117,6 +118,8 @@ def train(
     kind = "exact" if recipe.objective == "autoregressive" else "bound"
     unit = "byte" if training["corpus"]["unit"] == "byte" else "character"
     typer.echo(f"held out: {score['bits_per_char']:.3f} bits per {unit} ({kind}); n-grams: {others}")
+    if lost := training["corpus"]["held_out_lost"]:
+        typer.echo(lost_words(lost, "the held-out text"))
     typer.echo(f"wrote {out} after {training['steps']} steps, {training['seconds']:.0f} s")
 
 

@@ -13,10 +13,11 @@ from torch import Tensor
 from pymdm.data.tokenizer import Vocabulary
 
 
-def pack(vocabulary: Vocabulary, documents: Sequence[str]) -> NDArray[np.int64]:
-    """Tokens of all documents in one row, int64 [T]."""
+def pack(vocabulary: Vocabulary, documents: Sequence[str]) -> tuple[NDArray[np.int64], int]:
+    """Tokens of all documents in one row, int64 [T], and how many of their characters come back from them."""
     rows = vocabulary.encode_all(documents)
-    return np.fromiter((i for row in rows for i in row), dtype=np.int64, count=sum(map(len, rows)))
+    tokens = np.fromiter((i for row in rows for i in row), dtype=np.int64, count=sum(map(len, rows)))
+    return tokens, vocabulary.kept(documents, rows)
 
 
 class Batches:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pymdm.data.corpus import Corpus, load_corpus
+from pymdm.data.round_trip import lost_share
 from pymdm.data.tokenizer import Vocabulary
 from pymdm.data.tokens import KIND, SIDES, TokenData, Tokens, smallest_dtype, write_data
 from pymdm.files.target import check_target
@@ -61,22 +61,31 @@ def prepare_text(
         vocabulary: text <-> ids; gets the token <|endoftext|> where it lacks it and `end_of_text` is set.
         end_of_text: put that token after each document, as packed language-model data has it.
         made_by: stored with the data.
+
+    Raises:
+        ValueError: more than half of the held-out text does not come back from its tokens; less is a warning.
     """
     end = vocabulary.add_end_of_text() if end_of_text else None
     sides: dict[str, Tokens] = {}
+    sizes: dict[str, int] = {}
     for side, documents in (("train", corpus.train), ("held_out", corpus.held_out)):
-        sides[side] = _encode(documents, vocabulary, end)
-    sizes = {"train": sum(map(len, corpus.train)), "held_out": sum(map(len, corpus.held_out))}
-    return write_data(out, corpus.name, vocabulary, sides, sizes, "char", made_by)
+        sides[side], sizes[side] = _encode(documents, vocabulary, end)
+    lost = lost_share(corpus.held_out, sizes["held_out"], f"the held-out side of {corpus.name}")
+    return write_data(out, corpus.name, vocabulary, sides, sizes, "char", made_by, lost)
 
 
-def _encode(documents: tuple[str, ...], vocabulary: Vocabulary, end: int | None) -> NDArray[np.unsignedinteger]:
+def _encode(
+    documents: tuple[str, ...], vocabulary: Vocabulary, end: int | None
+) -> tuple[NDArray[np.unsignedinteger], int]:
+    """Tokens of the documents in one row, and how many of their characters come back from them."""
     dtype = smallest_dtype(vocabulary.size)
-    parts = [np.zeros(0, dtype)]
+    parts, kept = [np.zeros(0, dtype)], 0
     for start in range(0, len(documents), GROUP):
-        rows: Iterable[list[int]] = vocabulary.encode_all(documents[start : start + GROUP])
+        group = documents[start : start + GROUP]
+        rows = vocabulary.encode_all(group)
+        kept += vocabulary.kept(group, rows)
         parts += [np.array(row if end is None else [*row, end], dtype=dtype) for row in rows]
-    return np.concatenate(parts)
+    return np.concatenate(parts), kept
 
 
 def prepare(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+
+from pymdm.data.foreign import guarded, neutralise, parse_tokenizer
+from pymdm.data.round_trip import kept_characters
 
 KINDS = ("char", "byte", "bpe")
 MASK_GLYPH = "░"
@@ -20,9 +23,16 @@ BPE_PATTERN = r" ?[\p{L}_]+| ?\p{N}{1,3}| ?[^\s\p{L}\p{N}_]+|\n\s*|\s+"
 class Vocabulary:
     """V token ids and the mask, which is id V and stands for no text.
 
+    A tokenizer is checked once, here: truncation, padding, dropout and spaces put before a text are taken out of it, ids
+    with holes are refused. How much of a text comes back from its tokens, `kept` measures.
+
     Args:
-        tokenizer: a `tokenizers.Tokenizer`.
+        tokenizer: a `tokenizers.Tokenizer`, which is changed; see `as_vocabulary` for one that is used elsewhere.
         kind: "char", "byte" or "bpe".
+        name: of the tokenizer, in messages.
+
+    Raises:
+        ValueError: an unknown kind, or ids that are not 0 .. V-1.
 
     Example:
         >>> v = Vocabulary.train(["to be or not to be"], kind="char")
@@ -30,9 +40,10 @@ class Vocabulary:
         'be░'
     """
 
-    def __init__(self, tokenizer: Tokenizer, kind: str) -> None:
+    def __init__(self, tokenizer: Tokenizer, kind: str, name: str = "the tokenizer") -> None:
         if kind not in KINDS:
             raise ValueError(f"vocabulary: kind must be one of {', '.join(KINDS)}, got {kind!r}")
+        neutralise(tokenizer, name)
         self.kind = kind
         self._tokenizer = tokenizer
         self.size: int = tokenizer.get_vocab_size(with_added_tokens=True)
@@ -61,10 +72,11 @@ class Vocabulary:
         """Token ids of a text.
 
         Raises:
-            ValueError: a character that a "char" vocabulary does not have; the message names it.
+            ValueError: a character that a "char" vocabulary does not have, which the message names; a text on which the
+                library fails.
         """
         if self.kind != "char":
-            return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
+            return list(guarded("encode", lambda: self._tokenizer.encode(text, add_special_tokens=False)).ids)
         try:
             return [self._characters[c] for c in text]
         except KeyError as error:
@@ -75,7 +87,28 @@ class Vocabulary:
         """`encode` for each text, faster for many."""
         if self.kind == "char":
             return [self.encode(t) for t in texts]
-        return [e.ids for e in self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
+        found = guarded("encode", lambda: self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False))
+        return [e.ids for e in found]
+
+    def kept(self, texts: Sequence[str], rows: Sequence[Sequence[int]] | None = None) -> int:
+        """How many characters of some texts come back from their tokens; all of them where nothing is lost.
+
+        Args:
+            texts: N of them.
+            rows: their tokens, where they are at hand.
+
+        Example:
+            >>> Vocabulary.train([], "byte").kept(["Ab ", "\u00e9"])
+            4
+        """
+        if self.kind in ("char", "byte"):
+            return sum(map(len, texts))
+
+        def again(piece: str) -> str:
+            return self.decode(self.encode(piece))
+
+        found = self.encode_all(texts) if rows is None else rows
+        return sum(kept_characters(t, self._decode_run(list(r)), again) for t, r in zip(texts, found, strict=True))
 
     def decode(self, ids: Iterable[int]) -> str:
         """Text of token ids, with "░" for each mask; bytes that are not UTF-8 become the replacement character.
@@ -100,7 +133,7 @@ class Vocabulary:
     def _decode_run(self, ids: list[int]) -> str:
         if self.kind == "char":
             return "".join(self._pieces[i] for i in ids)
-        return str(self._tokenizer.decode(ids, skip_special_tokens=False))
+        return guarded("decode", lambda: str(self._tokenizer.decode(ids, skip_special_tokens=False)))
 
     def to_json(self) -> str:
         """The `tokenizer.json` text."""
@@ -163,15 +196,17 @@ class Vocabulary:
 
     @classmethod
     def from_json(cls, text: str, name: str = "tokenizer.json") -> Vocabulary:
-        """Build from `to_json`'s text."""
-        try:
-            model = json.loads(text)["model"]
-            tokenizer = Tokenizer.from_str(text)
-        except Exception as error:  # tokenizers raises bare Exception
-            raise ValueError(f"vocabulary: {name} is not a tokenizer file: {error}") from None
-        if model.get("type") == "WordLevel" and all(len(piece) == 1 for piece in model["vocab"]):
-            return cls(tokenizer, "char")
-        return cls(tokenizer, "byte" if model.get("type") == "BPE" and not model.get("merges") else "bpe")
+        """Build from `to_json`'s text.
+
+        Raises:
+            ValueError: not a tokenizer file, one that the library cannot use, or ids with holes.
+        """
+        tokenizer, model = parse_tokenizer(text, name)
+        pieces = model.get("vocab")
+        if model.get("type") == "WordLevel" and pieces and all(len(piece) == 1 for piece in pieces):
+            return cls(tokenizer, "char", name)
+        whole = model.get("type") == "BPE" and not model.get("merges") and tokenizer.get_vocab() == _BYTES
+        return cls(tokenizer, "byte" if whole else "bpe", name)
 
     @classmethod
     def train(cls, texts: Iterable[str], kind: str, size: int | None = None) -> Vocabulary:
@@ -194,8 +229,7 @@ class Vocabulary:
         if size is not None:
             raise ValueError(f"vocabulary: a {kind} vocabulary takes no size, got {size}")
         if kind == "byte":
-            pieces = {_BYTE_PIECES[b]: b for b in range(256)}
-            tokenizer = Tokenizer(models.BPE(vocab=pieces, merges=[]))
+            tokenizer = Tokenizer(models.BPE(vocab=_BYTES, merges=[]))
             tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
             tokenizer.decoder = decoders.ByteLevel()
             return cls(tokenizer, kind)
@@ -215,7 +249,31 @@ def _byte_pieces() -> list[str]:
     return [chr(b) if b in printable else chr(next(others)) for b in range(256)]
 
 
-_BYTE_PIECES = _byte_pieces()
+_BYTES = {piece: b for b, piece in enumerate(_byte_pieces())}
+
+
+def as_vocabulary(value: Any) -> Vocabulary | None:
+    """What a user gives as a vocabulary: one of ours, a `tokenizers.Tokenizer`, or a fast tokenizer of transformers.
+
+    Others are copied first. None stays None.
+
+    Raises:
+        TypeError: anything else. ValueError: a tokenizer that `Vocabulary` refuses.
+
+    Example:
+        >>> as_vocabulary(Vocabulary.train([], "byte")).size
+        256
+    """
+    if value is None or isinstance(value, Vocabulary):
+        return value
+    inner = getattr(value, "backend_tokenizer", value)  # of transformers
+    if not isinstance(inner, Tokenizer):
+        raise TypeError(
+            "vocabulary: expected a pymdm.Vocabulary, a tokenizers.Tokenizer or a fast tokenizer of transformers, "
+            f"got {type(value).__name__}"
+        )
+    name = type(value).__name__
+    return Vocabulary.from_json(guarded(f"vocabulary: cannot copy the {name}", inner.to_str), f"the {name}")
 
 
 def _train_bpe(texts: Iterable[str], size: int) -> Tokenizer:

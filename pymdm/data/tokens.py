@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from pymdm.data.corpus import Corpus
 from pymdm.data.packing import pack
+from pymdm.data.round_trip import lost_share
 from pymdm.data.tokenizer import END_OF_TEXT, Vocabulary
 from pymdm.files.replace import replace_folder
 from pymdm.files.target import Kind, check_target
@@ -38,9 +39,10 @@ class TokenData:
         vocabulary: text <-> ids.
         train, held_out: ids of any unsigned or int64 dtype, [T]; may be memory-mapped.
         test: a second held-out side that training never looks at; may be empty.
-        train_characters, held_out_characters: their sizes in `unit`s.
+        train_characters, held_out_characters: their sizes in `unit`s; only what comes back from the tokens counts.
         unit: "char", or "byte" for data that is scored in bits per byte.
         sha256: to recognise the same data again.
+        lost: share of the held-out text's characters that do not come back from its tokens (see `Vocabulary.kept`).
     """
 
     name: str
@@ -52,6 +54,7 @@ class TokenData:
     held_out_characters: int
     unit: str
     sha256: str
+    lost: float = 0.0
 
     def text(self, tokens: Tokens) -> str:
         """Text of some tokens without the marks between documents; with unit "byte" one character of code 0..255 per byte."""
@@ -60,7 +63,9 @@ class TokenData:
         return self.vocabulary.decode(tokens).replace(END_OF_TEXT, "")
 
     def characters(self, tokens: Tokens) -> int:
-        """Size of some tokens in `unit`s."""
+        """Size of some held-out tokens in `unit`s; in proportion to all of them where text is lost."""
+        if self.lost:
+            return round(self.held_out_characters * len(tokens) / len(self.held_out))
         if self.vocabulary.kind == "char" or (self.unit == "byte" and self.vocabulary.kind == "byte"):
             return len(tokens)
         text = self.text(tokens)
@@ -68,10 +73,15 @@ class TokenData:
 
 
 def encode_corpus(corpus: Corpus, vocabulary: Vocabulary) -> TokenData:
-    """The tokens of a corpus, in memory."""
-    train, held_out = pack(vocabulary, corpus.train), pack(vocabulary, [corpus.held_out_text])
-    sizes = len(corpus.train_text), len(corpus.held_out_text)
-    return TokenData(corpus.name, vocabulary, train, held_out, held_out[:0], *sizes, "char", corpus.sha256)
+    """The tokens of a corpus, in memory.
+
+    Raises:
+        ValueError: more than half of the held-out text does not come back from its tokens; less is a warning.
+    """
+    (train, train_size), (held_out, size) = pack(vocabulary, corpus.train), pack(vocabulary, [corpus.held_out_text])
+    lost = lost_share([corpus.held_out_text], size, f"the held-out side of {corpus.name}")
+    sizes = train_size, size
+    return TokenData(corpus.name, vocabulary, train, held_out, held_out[:0], *sizes, "char", corpus.sha256, lost)
 
 
 def is_data_folder(path: str | os.PathLike[str] | None) -> bool:
@@ -92,6 +102,7 @@ def write_data(
     characters: dict[str, int],
     unit: str = "char",
     made_by: str = "",
+    lost: float = 0.0,
 ) -> TokenData:
     """Write train.npy, held_out.npy, test.npy, tokenizer.json and data.json into a folder, whole or not at all.
 
@@ -100,7 +111,8 @@ def write_data(
         name: where the text came from.
         vocabulary: whose ids these are.
         sides: "train", "held_out" and perhaps "test" -> ids [T].
-        characters: their sizes in `unit`s.
+        characters: their sizes in `unit`s, of what comes back from the tokens.
+        lost: share of the held-out text that does not come back.
         unit: "char" or "byte".
         made_by: the command.
 
@@ -128,6 +140,7 @@ def write_data(
             "tokens": {side: len(sides.get(side, ())) for side in SIDES},
             "characters": {side: characters.get(side, 0) for side in SIDES},
             "sha256": digest.hexdigest(),
+            "lost": lost,
         }
         (fresh / DATA).write_text(json.dumps(meta, indent=1) + "\n", encoding="utf-8")
 
@@ -154,6 +167,9 @@ def load_data(folder: str | os.PathLike[str]) -> TokenData:
                 raise ValueError(f"{side}.npy is not the {meta['tokens'][side]} token ids that {DATA} announces")
         sizes = meta["characters"]["train"], meta["characters"]["held_out"]
         train, held_out, test = arrays
-        return TokenData(str(path), vocabulary, train, held_out, test, *sizes, meta["unit"], meta["sha256"])
+        lost = float(meta.get("lost", 0.0))
+        if not 0 <= lost < 1:
+            raise ValueError(f"lost must be a share in [0, 1), got {lost}")
+        return TokenData(str(path), vocabulary, train, held_out, test, *sizes, meta["unit"], meta["sha256"], lost)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"data: cannot read {path}: {error}") from None

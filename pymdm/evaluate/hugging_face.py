@@ -13,8 +13,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from pymdm.data.round_trip import kept_characters
 from pymdm.evaluate.autoregressive import context_windows
-from pymdm.evaluate.judges import Scores, file_sha256, package_of
+from pymdm.evaluate.judges import Scores, file_sha256, package_of, scores_of
 
 END_OF_TEXT = "<|endoftext|>"
 LONGEST = 2048  # tokens of a window, where the model takes more
@@ -74,8 +75,15 @@ class HuggingFaceJudge:
         nats = np.zeros(len(texts))
         for batch in self._batches(rows):
             self._score(rows, batch, nats)
-        sizes = np.array([len(t) for t in texts], dtype=np.int64)
-        return Scores(nats, np.array([len(r) for r in rows], dtype=np.int64), sizes)
+        kept = [kept_characters(t, self._back(row), self._again) for t, row in zip(texts, rows, strict=True)]
+        return scores_of(texts, nats, rows, kept)
+
+    def _back(self, row: list[int]) -> str:
+        """Text of tokens as they are."""
+        return str(self._tokenizer.decode(row, skip_special_tokens=False, clean_up_tokenization_spaces=False))
+
+    def _again(self, text: str) -> str:
+        return self._back(self._tokenizer(text, add_special_tokens=False, verbose=False).input_ids)
 
     def _batches(self, rows: list[list[int]]) -> Iterator[list[tuple[int, int, int, int]]]:
         """Windows (text, start, end, first scored), the longest first, in groups of at most BATCH_TOKENS with padding."""

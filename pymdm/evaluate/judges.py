@@ -34,12 +34,15 @@ class Scores:
 
     Attributes:
         nats: -log p of each text, float64 [N].
-        tokens: the judge's own tokens that were scored, int64 [N]. characters: of each text, int64 [N].
+        tokens: the judge's own tokens that were scored, int64 [N].
+        characters: of each text, int64 [N], as many as come back from the judge's tokens.
+        lost: share of all characters that do not come back.
     """
 
     nats: NDArray[np.float64]
     tokens: NDArray[np.int64]
     characters: NDArray[np.int64]
+    lost: float = 0.0
 
     @property
     def perplexity(self) -> float:
@@ -66,6 +69,7 @@ class Scores:
             "nats": self.nats.tolist(),
             "tokens": self.tokens.tolist(),
             "characters": self.characters.tolist(),
+            "lost": self.lost,
         }
 
 
@@ -131,8 +135,17 @@ class CheckpointJudge:
             for start, end, first in context_windows(len(row), self._model.config.length, self._stride):
                 losses = causal_losses(self._model, torch.tensor([row[start:end]]))[0]
                 nats[i] += float(losses[first - start :].double().sum())
-        sizes = np.array([len(t) for t in texts], dtype=np.int64)
-        return Scores(nats, np.array([len(r) for r in rows], dtype=np.int64), sizes)
+        kept = [self._vocabulary.kept([t], [r]) for t, r in zip(texts, rows, strict=True)]
+        return scores_of(texts, nats, rows, kept)
+
+
+def scores_of(
+    texts: Sequence[str], nats: NDArray[np.float64], rows: Sequence[Sequence[int]], kept: Sequence[int]
+) -> Scores:
+    """What a judge says of texts whose tokens are `rows`, of each of which `kept` characters come back from them."""
+    total = sum(map(len, texts))
+    lost = (total - sum(kept)) / total if total else 0.0
+    return Scores(nats, np.array([len(r) for r in rows], np.int64), np.array(kept, np.int64), lost)
 
 
 def load_judge(what: str, train_text: str = "", dtype: str = "float32") -> Judge:

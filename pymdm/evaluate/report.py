@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from pymdm.data.round_trip import lost_words
 from pymdm.evaluate.generative import CONTROLS, Generation, ranking
 from pymdm.evaluate.judges import describe_judge
 from pymdm.evaluate.subject import finite
@@ -50,6 +51,8 @@ def markdown(result: dict[str, Any], picture: str = "") -> str:
     ]
     if run["text"].get("note"):
         lines += [f"Note: {run['text']['note']}.", ""]
+    if run["text"].get("lost"):
+        lines += [f"Note: {lost_words(run['text']['lost'], run['text']['name'])}.", ""]
     if "likelihood" in result:
         unit = UNITS[run["text"]["unit"]]
         lines += _likelihood(result["likelihood"], result.get("ngram_bits_per_char", {}), unit)
@@ -153,7 +156,11 @@ def _generation(found: dict[str, Any]) -> list[str]:
         lines.append("| " + " | ".join(cells) + " |")
     first = found["generations"][0]
     lines += ["", f"{first['texts']} texts of {first['length']} tokens each, all scored.", "", "Judges:", ""]
-    lines += [f"* {describe_judge(judge, facts)}." for judge, facts in found["judges"].items()]
+    for judge, facts in found["judges"].items():
+        lines.append(f"* {describe_judge(judge, facts)}.")
+        lost = max(g["judges"][judge].get("lost", 0.0) for g in found["generations"])
+        if lost:
+            lines.append(f"  Of one row, {lost_words(lost, 'the texts')}.")
     if found.get("controls"):
         lines += ["", "### Judges, judged", "", *CONTROL_WORDS, ""]
         lines += ["| judge | text, shuffled words, random letters in this order | samples behind shuffled words |"]

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pymdm.bundled import bundled_path
+from pymdm.data.packing import pack
+from pymdm.data.round_trip import lost_share
 from pymdm.data.tokenizer import END_OF_TEXT
 from pymdm.evaluate.any_order import BetaTimes
 from pymdm.evaluate.autoregressive import Likelihood, evaluate_likelihood
@@ -37,7 +39,8 @@ class Subject:
     Attributes:
         checkpoint: config, weights, vocabulary.
         text_name: what the text is. note: what a reader must know of it, or "".
-        tokens: int64 [T] of the whole text. characters: its size.
+        tokens: int64 [T] of the whole text. characters: how many of its characters come back from them.
+        lost: share of its characters that do not, which bits per character do not count.
         train_text: what the model learnt from, "" where it is not at hand.
         limit: sequences to take, evenly spread; 0 for all.
         unit: "char", or "byte" where the size is in bytes and a character stands for one.
@@ -51,6 +54,7 @@ class Subject:
     note: str = ""
     limit: int = 0
     unit: str = "char"
+    lost: float = 0.0
 
     @property
     def config(self) -> ModelConfig:
@@ -82,9 +86,11 @@ class Subject:
 
     @property
     def evaluated_characters(self) -> int:
-        """Size of what is evaluated."""
+        """Size of what is evaluated; in proportion to the whole where text is lost."""
         if self.whole:
             return self.characters
+        if self.lost:
+            return round(self.characters * sum(map(len, self.pieces)) / len(self.tokens))
         text = self.evaluated_text
         return len(text.encode()) if self.unit == "byte" and self.checkpoint.vocabulary.kind != "byte" else len(text)
 
@@ -162,9 +168,10 @@ def load_subject(
         subject = Subject(checkpoint, "", np.zeros(0, dtype=np.int64), 0, "", limit=limit)
     if text is not None:
         whole = _read(text)
-        tokens = np.array(checkpoint.vocabulary.encode(whole), dtype=np.int64)
-        changes: dict[str, Any] = {"note": "", "unit": "char"}
-        subject = replace(subject, text_name=Path(text).name, tokens=tokens, characters=len(whole), **changes)
+        tokens, kept = pack(checkpoint.vocabulary, [whole])
+        name = Path(text).name
+        changes: dict[str, Any] = {"note": "", "unit": "char", "lost": lost_share([whole], kept, name)}
+        subject = replace(subject, text_name=name, tokens=tokens, characters=kept, **changes)
     if not len(subject.tokens):
         raise ValueError("evaluate: there is no text to evaluate")
     return subject
@@ -207,7 +214,7 @@ def _own_text(checkpoint: Checkpoint, limit: int) -> Subject:
     row = np.asarray(data.held_out[: training["recipe"].get("eval_tokens", whole)], dtype=np.int64)
     characters = data.held_out_characters if len(row) == whole else data.characters(row)
     train_text = data.text(data.train[:COUNTED])
-    return Subject(checkpoint, name, row, characters, train_text, note, limit, data.unit)
+    return Subject(checkpoint, name, row, characters, train_text, note, limit, data.unit, data.lost)
 
 
 def _time_free(model: nn.Module, checkpoint: Checkpoint, seed: int) -> nn.Module:
@@ -233,6 +240,7 @@ def run_facts(subject: Subject, seed: int, command: str = "") -> dict[str, Any]:
             "tokens": len(subject.tokens),
             "characters": subject.characters,
             "unit": subject.unit,
+            "lost": subject.lost,
         },
         "versions": {"pymdm": pymdm.__version__, "torch": torch.__version__, "python": platform.python_version()},
         "machine": f"{_processor()}, {torch.get_num_threads()} threads",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from pymdm._native import C
+from pymdm.data.tokenizer import Vocabulary, as_vocabulary
 from pymdm.network.callable import callable_network
 from pymdm.sampling import device_run
 from pymdm.sampling.prompt import Prompt, start_tokens
@@ -18,7 +19,6 @@ from pymdm.sampling.result import Samples
 from pymdm.sampling.samplers import FirstHitting, Sampler
 
 if TYPE_CHECKING:
-    from pymdm.data.tokenizer import Vocabulary
     from pymdm.network.loading import Network
 
 
@@ -47,7 +47,7 @@ def sample(
     top_p: float = 1.0,
     banned_tokens: Sequence[int] = (),
     mask_id: int | None = None,
-    vocabulary: Vocabulary | None = None,
+    vocabulary: Any = None,
     time_conditioned: bool = False,
     chosen_rows: bool = False,
     batch_size: int | None = None,
@@ -73,6 +73,8 @@ def sample(
         temperature: logits are divided by it; 0 takes the arg-max. Other values than 1 change the law to that of the
             tempered conditionals; top_k (0 off) and top_p (1 off) change the law to truncated conditionals.
         banned_tokens: ids that are never drawn.
+        vocabulary: text of a callable's tokens: a `pymdm.Vocabulary`, a `tokenizers.Tokenizer` or a fast tokenizer of
+            transformers, without its special tokens. Logits beyond its ids are never drawn.
         time_conditioned, chosen_rows: forms of a callable, see `pymdm.network.callable.callable_network`.
         batch_size: sequences in one network call, default all. The samples do not depend on it.
         sequence_ids: random addresses of the sequences, default 0 .. B-1. A sequence's sample depends on seed and id alone.
@@ -98,7 +100,7 @@ def sample(
     from pymdm.network.loading import resolve
 
     network = resolve(model, dtype, device)
-    vocabulary = vocabulary or network.vocabulary
+    vocabulary = as_vocabulary(vocabulary) or network.vocabulary
     mask = mask_id if mask_id is not None else network.mask_id
     if mask is None:
         raise ValueError("sample: mask_id is needed for a network that is a plain callable")
@@ -141,7 +143,7 @@ def resume(
     top_k: int = 0,
     top_p: float = 1.0,
     banned_tokens: Sequence[int] = (),
-    vocabulary: Vocabulary | None = None,
+    vocabulary: Any = None,
     time_conditioned: bool = False,
     chosen_rows: bool = False,
     batch_size: int | None = None,
@@ -176,7 +178,7 @@ def resume(
     draw = Draw(temperature, top_k, top_p, tuple(int(t) for t in banned_tokens), batch_size, max_calls)
     score = _score(network, time_conditioned, chosen_rows)
     copy = C.State.from_dict(saved)
-    return _run(copy, score, sampler, draw, vocabulary or network.vocabulary, watch, watch_interval)
+    return _run(copy, score, sampler, draw, as_vocabulary(vocabulary) or network.vocabulary, watch, watch_interval)
 
 
 @dataclass(frozen=True)

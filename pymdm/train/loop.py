@@ -235,6 +235,7 @@ class _Run:
                 "train_tokens": len(data.train),
                 "held_out_characters": data.held_out_characters,
                 "held_out_tokens": len(data.held_out),
+                "held_out_lost": data.lost,
             },
             "python": platform.python_version(),
             "torch": torch.__version__,

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from pymdm.cli import app
 from pymdm.data.prepare import prepare_bytes
-from pymdm.data.tokenizer import _BYTE_PIECES, END_OF_TEXT, Vocabulary
+from pymdm.data.tokenizer import _BYTES, END_OF_TEXT, Vocabulary
 from pymdm.data.tokens import load_data, smallest_dtype
 from pymdm.evaluate.subject import load_subject
 from pymdm.train import Recipe, load_corpus, train
@@ -160,7 +160,7 @@ def test_without_datasets_the_message_says_what_to_install(monkeypatch):
 
 def test_gpt2_files_are_read(tmp_path):
     """Its two files in small: bytes, one merge, and an end-of-text token with its id."""
-    pieces = {p: i for i, p in enumerate([*_BYTE_PIECES, "ab", END_OF_TEXT])}
+    pieces = {p: i for i, p in enumerate([*_BYTES, "ab", END_OF_TEXT])}
     (tmp_path / "vocab.json").write_text(json.dumps(pieces))
     (tmp_path / "merges.txt").write_text("#version: 0.2\na b\n")
     vocabulary = Vocabulary.load(tmp_path)
