@@ -2,36 +2,21 @@
 
 from __future__ import annotations
 
-import functools
-import importlib
 import json
+import math
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+if TYPE_CHECKING:
+    from pymdm.prove.run import Proof
 
-def _user_function(name: str) -> Callable[..., Any]:
-    """The function that `module:function` names; modules of the current folder included."""
-    module, _, function = name.partition(":")
-    sys.path.insert(0, "")
-    try:
-        sampler = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"audit: cannot load {name!r}, expected module:function ({error})") from None
-
-    @functools.wraps(sampler)
-    def called(*args: Any, **options: Any) -> Any:
-        try:
-            return sampler(*args, **options)
-        except Exception as error:
-            called_as = "f(model, mask_id, length, num_samples, seed)"
-            raise ValueError(f"audit: {name}, called as {called_as}: {type(error).__name__}: {error}") from error
-
-    return called
+CALLED = "f(model, mask_id, length, num_samples, seed)"
 
 
 def _own_sampler(name: str) -> Callable[..., Any]:
@@ -89,6 +74,35 @@ def _facts(models: Any) -> dict[str, str]:
     return out
 
 
+def found(proof: Proof) -> dict[str, Any]:
+    """What a proof found, as JSON-ready values."""
+    from pymdm.prove.report import able, verdict
+
+    verdicts = [
+        {
+            "name": v.name,
+            "law": v.law,
+            "passed": v.passed,
+            "p_value": v.p_value,
+            "samples": v.fit.n,
+            "power": v.power if v.statistical else None,
+        }
+        for v in proof.plan.verdicts
+    ]
+    caught = [{"name": c.fault.name, "caught": c.caught, "samples": c.n} for c in proof.caught]
+    distances = [{"sampler": d.sampler, "model": d.model, **asdict(d.distance)} for d in proof.distances]
+    strong, statistical = able(proof)
+    return {
+        "outcome": verdict(proof),
+        "tests_with_power_above_half": strong,
+        "tests_that_chance_decides": statistical,
+        "verdicts": verdicts,
+        "faults": caught,
+        "distances": distances,
+        "cells": [asdict(c) | {"z": c.z if math.isfinite(c.z) else None} for c in proof.cells],
+    }
+
+
 def audit(
     sampler: Annotated[
         str | None,
@@ -104,16 +118,26 @@ def audit(
     """Test the law of a sampler: yours, one of pymdm's by name, or everything that is compiled.
 
     A function of yours is called as f(model, mask_id, length, num_samples, seed) -> tokens [num_samples, length]. Exit code 1
-    if a law is rejected or a planted fault is missed.
+    if a law is rejected or a planted fault is missed. A sampler that passes has passed at the power that is printed: fewer
+    samples see less.
 
     Example: pymdm audit first-hitting
     """
+    if sampler is not None and (full or faults):
+        raise ValueError("audit: --full and --faults are for the compiled core, without a sampler's name")
+    if sampler is None and samples is not None:
+        raise ValueError(
+            "audit: --samples is for a sampler by name; the compiled core's sizes are fixed, --full for all"
+        )
+    from pymdm.cli.users_code import load_function
     from pymdm.compiled import Compiled
     from pymdm.prove.audit import audit as audit_function
     from pymdm.prove.faults import FAULTS
     from pymdm.prove.plan import root_seed
-    from pymdm.prove.report import summary, write
+    from pymdm.prove.report import law_table, summary, test_table, write
     from pymdm.prove.run import prove
+    from pymdm.report.table import show
+    from pymdm.report.terminal import console
 
     seed = root_seed(reseed=True) if reseed else root_seed()
     if report is not None:
@@ -139,17 +163,17 @@ def audit(
         )
         proof.facts = facts
     else:
-        function = _user_function(sampler) if ":" in sampler else _own_sampler(sampler)
+        function = load_function(sampler, "audit", CALLED) if ":" in sampler else _own_sampler(sampler)
         proof = audit_function(function, samples=samples, seed=seed, name=sampler, progress=progress)
     if report is not None:
         write(proof, report)
     if json_output:
-        verdicts = [{"name": v.name, "p_value": v.p_value, "passed": v.passed} for v in proof.plan.verdicts]
-        caught = [{"name": c.fault.name, "caught": c.caught, "samples": c.n} for c in proof.caught]
-        distances = [{"sampler": d.sampler, "model": d.model, "tv": d.distance.tv} for d in proof.distances]
-        found = {"verdicts": verdicts, "faults": caught, "distances": distances}
-        print(json.dumps({"passed": proof.passed, "seed": seed, **found}))
+        print(json.dumps({"passed": proof.passed, "seed": seed, **found(proof)}))
     else:
-        print("\n".join(summary(proof)))
+        screen = console()
+        tests = law_table(proof.plan.verdicts) if sampler is None else test_table(proof)
+        show(replace(tests, title="", text=""), screen)
+        for line in reversed(summary(proof)):  # the outcome last, where the eye is
+            screen.print(line, markup=False, highlight=False)
     if not proof.passed:
         raise typer.Exit(1)

@@ -11,14 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pymdm.prove.check_stream import exact
-from pymdm.prove.goodness import binomial, chi_square
+from pymdm.prove.goodness import binomial, contingency
 from pymdm.prove.implementation import Batch
 from pymdm.prove.plan import ALPHA, Plan, Verdict, binomial_power, chi_square_power, root_seed, sample_size
-from pymdm.prove.run import Proof
+from pymdm.prove.run import Cell, Measured, Proof
 from pymdm.prove.tables import TableModel, random_model, random_prompt
 from pymdm.prove.tally import Tally, states
+from pymdm.prove.total_variation import COVERAGE
 from pymdm.reference import laws
 
+CELLS = 20  # cells that a report shows
 Sampler = Callable[..., Any]
 _EMPTY: Any = np.empty((0, 0))
 
@@ -87,7 +89,8 @@ def audit(
             numpy. `model(tokens [B, L]) -> logits [B, L, V]` takes torch or numpy and answers in kind. If it also takes
             a parameter `prompt` ([length], mask_id where free), infilling is audited too.
         models: table models; default six.
-        samples: per test; default: as many as power 1 - 1e-6 at total variation 1% takes.
+        samples: per test, at least 2; default: as many as power 1 - 1e-6 at total variation 1% takes. With fewer, a sampler
+            that passes has passed at the power that its verdicts carry.
         batch: rows asked for in one call, each call with a new seed.
         wide: also sample 96 tokens over a vocabulary of 262,144, which shows noise of low precision in ancestral
             samplers of about 200 steps or more.
@@ -97,10 +100,11 @@ def audit(
         progress: told one line per finished test.
 
     Returns:
-        A `Proof` whose verdicts carry p-value, power and the measured total variation with its noise floor and error.
+        A `Proof` whose verdicts carry p-value and power, with the total variation from the law of every model (intervals
+        that hold together with probability 95%) and the sequences whose frequencies differ most.
 
     Raises:
-        ValueError: the sampler returned something that is not [num_samples, length] integers.
+        ValueError: fewer than 2 samples, or the sampler returned something that is not [num_samples, length] integers.
 
     Example:
         >>> from pymdm.prove.batch_reference import BatchReference
@@ -109,12 +113,15 @@ def audit(
         >>> audit(mine, samples=2000, wide=False).passed
         True
     """
+    if samples is not None and samples < 2:
+        raise ValueError(f"audit: samples must be at least 2, got {samples}")
     say = progress or (lambda line: None)
     seed = root_seed() if seed is None else seed
     table = audit_models(seed) if models is None else list(models)
     infills = "prompt" in inspect.signature(sampler).parameters
     plan = Plan(2 * len(table) * (2 if infills else 1) + 3, alpha, seed)
-    proof = Proof(name or str(getattr(sampler, "__name__", "sampler")), plan)
+    proof = Proof(name or str(getattr(sampler, "__name__", "sampler")), plan, samples=samples)
+    coverage = 1 - (1 - COVERAGE) / (len(table) * (2 if infills else 1))
     began = time.perf_counter()
 
     def draw(model: Any, count: int, call_seed: int, **extra: Any) -> NDArray[np.int64]:
@@ -136,6 +143,8 @@ def audit(
         extra = {} if prompt is None else {"prompt": prompt.copy()}
         for start in range(0, n, batch):
             tally.add(Batch(draw(model, min(batch, n - start), root + start // batch, **extra), _EMPTY, _EMPTY))
+        proof.distances.append(Measured(proof.implementation, label, tally.distance(coverage)))
+        proof.cells = sorted(proof.cells + cells(tally, label), key=lambda c: -abs(c.z))[:CELLS]
         rare = tally.rare_verdict(label, plan.level)
         return [tally.token_verdict(label, "mean over orders of the product of conditionals", plan.level)] + (
             [rare] if rare else []
@@ -144,7 +153,7 @@ def audit(
     def tell(verdicts: list[Verdict]) -> None:
         plan.add(verdicts)
         for verdict in verdicts:
-            say(f"{verdict.name}: p-value {verdict.p_value:.2g}")
+            say(f"{verdict.name}: p-value {verdict.p_value:.2g}" + f", power {verdict.power:.3g}" * verdict.statistical)
 
     for model in table:
         tell(law_of(model, None))
@@ -161,24 +170,34 @@ def audit(
     return proof
 
 
+def cells(tally: Tally, model: str) -> list[Cell]:
+    """Every sequence that the law allows, and all others as one."""
+    law, seen = tally.law, tally.counts / max(tally.n, 1)
+    base, length = tally.model.vocab_size + 1, tally.model.length
+    found = []
+    for i in np.flatnonzero(law):
+        tokens = " ".join(str(t) for t in np.unravel_index(i, (base,) * length))
+        found.append(Cell(model, tokens, float(law[i]), float(seen[i]), tally.n))
+    other = 1 - sum(c.seen for c in found)
+    return found + ([Cell(model, "other", 0.0, other, tally.n)] if other > 0.5 / max(tally.n, 1) else [])
+
+
 def independence(draw: Any, plan: Plan, n: int, batch: int) -> list[Verdict]:
-    """Neighbouring rows of a batch are independent, and two seeds do not give the same batch."""
+    """Neighbouring rows of a batch are independent, whatever their law, and two seeds do not give the same batch."""
     model = random_model(2, 2, "inconsistent", np.random.default_rng(plan.seed_for("pair")))
-    law = laws.first_hitting_law(model.mu)
-    joint = np.append(law, 0.0)[:, None] * np.append(law, 0.0)[None, :]
-    counts = np.zeros(joint.size, dtype=np.int64)
+    size = (model.vocab_size + 1) ** model.length + 1
+    pairs = np.zeros((size, size), dtype=np.int64)
     root = plan.seed_for("rows")
-    for start in range(0, n, batch):
-        tokens = draw(model, batch, root + start // batch)
-        state = states(tokens, model)
-        state = state[: len(state) // 2 * 2]
-        counts += np.bincount(state[::2] * len(joint) + state[1::2], minlength=joint.size)
-    fit = chi_square(counts, joint)
-    power = chi_square_power(counts.sum(), fit.cells, plan.level)
+    for start in range(0, n - 1, batch):
+        state = states(draw(model, min(batch, n - start), root + start // batch), model)
+        even = len(state) // 2 * 2
+        np.add.at(pairs, (state[:even:2], state[1:even:2]), 1)
+    fit = contingency(pairs)
+    power = chi_square_power(fit.n, fit.cells, plan.level)
     one, other = draw(model, 256, root), draw(model, 256, root + 1)
     same = int(np.array_equal(one, other))
     return [
-        Verdict("rows of a batch", "P(x, y) = P(x) P(y) for neighbours", fit, power),
+        Verdict("rows of a batch", "P(x, y) = P(x) P(y) for neighbours, with the sampler's own P", fit, power),
         exact("seeds", "two seeds give different batches", same, 2, "two seeds gave the same 256 sequences"),
     ]
 

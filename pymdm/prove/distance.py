@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,25 +10,8 @@ import numpy as np
 from pymdm.prove.implementation import Batch
 from pymdm.prove.tables import TableModel
 from pymdm.prove.tally import Tally
+from pymdm.prove.total_variation import Distance
 from pymdm.reference import laws
-
-
-@dataclass(frozen=True)
-class Distance:
-    """A measured total variation.
-
-    Attributes:
-        tv: measured with the part that sampling noise explains taken out, sqrt(max(0, measured^2 - floor^2)).
-        measured: total variation between frequencies and law; floor: its expectation for an exact sampler.
-        error: standard error of `measured`.
-        n: samples.
-    """
-
-    tv: float
-    measured: float
-    floor: float
-    error: float
-    n: int
 
 
 def total_variation(
@@ -53,7 +35,7 @@ def total_variation(
         >>> model = suite()["inconsistent"]
         >>> def two_a_call(ids):
         ...     return BatchReference().first_hitting(model, len(ids), 1, sequences=ids, tokens_per_call=2).tokens
-        >>> total_variation(two_a_call, model, 20_000).tv > 0.01
+        >>> total_variation(two_a_call, model, 20_000).low > 0.01
         True
     """
     late = model.late
@@ -66,6 +48,4 @@ def total_variation(
         tokens = draw(np.arange(start, min(n, start + batch), dtype=np.uint64))
         tokens = np.asarray(tokens.cpu().numpy() if hasattr(tokens, "cpu") else tokens)
         tally.add(Batch(tokens, empty, empty.astype(np.int64)))
-    fit = tally.token_verdict("distance", "", 1e-6).fit
-    excess = float(np.sqrt(max(0.0, fit.tv**2 - fit.tv_floor**2)))
-    return Distance(excess, fit.tv, fit.tv_floor, fit.tv_error, fit.n)
+    return tally.distance()

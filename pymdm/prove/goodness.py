@@ -106,6 +106,50 @@ def chi_square(counts: ArrayLike, law: ArrayLike, statistic: str = "pearson") ->
     return Fit(value, p_value, n, k, distance, floor, error, pooled)
 
 
+def contingency(table: ArrayLike) -> Fit:
+    """Test of independence of two variables, whatever their laws: expected counts are the product of the margins.
+
+    The statistic is G = 2 sum o log(o / e), whose far tail keeps to chi-square where Pearson's does not. Values are
+    merged, the rarest first, until every expected count is at least 25; a table of too few counts has one cell and tests
+    nothing.
+
+    Args:
+        table: [R, C] counts of the pairs.
+
+    Returns:
+        A `Fit` whose cells are the degrees of freedom + 1, and whose distance is that of the pairs from the product.
+
+    Example:
+        >>> contingency([[500, 0], [0, 500]]).p_value < 1e-9, contingency([[90, 210], [210, 490]]).p_value
+        (True, 1.0)
+    """
+    counts = np.asarray(table, dtype=np.float64)
+    n = float(counts.sum())
+    rows, columns = (_groups(counts.sum(axis=axis), np.sqrt(MIN_EXPECTED * n)) for axis in (1, 0))
+    counts = rows @ counts @ columns.T
+    r, c = counts.shape
+    if r < 2 or c < 2:
+        return Fit(0.0, 1.0, int(n), 1, detail="one cell after pooling")
+    expected = counts.sum(axis=1, keepdims=True) * counts.sum(axis=0, keepdims=True) / n
+    with np.errstate(divide="ignore", invalid="ignore"):
+        value = 2 * float(np.where(counts > 0, counts * np.log(counts / expected), 0.0).sum())
+    freedom = (r - 1) * (c - 1)
+    distance = 0.5 * float(np.abs(counts - expected).sum()) / n
+    return Fit(value, float(stats.chi2.sf(value, freedom)), int(n), freedom + 1, distance)
+
+
+def _groups(margin: NDArray[np.float64], least: float) -> NDArray[np.float64]:
+    """[G, K] membership of K values in groups of at least so many counts: a value each, the rare ones together."""
+    large = np.flatnonzero(margin >= least)
+    groups = np.zeros((len(large) + 1, len(margin)))
+    groups[np.arange(len(large)), large] = 1
+    groups[-1, margin < least] = 1
+    if len(large) and groups[-1] @ margin < least:  # too few for a group: they join the smallest other one
+        groups[np.argmin(margin[large])] += groups[-1]
+        groups = groups[:-1]
+    return groups
+
+
 def dkw(values: ArrayLike) -> Fit:
     """Uniformity on (0, 1) by the Dvoretzky-Kiefer-Wolfowitz bound with Massart's constant, valid at every n.
 

@@ -39,6 +39,18 @@ def chi_square_power(n: float, cells: int, alpha: float, tv: float = TV) -> floa
     return float(stats.ncx2.sf(stats.chi2.isf(alpha, cells - 1), cells - 1, 4 * n * tv**2))
 
 
+def detectable(n: float, cells: int, alpha: float, power: float = 0.5) -> float:
+    """The least total variation at which a chi-square test has this power against every alternative; 1 where none has.
+
+    Example:
+        >>> round(chi_square_power(1000, 8, 1e-7, detectable(1000, 8, 1e-7)), 6)
+        0.5
+    """
+    if cells < 2 or chi_square_power(n, cells, alpha, 1.0) < power:
+        return 1.0
+    return float(optimize.brentq(lambda tv: chi_square_power(n, cells, alpha, tv) - power, 0.0, 1.0, xtol=1e-9))
+
+
 @lru_cache(maxsize=4096)
 def sample_size(cells: int, alpha: float, tv: float = TV, miss: float = MISS) -> int:
     """Samples for a chi-square test with power 1 - miss at total variation tv.
@@ -100,6 +112,11 @@ class Verdict:
     @property
     def p_value(self) -> float:
         return self.fit.p_value
+
+    @property
+    def statistical(self) -> bool:
+        """Whether chance decides, so that it may miss; comparisons that must hold exactly have power 1."""
+        return bool(self.fit.cells) or self.power < 1.0
 
     def line(self) -> str:
         """One line for a terminal."""

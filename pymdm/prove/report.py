@@ -2,29 +2,42 @@
 
 from __future__ import annotations
 
-import base64
 import html
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from pymdm.prove.goodness import MIN_EXPECTED
-from pymdm.prove.plan import MISS, TV, Verdict
+from pymdm.prove.plan import MISS, TV, Verdict, detectable
 from pymdm.prove.plots import plots
 from pymdm.prove.run import Proof
+from pymdm.prove.total_variation import COVERAGE
+from pymdm.report import page, table
+from pymdm.report.table import Table
 
-Table = tuple[list[str], list[list[str]]]
 LEGEND = (
     "Symbols: mu(x)[l] is the network's distribution of position l given the tokens x that are there; m = 1 - alpha is the "
     "probability of a mask; m_e is m at event e, with n masks before it; r is 64 random bits and w their high word."
 )
+HALF = 0.5  # power from which on a test can be said to see the distance that it is for
+
+
+def able(proof: Proof) -> tuple[int, int]:
+    """Tests with power above one half, and all tests that chance decides."""
+    tests = [v for v in proof.plan.verdicts if v.statistical]
+    return sum(v.power > HALF for v in tests), len(tests)
 
 
 def verdict(proof: Proof) -> str:
-    """The outcome in one line."""
+    """The outcome in one line: no test failed is said with what the tests could see."""
     tests, failed = len(proof.plan.verdicts), [v for v in proof.plan.verdicts if not v.passed]
     missed = [c.fault.name for c in proof.caught if not c.caught]
-    words = [f"{tests} tests of {proof.implementation}: " + ("all passed" if not failed else f"{len(failed)} FAILED")]
+    strong, statistical = able(proof)
+    passed = (
+        "all passed"
+        if strong == statistical
+        else f"none failed at this power (above 1/2 in {strong} of the {statistical} that chance decides)"
+    )
+    words = [f"{tests} tests of {proof.implementation}: {f'{len(failed)} FAILED' if failed else passed}"]
     if proof.caught:
         words.append(
             f"{len(proof.caught)} planted faults: " + ("all caught" if not missed else f"{len(missed)} MISSED")
@@ -32,24 +45,55 @@ def verdict(proof: Proof) -> str:
     return "; ".join(words) + "."
 
 
+def how_wrong(proof: Proof) -> str:
+    """Of an audit: the largest distance that the samples show, or the largest that they do not exclude."""
+    seen = [m for m in proof.distances if m.distance.seen]
+    sure = f"{COVERAGE:.0%} sure for all models together"
+    if seen:
+        worst = max(seen, key=lambda m: m.distance.low)
+        d = worst.distance
+        return (
+            f"How wrong: total variation {d.tv:.4f}, between {d.low:.4f} and {d.high:.4f}, on {worst.model} ({sure})."
+        )
+    high = max(m.distance.high for m in proof.distances)
+    return f"How wrong: no distance is seen; a total variation up to {high:.4f} is not excluded ({sure})."
+
+
+def visible(proof: Proof) -> str:
+    """Of an audit: the total variation that its tests of laws are likely to see."""
+    laws = [v for v in proof.plan.verdicts if v.name.endswith("/ tokens")]
+    least = sorted(detectable(v.fit.n, v.fit.cells, proof.plan.level) for v in laws)
+    return (
+        f"Seen with probability one half at least: a total variation of {least[0]:.2%} on the best seen model, of "
+        f"{least[-1]:.2%} on the worst seen one."
+    )
+
+
 def summary(proof: Proof) -> list[str]:
-    """Sentences at the head of the report."""
+    """Sentences at the head of the report, the outcome first."""
     plan = proof.plan
     failed = [v.name for v in plan.verdicts if not v.passed]
     missed = [c.fault.name for c in proof.caught if not c.caught]
     lines = [verdict(proof)]
+    if proof.cells:
+        lines += [how_wrong(proof), visible(proof)]
     if failed:
         lines.append("Failed: " + "; ".join(failed) + ".")
     if missed:
         lines.append("Missed: " + "; ".join(missed) + ".")
-    lines += [
+    lines.append(
         f"Family-wise error level {plan.alpha:g} by Holm's procedure over {plan.tests} declared tests "
         f"({plan.level:.2g} each at the first step). Root seed {plan.seed}; "
-        f"{sum(v.fit.n for v in plan.verdicts):,} draws and samples in all.",
-        f"Power is the least chance of rejecting a law at total variation {TV:.0%}; for rare tokens, of rejecting a rate 1.5 "
-        f"times off for the likeliest of them. Sample sizes aim at 1 - {MISS:g}. Cells with fewer than {MIN_EXPECTED:g} "
-        "expected are pooled into one; a cell of probability zero is never pooled, one observation there fails the test.",
-    ]
+        f"{sum(v.fit.n for v in plan.verdicts):,} draws and samples in all."
+    )
+    strong, statistical = able(proof)
+    sizes = "" if proof.fast or proof.samples else f" Sample sizes aim at 1 - {MISS:g}."
+    lines.append(
+        f"Power, above one half in {strong} of the {statistical} tests that chance decides, is the least chance of rejecting "
+        f"a law at total variation {TV:.0%}; for rare tokens, of rejecting a rate 1.5 times off for the likeliest of them."
+        f"{sizes} Cells with fewer than {MIN_EXPECTED:g} expected are pooled into one; a cell of probability zero is never "
+        "pooled, one observation there fails the test."
+    )
     if proof.fast:
         lines.append(
             "This is the fast subset: few samples and little power; `pymdm audit --full` has the power aimed at."
@@ -68,8 +112,9 @@ def law_table(verdicts: list[Verdict]) -> Table:
         laws.setdefault((v.name.split(" / ")[0], v.law), []).append(v)
     rows = []
     for (what, law), tests in laws.items():
-        statistical = [v for v in tests if v.fit.cells or v.power < 1.0]
+        statistical = [v for v in tests if v.statistical]
         pooled = max(v.fit.pooled for v in tests)
+        strong = sum(v.power > HALF for v in statistical)
         rows.append(
             [
                 "pass" if all(v.passed for v in tests) else "FAIL",
@@ -78,37 +123,26 @@ def law_table(verdicts: list[Verdict]) -> Table:
                 str(len(tests)),
                 f"{sum(v.fit.n for v in tests):,}",
                 f"{min(v.p_value for v in tests):.2g}",
-                _power(min(v.power for v in statistical)) if statistical else "exact comparison",
+                power_text(min(v.power for v in statistical)) if statistical else "exact comparison",
+                f"{strong} of {len(statistical)}" if statistical else "",
                 f"{pooled:.2g}" if pooled else "",
             ]
         )
-    return ["result", "of", "law", "tests", "samples", "least p-value", "least power", "most pooled"], rows
+    head = ["result", "of", "law", "tests", "samples", "least p-value", "least power", "power above 1/2", "most pooled"]
+    return Table(head, rows, "Laws", LEGEND)
 
 
-def _power(power: float) -> str:
+def power_text(power: float) -> str:
     """1 - 1e-6 and better read as that, not as a row of nines."""
-    return f"1 - {1 - power:.0e}" if 0 < 1 - power < 1e-3 else f"{power:.4g}"
+    return f"1 - {1 - power:.0e}" if 0 < 1 - power < 1e-3 else f"{power:.3g}"
 
 
 def verdict_table(verdicts: list[Verdict]) -> Table:
     """One row per test."""
-    head = [
-        "result",
-        "test",
-        "law",
-        "statistic",
-        "p-value",
-        "n",
-        "cells",
-        "pooled",
-        "power",
-        "TV measured",
-        "TV of noise",
-    ]
+    head = ["result", "test", "law", "statistic", "p-value", "n", "cells", "pooled", "power"]
     rows = []
     for v in verdicts:
         fit = v.fit
-        has_tv = not np.isnan(fit.tv)
         rows.append(
             [
                 "pass" if v.passed else "FAIL",
@@ -119,12 +153,44 @@ def verdict_table(verdicts: list[Verdict]) -> Table:
                 f"{fit.n:,}",
                 str(fit.cells) if fit.cells else "",
                 f"{fit.pooled:.2g}" if fit.pooled else "",
-                "exact" if v.power == 1.0 and not fit.cells else _power(v.power),
-                f"{fit.tv:.5f} ± {fit.tv_error:.5f}" if has_tv else "",
-                f"{fit.tv_floor:.5f}" if has_tv else "",
+                power_text(v.power) if v.statistical else "exact",
             ]
         )
-    return head, rows
+    return Table(head, rows)
+
+
+def test_table(proof: Proof) -> Table:
+    """The tests of an audit with what a terminal has room for."""
+    rows = [[row[0], row[1], row[4], row[5], row[8]] for row in verdict_table(proof.plan.verdicts).rows]
+    return Table(["result", "test", "p-value", "n", "power"], rows)
+
+
+def model_table(proof: Proof) -> Table:
+    """Of an audit: distance from the law, model by model, and what the test of that law could see."""
+    tests = {v.name.removesuffix(" / tokens"): v for v in proof.plan.verdicts if v.name.endswith(" / tokens")}
+    rows = []
+    for m in proof.distances:
+        test, d = tests[m.model], m.distance
+        seen = detectable(test.fit.n, test.fit.cells, proof.plan.level)
+        interval = f"{d.low:.4f} to {d.high:.4f}"
+        rows.append([m.model, f"{d.n:,}", f"{d.tv:+.4f}", interval, power_text(test.power), f"{seen:.2%}"])
+    head = ["model", "samples", "total variation", "interval", f"power at {TV:.0%}", "seen with power 1/2"]
+    text = (
+        "Total variation between the sampler and the exact law, estimated without the part that noise explains (0 is exact, "
+        f"and may come out negative); the intervals hold for all models together with probability {COVERAGE:.0%}."
+    )
+    return Table(head, rows, "How wrong", text)
+
+
+def cell_table(proof: Proof) -> Table:
+    """Of an audit: the sequences whose frequencies differ most."""
+    text = (
+        "Sequences of all models, by how many standard errors the sampler's frequency is from the law. Among so many an "
+        "exact sampler, too, has some beyond 3."
+    )
+    rows = [[c.model, c.sequence, f"{c.law:.5f}", f"{c.seen:.5f}", f"{c.z:+.1f}"] for c in proof.cells]
+    head = ["model", "sequence", "law", "sampler", "standard errors apart"]
+    return Table(head, rows, "Cells that differ most", text)
 
 
 def fault_table(proof: Proof) -> Table:
@@ -134,149 +200,93 @@ def fault_table(proof: Proof) -> Table:
         ["yes" if c.caught else "MISSED", c.fault.name, c.fault.what, c.test, f"{c.n:,}", f"{c.p_value:.2g}"]
         for c in sorted(proof.caught, key=lambda c: -c.n)
     ]
-    return head, rows
+    return Table(
+        head, rows, "Planted faults", "Samples are doubled until a check rejects the fault at the run's level."
+    )
 
 
 def distance_table(proof: Proof) -> Table:
-    """One row per approximate sampler, one column per model: total variation with sampling noise taken out."""
+    """One row per approximate sampler, one column per model: total variation with its interval."""
     samplers = list(dict.fromkeys(d.sampler for d in proof.distances))
     models = list(dict.fromkeys(d.model for d in proof.distances))
     found = {(d.sampler, d.model): d.distance for d in proof.distances}
-    rows = []
-    for sampler in samplers:
-        cells = [found[sampler, model] for model in models]
-        rows.append([sampler, *(f"{d.tv:.4f} ± {d.error:.4f}" if d.tv else f"below {d.error:.4f}" for d in cells)])
-    return ["sampler", *models], rows
+    rows = [[sampler, *(found[sampler, model].text() for model in models)] for sampler in samplers]
+    text = (
+        "Total variation from the exact law of the network, that of FirstHitting(): each half of the samples chooses an "
+        f"event, the other measures it, so that noise does not count as distance; {COVERAGE:.0%} intervals, one by one. "
+        "Where an exact sampler is not excluded, only the upper end is told."
+    )
+    return Table(["sampler", *models], rows, "Approximate samplers, measured", text)
 
 
 def approximation_table(proof: Proof) -> Table:
     """Enumerated distance of several tokens a call from the exact law."""
     rows = [[name, str(k), f"{tv:.5f}"] for name, k, tv in proof.approximations]
-    return ["model", "tokens per call", "TV from the exact law"], rows
+    text = "Total variation of first-hitting sampling with k tokens from each network output; no sampling involved."
+    head = ["model", "tokens per call", "TV from the exact law"]
+    return Table(head, rows, "Several tokens a call, enumerated", text)
 
 
-Section = tuple[str, str, tuple[str, ...], Table]  # title, sentence, stems of its plots, table
-
-
-def sections(proof: Proof) -> list[Section]:
-    """The parts that have rows."""
-    parts: list[Section] = [
-        ("Laws", LEGEND, ("p_values", "distances", "sample_sizes"), law_table(proof.plan.verdicts)),
-        (
-            "Approximate samplers, measured",
-            "Total variation from the exact law of the network, that of FirstHitting(), with one standard error.",
-            ("approximations",),
-            distance_table(proof),
-        ),
-        (
-            "Several tokens a call, enumerated",
-            "Total variation of first-hitting sampling with k tokens from each network output; no sampling involved.",
-            (),
-            approximation_table(proof),
-        ),
-        (
-            "Planted faults",
-            "Samples are doubled until a check rejects the fault at the run's level.",
-            ("faults",),
-            fault_table(proof),
-        ),
+def sections(proof: Proof) -> list[tuple[Table, tuple[str, ...]]]:
+    """The tables that have rows, with the stems of their plots; an audit's findings come first."""
+    laws = (law_table(proof.plan.verdicts), ("p_values", "distances", "sample_sizes"))
+    if proof.cells:
+        return [(model_table(proof), ("approximations",)), (cell_table(proof), ("cells",)), laws]
+    parts: list[tuple[Table, tuple[str, ...]]] = [
+        laws,
+        (distance_table(proof), ("approximations",)),
+        (approximation_table(proof), ()),
+        (fault_table(proof), ("faults",)),
     ]
-    return [part for part in parts if part[3][1]]
+    return [part for part in parts if part[0].rows]
 
 
 def markdown(proof: Proof, images: bool = False) -> str:
     """The report as Markdown, law by law; with `images` it refers to the plots that `write` puts beside it."""
     parts = [f"# Proof of {proof.implementation}\n", "\n\n".join(summary(proof)) + "\n"]
     if proof.facts:
-        parts.append(_markdown_table((["run", ""], [[key, value] for key, value in proof.facts.items()])))
+        parts.append(table.markdown(_facts(proof)))
     captions = {stem: caption for stem, caption, _ in plots(proof)} if images else {}
-    for title, words, stems, table in sections(proof):
-        parts.append(f"## {title}\n\n{words}\n\n{_markdown_table(table)}")
+    for section, stems in sections(proof):
+        parts.append(table.markdown(section))
         parts += [f"![{captions[s]}](proof_{s}.png)\n\n{captions[s]}\n" for s in stems if s in captions]
     return "\n".join(parts)
 
 
-def _markdown_table(table: Table) -> str:
-    head, rows = table
-    cells = [[c.replace("|", "\\|") for c in row] for row in rows]
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in cells]) + "\n"
-
-
-STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 1280px; margin: 2em auto; padding: 0 1em; color: #222; }
-h1 { margin-bottom: .3em; } h2 { margin-top: 2em; border-bottom: 1px solid #ddd; padding-bottom: .2em; }
-.verdict { font-size: 17px; font-weight: 600; padding: .6em 1em; border-radius: 6px; background: #e6f4ea; border-left: 6px solid
-#2e7d32; } .verdict.bad { background: #fde8e8; border-left-color: #c62828; }
-.scroll { overflow-x: auto; } table { border-collapse: collapse; font-size: 13px; } td, th { border-bottom: 1px solid #e2e2e2;
-padding: 4px 10px 4px 0; text-align: left; vertical-align: top; } th { border-bottom: 2px solid #bbb; white-space: nowrap; }
-td.number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; } th.number { text-align: right; }
-tr.bad { background: #fde8e8; font-weight: bold; } .law { font-family: ui-monospace, monospace; font-size: 12px; }
-.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(380px, 1fr)); gap: 1.5em; margin-top: 1em; }
-figure { margin: 0; }
-img { max-width: min(100%, 820px); } figcaption { font-size: 13px; color: #555; } summary { cursor: pointer; font-weight: 600; }
-"""
+def _facts(proof: Proof) -> Table:
+    return Table(["run", ""], [[key, value] for key, value in proof.facts.items()])
 
 
 def html_page(proof: Proof) -> str:
     """The report as one HTML file with its plots and every test inside."""
-    title = html.escape(f"Proof of {proof.implementation}")
+    title = f"Proof of {proof.implementation}"
     first, *rest = summary(proof)
+    lead = 2 if proof.cells else 0  # of an audit, how wrong comes before how it was tested
     parts = [
-        f"<h1>{title}</h1>",
-        f'<p class="verdict{"" if proof.passed else " bad"}">{html.escape(first)}</p>',
-        *(f"<p>{html.escape(line)}</p>" for line in rest),
+        f"<h1>{html.escape(title)}</h1>",
+        f'<p class="verdict{"" if proof.passed else " bad"}">{html.escape(" ".join([first, *rest[:lead]]))}</p>',
     ]
-    if proof.facts:
-        parts.append(_html_table((["run", ""], [[key, value] for key, value in proof.facts.items()])))
+    how = [*(f"<p>{html.escape(line)}</p>" for line in rest[lead:])]
+    how += [table.html_table(_facts(proof))] if proof.facts else []
     drawn = {stem: (caption, png) for stem, caption, png in plots(proof)}
-    for heading, words, stems, table in sections(proof):
-        parts.append(f"<h2>{html.escape(heading)}</h2><p>{html.escape(words)}</p>{_html_table(table)}")
-        parts.append(_html_plots([drawn[stem] for stem in stems if stem in drawn]))
-    tests = verdict_table(proof.plan.verdicts)
-    parts.append(f"<h2>Every test</h2><details><summary>{len(tests[1])} tests</summary>{_html_table(tests)}</details>")
-    top = f'<meta charset="utf-8"><title>{title}</title><style>{STYLE}</style>'
-    body = "\n".join(parts)
-    return f'<!doctype html><html lang="en"><head>{top}</head><body>{body}</body></html>\n'
-
-
-def _html_plots(drawn: list[tuple[str, bytes]]) -> str:
-    figures = []
-    for caption, png in drawn:
-        data, text = base64.b64encode(png).decode("ascii"), html.escape(caption)
-        figures.append(
-            f'<figure><img alt="{text}" src="data:image/png;base64,{data}"><figcaption>{text}</figcaption></figure>'
-        )
-    return f'<div class="plots">{"".join(figures)}</div>' if figures else ""
-
-
-def _html_table(table: Table) -> str:
-    head, rows = table
-    numbers = {i for i in range(len(head)) if rows and all(_is_number(row[i]) for row in rows)}
-
-    def cell(tag: str, i: int, text: str) -> str:
-        kind = "number" if i in numbers else "law" if head[i] == "law" and tag == "td" else ""
-        return f"<{tag}{f' class={kind!r}' if kind else ''}>{html.escape(text)}</{tag}>"
-
-    lines = ["<tr>" + "".join(cell("th", i, h) for i, h in enumerate(head)) + "</tr>"]
-    for row in rows:
-        bad = ' class="bad"' if row[0] in ("FAIL", "MISSED") else ""
-        lines.append(f"<tr{bad}>" + "".join(cell("td", i, c) for i, c in enumerate(row)) + "</tr>")
-    return f'<div class="scroll"><table>{"".join(lines)}</table></div>'
-
-
-def _is_number(text: str) -> bool:
-    """Whether a cell belongs on the right: a number, a power, a comparison, or nothing."""
-    return not text or text[0].isdigit() or text.startswith(("-", "nan", "below ", "exact"))
+    body = []
+    for section, stems in sections(proof):
+        body.append(table.html_table(section))
+        body.append(page.figures([drawn[stem] for stem in stems if stem in drawn]))
+    parts += [*body, "<h2>How it was tested</h2>", *how] if proof.cells else [*how, *body]
+    tests = replace(verdict_table(proof.plan.verdicts), title="")
+    words = f"{len(tests.rows)} tests"
+    parts.append(f"<h2>Every test</h2><details><summary>{words}</summary>{table.html_table(tests)}</details>")
+    return page.page(title, parts)
 
 
 def write(proof: Proof, folder: str | Path, stem: str = "proof") -> tuple[Path, Path]:
     """Writes `<stem>.html`, `<stem>.md` and the latter's plots into a folder (made if absent); returns (md, html)."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    text, page = folder / f"{stem}.md", folder / f"{stem}.html"
+    text, whole = folder / f"{stem}.md", folder / f"{stem}.html"
     for name, _, png in plots(proof):
         (folder / f"proof_{name}.png").write_bytes(png)
     text.write_text(markdown(proof, images=True), encoding="utf-8")
-    page.write_text(html_page(proof), encoding="utf-8")
-    return text, page
+    whole.write_text(html_page(proof), encoding="utf-8")
+    return text, whole

@@ -12,11 +12,12 @@ import numpy as np
 
 from pymdm.prove.check_samplers import ancestral, first_hitting
 from pymdm.prove.checks import CHECKS, suite
-from pymdm.prove.distance import Distance, total_variation
+from pymdm.prove.distance import total_variation
 from pymdm.prove.faults import FAULTS, Caught, Fault, catch_all
 from pymdm.prove.implementation import Implementation
 from pymdm.prove.plan import ALPHA, Plan, Verdict, root_seed, sample_size
 from pymdm.prove.tables import TableModel, random_models, random_prompt
+from pymdm.prove.total_variation import Distance
 from pymdm.reference import laws
 
 Progress = Callable[[str], None]
@@ -34,6 +35,32 @@ class Measured:
     distance: Distance
 
 
+@dataclass(frozen=True)
+class Cell:
+    """A complete sequence of a model: its probability under the law, and how often a sampler gave it.
+
+    Attributes:
+        model: its name. sequence: tokens, "other" for what the law does not allow.
+        law: probability. seen: frequency in n samples.
+    """
+
+    model: str
+    sequence: str
+    law: float
+    seen: float
+    n: int
+
+    @property
+    def error(self) -> float:
+        """Standard error of `seen` under the law."""
+        return float(np.sqrt(self.law * (1 - self.law) / self.n))
+
+    @property
+    def z(self) -> float:
+        """Seen minus law, in standard errors; infinite where the law has none."""
+        return (self.seen - self.law) / self.error if self.error else float(np.inf) * (self.seen > self.law)
+
+
 @dataclass
 class Proof:
     """Outcome of a run.
@@ -43,7 +70,9 @@ class Proof:
         plan: the plan with all verdicts, judged.
         caught: what became of every planted fault.
         approximations: (model, tokens per call, total variation from the exact law), enumerated, no sampling.
-        distances: of the samplers that were only to be measured.
+        distances: of the samplers that were only to be measured; of an audit, the sampler's on every model.
+        cells: of an audit, the sequences whose frequencies differ most from the law.
+        samples: of each test of an audit, None for those that the power aimed at takes.
         seconds: wall time by part of the run.
         facts: what was run where, for the report.
         fast: whether this was the fast subset.
@@ -54,6 +83,8 @@ class Proof:
     caught: list[Caught] = field(default_factory=list)
     approximations: list[tuple[str, int, float]] = field(default_factory=list)
     distances: list[Measured] = field(default_factory=list)
+    cells: list[Cell] = field(default_factory=list)
+    samples: int | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     facts: dict[str, str] = field(default_factory=dict)
     fast: bool = False
@@ -167,7 +198,7 @@ def prove(
             root = plan.seed_for(f"distance/{name}/{model.name}")
             distance = total_variation(partial(draw, model, root), model, 1 << 13 if fast else 1 << 17)
             proof.distances.append(Measured(name, model.name, distance))
-        say(f"distance of {name}: " + ", ".join(f"{m.distance.tv:.4f}" for m in proof.distances[-len(MEASURED) :]))
+        say(f"distance of {name}: " + ", ".join(m.distance.text() for m in proof.distances[-len(MEASURED) :]))
     lap("distances")
     chosen = ([] if fast else list(FAULTS.values())) if faults is None else list(faults)
 

@@ -13,6 +13,7 @@ from pymdm.prove.goodness import Fit, binomial, chi_square, combine, dkw, indepe
 from pymdm.prove.implementation import Batch
 from pymdm.prove.plan import Verdict, binomial_power, chi_square_power, dkw_power
 from pymdm.prove.tables import TableModel
+from pymdm.prove.total_variation import COVERAGE, Distance, estimate
 from pymdm.reference.schedule import SCHEDULES
 
 RARE = 2e-3  # tokens with a probability below this are also tested one by one
@@ -40,7 +41,7 @@ class Tally:
         self.model, self.law = model, law
         length, v = model.length, model.vocab_size
         self.free = np.arange(length) if prompt is None else np.flatnonzero(np.asarray(prompt) == v)
-        self.counts = np.zeros(len(law) + 1, dtype=np.int64)  # one cell more for tokens outside 0..V
+        self.halves = np.zeros((2, len(law) + 1), dtype=np.int64)  # one cell more for tokens outside 0..V
         self.schedule = SCHEDULES[schedule]()
         n = len(self.free)
         self.orders = np.zeros(factorial(n) + 1, dtype=np.int64) if n <= 6 else np.zeros(0, dtype=np.int64)
@@ -61,8 +62,11 @@ class Tally:
 
     def add(self, batch: Batch) -> None:
         """Counts a batch."""
-        self.n += len(batch.tokens)
-        self.counts += np.bincount(states(batch.tokens, self.model), minlength=len(self.counts))
+        where = states(batch.tokens, self.model)
+        half = (len(where) + self.n % 2) // 2  # the first and the second half of every batch, of equal size in the end
+        self.n += len(where)
+        for counts, part in zip(self.halves, (where[:half], where[half:]), strict=True):
+            counts += np.bincount(part, minlength=len(counts))
         if batch.order.shape[1] == 0:
             return
         n = len(self.free)
@@ -82,6 +86,15 @@ class Tally:
             uniform = ratio ** np.arange(n, 0, -1)
             self.levels.append(np.where((uniform > 1) & (uniform < 1 + 1e-9), 1.0, uniform))  # rounding of masked(time)
             self.kept += len(m)
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """[S + 1] samples of every sequence; the last cell is of those that are none."""
+        return np.asarray(self.halves.sum(axis=0))
+
+    def distance(self, coverage: float = COVERAGE) -> Distance:
+        """Total variation between the sampler and the law, with an interval."""
+        return estimate(self.halves, np.append(self.law, 0.0), coverage)
 
     def token_verdict(self, name: str, law: str, level: float) -> Verdict:
         """Chi-square of complete (and partial, and illegal) sequences against the law."""

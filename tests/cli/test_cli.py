@@ -169,6 +169,39 @@ def test_audit_of_a_users_function(tmp_path, monkeypatch):
     assert missing.exit_code == 2 and missing.stderr.count("\n") == 1
 
 
+def test_an_audit_prints_its_power_in_every_form():
+    shown = run("audit", "first-hitting", "--samples", 500)
+    assert shown.exit_code == 0 and "all passed" not in shown.stdout
+    assert "none failed at this power" in shown.stdout.splitlines()[-1] and "power" in shown.stdout.splitlines()[1]
+    found = run_json("audit", "first-hitting", "--samples", 500)
+    assert "none failed at this power" in found["outcome"] and found["tests_with_power_above_half"] == 0
+    assert all(v["power"] is None or 0 <= v["power"] < 0.5 for v in found["verdicts"])
+    assert all(d["low"] <= d["high"] and d["n"] == 500 for d in found["distances"]) and found["cells"]
+    for arguments in (["first-hitting", "--samples", "-5"], ["--samples", "5"], ["first-hitting", "--full"]):
+        refused = run("audit", *arguments)
+        assert (
+            refused.exit_code == 2 and refused.stderr.count("\n") == 1 and refused.stderr.startswith("pymdm: audit: ")
+        )
+
+
+def test_a_users_function_that_raises_shows_its_own_traceback(tmp_path, monkeypatch):
+    (tmp_path / "broken_sampler.py").write_text(
+        "def f(model, mask_id, length, num_samples, seed):\n    return inner(length)\n"
+        "def inner(n):\n    return [1][n]\n"
+    )
+    (tmp_path / "broken_module.py").write_text("import no_such_module_anywhere\n")
+    monkeypatch.chdir(tmp_path)
+    raised = run("audit", "broken_sampler:f", "--samples", 100)
+    lines = raised.stderr.splitlines()
+    assert (
+        raised.exit_code == 2 and "IndexError" in lines[-1] and lines[-1].startswith("pymdm: audit: broken_sampler:f")
+    )
+    assert any("broken_sampler.py" in line and "in inner" in line for line in lines)
+    assert "users_code.py" not in raised.stderr
+    broken = run("audit", "broken_module:f")
+    assert broken.exit_code == 2 and 'broken_module.py", line 1' in broken.stderr
+
+
 def test_the_command_runs_as_a_module():
     done = subprocess.run([sys.executable, "-m", "pymdm", "sample", "--length", "0"], capture_output=True, text=True)
     assert done.returncode == 2 and done.stderr.count("\n") == 1 and done.stderr.startswith("pymdm: ")

@@ -62,6 +62,23 @@ def test_independent_uniforms():
     assert goodness.independent_uniforms(u).p_value < 1e-9
 
 
+def test_contingency_keeps_its_level_whatever_the_margins_and_has_the_stated_power():
+    a, b = RNG.dirichlet(np.full(5, 0.7)), RNG.dirichlet(np.full(7, 0.7))
+    product = np.outer(a, b)
+    fits = [goodness.contingency(RNG.multinomial(3000, product.ravel()).reshape(5, 7)) for _ in range(3000)]
+    for level in (0.1, 0.01):
+        share = np.mean([f.p_value < level for f in fits])
+        assert abs(share - level) < 6 * np.sqrt(level / 3000) and fits[0].cells > 4
+    tied = 0.95 * np.full((4, 4), 1 / 16) + 0.05 * np.eye(4) / 4
+    tv, n = 0.5 * np.abs(tied - 1 / 16).sum(), 4000
+    caught = np.mean(
+        [goodness.contingency(RNG.multinomial(n, tied.ravel()).reshape(4, 4)).p_value < 0.01 for _ in range(400)]
+    )
+    assert caught > chi_square_power(n, 10, 0.01, tv) - 0.1 > 0.3
+    assert goodness.contingency(np.diag([3, 2, 1])).cells == 1  # too few counts to test anything
+    assert goodness.contingency([[100, 0], [0, 0]]).p_value == 1
+
+
 def test_tv_floor_is_what_noise_gives():
     p = RNG.dirichlet(np.ones(50))
     fits = [goodness.chi_square(RNG.multinomial(10_000, p), p) for _ in range(200)]

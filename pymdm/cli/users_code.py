@@ -1,0 +1,59 @@
+"""Functions of the user's own, by name: loaded from the current folder, and shown with their traceback where they raise."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+
+def load_function(name: str, command: str, form: str) -> Callable[..., Any]:
+    """The function that `module:function` names, modules of the current folder included.
+
+    Args:
+        name: module:function. command: for messages. form: how the function is called, for messages.
+
+    Returns:
+        The function; where it raises, its own traceback goes to stderr and the error becomes a ValueError of one line.
+
+    Raises:
+        ValueError: there is no such function; a module that fails while it is imported shows its traceback too.
+    """
+    module, _, function = name.partition(":")
+    sys.path.insert(0, "")
+    try:
+        found = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError, ValueError) as error:
+        _show_traceback(error)
+        raise ValueError(f"{command}: cannot load {name!r}, expected module:function ({error})") from None
+    except Exception as error:
+        _show_traceback(error)
+        raise ValueError(f"{command}: importing {module}: {type(error).__name__}: {error}") from error
+    finally:
+        sys.path.remove("")
+
+    @functools.wraps(found)
+    def called(*args: Any, **options: Any) -> Any:
+        try:
+            return found(*args, **options)
+        except Exception as error:
+            _show_traceback(error)
+            raise ValueError(f"{command}: {name}, called as {form}: {type(error).__name__}: {error}") from error
+
+    return called
+
+
+def _show_traceback(error: BaseException) -> None:
+    """Prints the frames of the user's code, which follow ours and the importer's; nothing where there are none."""
+    frame = error.__traceback__
+    while frame is not None and _is_ours(frame.tb_frame.f_code.co_filename):
+        frame = frame.tb_next
+    if frame is not None:
+        traceback.print_exception(type(error), error.with_traceback(frame), frame)
+
+
+def _is_ours(file: str) -> bool:
+    return file == __file__ or file == importlib.__file__ or file.startswith("<frozen importlib")

@@ -1,0 +1,126 @@
+"""A table of text cells, and its three forms: a terminal's, Markdown's and HTML's."""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of text under column heads.
+
+    Attributes:
+        head: [C] column heads.
+        rows: [R][C] cells. A row whose first cell is one word in capitals, such as FAIL or NO, is shown as bad.
+        title: a heading, or "".
+        text: a sentence or two that say how to read it, or "".
+
+    Example:
+        >>> print(markdown(Table(["n", "result"], [["1", "a|b"]])), end="")
+        | n | result |
+        |---:|---|
+        | 1 | a\\|b |
+    """
+
+    head: list[str]
+    rows: list[list[str]]
+    title: str = ""
+    text: str = ""
+    formulas: tuple[str, ...] = field(default=("law",))  # heads of columns in a monospaced face
+
+    def numbers(self) -> set[int]:
+        """Columns that hold nothing but numbers, and belong on the right."""
+        return {i for i in range(len(self.head)) if self.rows and all(_is_number(row[i]) for row in self.rows)}
+
+
+def is_bad(row: list[str]) -> bool:
+    """Whether the first cell is one word in capitals.
+
+    >>> is_bad(["FAIL", "x"]), is_bad(["pass", "x"]), is_bad(["N", "x"])
+    (True, False, False)
+    """
+    return len(row[0]) > 1 and row[0].isalpha() and row[0].isupper()
+
+
+def _is_number(text: str) -> bool:
+    """A number, an interval, a power, a comparison, or nothing."""
+    return not text or text[0].isdigit() or text.startswith(("-", "+", "x ", "~", "nan", "below ", "at most ", "exact"))
+
+
+def markdown(table: Table, level: int = 2) -> str:
+    """Markdown: the title as a heading of this level, the text, the rows."""
+    right = table.numbers()
+    lines = [_line(table.head), "|" + "|".join("---:" if i in right else "---" for i in range(len(table.head))) + "|"]
+    lines += [_line(row) for row in table.rows]
+    parts = [f"{'#' * level} {table.title}"] * bool(table.title) + [table.text] * bool(table.text)
+    return "\n\n".join([*parts, "\n".join(lines)]) + "\n"
+
+
+def _line(cells: list[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
+
+
+def html_table(table: Table) -> str:
+    """HTML: the title as a heading, the text, the rows; the styles are those of `pymdm.report.page`."""
+    right = table.numbers()
+
+    def cell(tag: str, i: int, text: str) -> str:
+        law = tag == "td" and table.head[i] in table.formulas
+        kind = "number" if i in right else "formula" if law else "long" if len(text) > 40 else ""
+        return f"<{tag}{f' class={kind!r}' if kind else ''}>{html.escape(text)}</{tag}>"
+
+    lines = ["<tr>" + "".join(cell("th", i, h) for i, h in enumerate(table.head)) + "</tr>"]
+    for row in table.rows:
+        bad = ' class="bad"' if is_bad(row) else ""
+        lines.append(f"<tr{bad}>" + "".join(cell("td", i, c) for i, c in enumerate(row)) + "</tr>")
+    heading = f"<h2>{html.escape(table.title)}</h2>" if table.title else ""
+    text = f"<p>{html.escape(table.text)}</p>" if table.text else ""
+    return f'{heading}{text}<div class="wide"><table>{"".join(lines)}</table></div>'
+
+
+def show(table: Table, console: Console) -> None:
+    """Prints a table that never breaks a word: where the columns do not fit, each row becomes a list of its cells."""
+    from rich.table import Table as Grid
+    from rich.text import Text
+
+    if table.title:
+        console.print(Text(table.title, style="bold"))
+    if table.text:
+        console.print(Text(table.text))
+    used = [i for i in range(len(table.head)) if any(row[i] for row in table.rows)]
+    narrowest = [_longest_word(table.head[i], *(row[i] for row in table.rows)) for i in used]
+    if sum(narrowest) + 3 * len(used) + 1 > console.width:
+        _show_as_lists(table, used, console)
+        return
+    grid, right = Grid(), table.numbers()
+    for i, least in zip(used, narrowest, strict=True):
+        grid.add_column(Text(table.head[i]), min_width=least, justify="right" if i in right else "left")
+    for row in table.rows:
+        grid.add_row(*(Text(row[i]) for i in used), style="red" if is_bad(row) else "")
+    console.print(grid)
+
+
+def _show_as_lists(table: Table, used: list[int], console: Console) -> None:
+    """One paragraph a row: its first cells on a line, then a line a cell with its head."""
+    from rich.padding import Padding
+    from rich.text import Text
+
+    named = next((n for n, i in enumerate(used) if i in table.numbers()), len(used)) or 1
+    for row in table.rows:
+        name = ", ".join(row[i] for i in used[:named] if row[i])
+        console.print(Text(name, style="red" if is_bad(row) else "bold"))
+        for i in used[named:]:
+            if row[i]:
+                console.print(Padding(Text(f"{table.head[i]}: {row[i]}"), (0, 0, 0, 2)))
+    console.print()
+
+
+def _longest_word(*texts: str) -> int:
+    from rich.cells import cell_len
+
+    return max((cell_len(word) for text in texts for word in text.split()), default=1)
