@@ -37,7 +37,7 @@ def _p_values(proof: Proof) -> Any:
         [0, *p, 1], [0, *(np.arange(1, len(p) + 1) / len(p)), 1], where="post", label=f"{len(p)} statistical tests"
     )
     axes.set(xlabel="p-value", ylabel="share of tests at or below", xlim=(0, 1), ylim=(0, 1))
-    axes.legend(loc="upper left")
+    axes.legend(loc="best")
     return (
         picture,
         "p_values",
@@ -57,11 +57,13 @@ def _distances(proof: Proof) -> Any:
     picture, axes = figure.axes()
     axes.axhline(0, color=figure.REFERENCE, lw=1, label="noise alone, on average")
     axes.axhspan(-3, 3, color=figure.REFERENCE, alpha=0.1, lw=0, label="three standard errors of noise")
-    axes.plot(x[~failed], y[~failed], ".", ms=5, label="tests that passed")
+    if not failed.all():
+        axes.plot(x[~failed], y[~failed], ".", ms=5, label="tests that passed")
     if failed.any():
         axes.plot(x[failed], y[failed], "x", ms=6, color="tab:red", label="tests that failed")
     axes.set(xlabel="tests of a law, by number of samples", ylabel="excess of the distance, standard errors")
     axes.set_yscale("symlog", linthresh=10)
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.legend(loc="best")
     caption = (
         "Total variation between samples and law, less what noise gives on average, in its standard errors. Tests of an exact "
@@ -89,7 +91,11 @@ def _approximations(proof: Proof) -> Any:
     axes.axvline(TV, color="tab:red", lw=0.8, ls=":", label=f"{TV:.0%}")
     axes.set_xscale("function", functions=(lambda v: np.sqrt(np.maximum(v, 0)), np.square))
     most = max(d.distance.high for d in proof.distances)
-    ticks = [t for t in (0, 0.001, 0.01, 0.05, 0.1, 0.2, 0.4, 0.7, 1) if t <= 1.2 * most or t <= TV]
+    ticks = [
+        t
+        for t in (0, *([0.001] if most < 0.05 else []), 0.01, 0.05, 0.1, 0.2, 0.4, 0.7, 1)
+        if t <= 1.2 * most or t <= TV
+    ]
     axes.set_xticks(ticks, [f"{t:g}" for t in ticks])
     axes.set(xlabel="total variation from the exact law (square-root axis); 0 is exact", xlim=(0, min(1, 1.1 * most)))
     axes.set_yticks([-i for i in range(len(rows))], rows, fontsize=8)
@@ -150,9 +156,9 @@ def _sample_sizes(proof: Proof) -> Any:
             f"What the tests see at level {proof.plan.level:.1g}, over the number of samples.",
         )
     picture, axes = figure.axes()
-    cells = [2, 8, 32, 128, 512, 2048, 4096]
+    sizes = [2, 8, 32, 128, 512, 2048, 4096]
     for tv in (0.005, 0.01, 0.02):
-        axes.plot(cells, [sample_size(k, proof.plan.level, tv) for k in cells], marker=".", label=f"TV {tv:.1%}")
+        axes.plot(sizes, [sample_size(k, proof.plan.level, tv) for k in sizes], marker=".", label=f"TV {tv:.1%}")
     axes.set(xscale="log", yscale="log", xlabel="cells of the law", ylabel="samples")
     axes.legend()
     caption = f"Samples that a chi-square test at level {proof.plan.level:.1g} takes for power 1 - {MISS:g}."

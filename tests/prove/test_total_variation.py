@@ -56,4 +56,4 @@ def test_detectable_is_the_inverse_of_power():
     for n, cells in ((1000, 8), (10**6, 200)):
         seen = detectable(n, cells, 1e-7)
         assert chi_square_power(n, cells, 1e-7, seen) == pytest.approx(0.5, abs=1e-4)
-    assert detectable(10, 8, 1e-7) == 1 and detectable(1000, 1, 1e-7) == 1
+    assert detectable(5, 8, 1e-7) == 1 and detectable(1000, 1, 1e-7) == 1
