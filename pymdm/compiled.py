@@ -113,17 +113,15 @@ class Compiled:
         num_samples: int,
         seed: int,
         *,
-        tokens_per_call: int = 1,
+        tokens_per_call: int | tuple[int, ...] = 1,
+        order: int = 1,
         schedule: str = "linear",
         **options: Any,
     ) -> Batch:
-        sampler = FirstHitting(tokens_per_call=tokens_per_call, schedule=schedule)
+        sampler = FirstHitting(tokens_per_call=tokens_per_call, order=order, schedule=schedule)
         state = self._sample(model, num_samples, seed, sampler, **options)
-        tokens, times, order = (part.view(num_samples, -1) for part in (state.tokens, state.times, state.order))
-        events = int((order[0] >= 0).sum())
-        # Positions by rank: given ones (rank -1) sort to the front and are cut off.
-        by_rank = order.argsort(dim=1)[:, order.shape[1] - events :]
-        return Batch(tokens.numpy(), times.gather(1, by_rank).numpy(), by_rank.numpy())
+        parts = (part.view(num_samples, -1).numpy() for part in (state.tokens, state.times, state.order))
+        return Batch.by_position(*parts)
 
     def ancestral(
         self,
@@ -165,6 +163,9 @@ class Compiled:
         time_conditioned: bool = False,
         length: int | None = None,
         mask_id: int | None = None,
+        banned: ArrayLike | None = None,
+        top_k: int = 0,
+        top_p: float = 1.0,
     ) -> Any:
         length, mask_id = length or model.length, mask_id if mask_id is not None else model.mask_id
         start = np.full(length, mask_id) if prompt is None else np.asarray(prompt)
@@ -176,5 +177,6 @@ class Compiled:
         native = sampler.native()
         native.init(state)
         score = callable_network(model, time_conditioned=time_conditioned)
-        C.run(state, native, score, temperature=temperature)
+        bans = [] if banned is None else np.flatnonzero(np.asarray(banned)).tolist()
+        C.run(state, native, score, temperature=temperature, banned=bans, top_k=top_k, top_p=top_p)
         return state

@@ -1,5 +1,6 @@
 #include "sample/draw.h"
 
+#include "ops/cpu/choose_truncate.h"
 #include "ops/log_softmax.h"
 
 namespace pymdm::sample {
@@ -44,8 +45,17 @@ Addresses addresses(const State& state, const Plan& plan, bool several_positions
 
 void log_probabilities(const Logits& logits, int64_t row, const Options& options, double* out) {
   const char* data = static_cast<const char*>(logits.data) + row * logits.stride * element_size(logits.dtype);
-  ops::log_softmax(data, logits.dtype, logits.vocab, options.temperature,
-                   options.banned.empty() ? nullptr : options.banned.data(), row, out);
+  const uint8_t* banned = options.banned.empty() ? nullptr : options.banned.data();
+  static thread_local std::vector<uint8_t> cut;
+  if (options.temperature > 0 && (options.top_k > 0 || options.top_p < 1)) {
+    ops::ChooseArgs args;
+    args.logits = logits.data, args.dtype = logits.dtype, args.vocab = logits.vocab, args.row_stride = logits.stride;
+    args.temperature = options.temperature, args.banned = banned;
+    args.top_k = options.top_k, args.top_p = options.top_p;
+    cut.resize(logits.vocab);
+    if (ops::truncate_row(args, row, cut.data())) banned = cut.data();  // else the row is bad, and refused below
+  }
+  ops::log_softmax(data, logits.dtype, logits.vocab, options.temperature, banned, row, out);
 }
 
 void unmask(State& state, int64_t b, int64_t position, int64_t token, double time) {

@@ -33,7 +33,8 @@ inline uint64_t base_of(int64_t position, int64_t classes) {
 // Rows of `vocab` elements worth a thread's while.
 inline int64_t rows_at_once(int64_t vocab) { return vocab < 8192 ? 8192 / vocab : 1; }
 
-// Row r of the network's answer as log-probabilities.
+// Row r of the network's answer as the logarithms of what is drawn from: mu at the temperature, without the banned
+// tokens, truncated by top_k and top_p.
 void log_probabilities(const Logits& logits, int64_t row, const Options& options, double* out);
 
 // Writes token, time and rank of unmasking of one planned row.

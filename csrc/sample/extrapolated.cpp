@@ -24,13 +24,31 @@ void extrapolate(double* log_p, const double* log_q, int64_t vocab, double c) {
 
 }  // namespace
 
+double line_coefficient(const std::vector<int64_t>& tokens_per_call, int64_t free) {
+  double missing = 0, offered = 0;  // pairs within a call, pairs of neighbouring calls
+  int64_t before = 0;
+  const auto add = [&](int64_t tokens, double calls) {
+    const auto k = static_cast<double>(tokens);
+    missing += calls * k * (k - 1) / 2;
+    offered += static_cast<double>(before) * k + (calls - 1) * k * k;
+    before = tokens;
+    free -= tokens * static_cast<int64_t>(calls);
+  };
+  for (size_t call = 0; call + 1 < tokens_per_call.size() && free > 0; ++call)
+    add(std::min(tokens_per_call[call], free), 1);
+  const int64_t last = tokens_per_call.back();
+  if (free >= last) add(last, static_cast<double>(free / last));
+  if (free > 0) add(free, 1);
+  return offered > 0 ? std::min(1.0, missing / offered) : 0.0;
+}
+
 void Extrapolated::plan(const State& state, int64_t b, Plan& plan) const {
   // This call's events, then the next call's: their rows are kept as the older end of the next line.
-  const int64_t now = tokens_of_call(tokens_per_call_, state.nfe[b]);
-  const int64_t next = tokens_of_call(tokens_per_call_, state.nfe[b] + 1);
+  const int64_t left = state.remaining[b], now = std::min(left, tokens_of_call(tokens_per_call_, state.nfe[b]));
+  const int64_t next = std::min(left - now, tokens_of_call(tokens_per_call_, state.nfe[b] + 1));
   const std::vector<Hit> hits = next_hits(state, b, now + next, *schedule_);
   for (const Hit& hit : hits) plan.add_row(hit.position, hit.event, hit.time);
-  const Hit& last = hits[std::min<size_t>(now, hits.size()) - 1];
+  const Hit& last = hits[now - 1];
   plan.add_sequence(b, true, hits.front().time, last.masked, last.event + 1);
 }
 
@@ -48,10 +66,9 @@ void Extrapolated::write(State& state, const Plan& plan, const Logits& logits, c
     next.time = plan.times[i];
     next.positions.assign(plan.positions.begin() + split, plan.positions.begin() + plan.row_begin[i + 1]);
     next.scores.assign(scores.begin() + split * vocab, scores.begin() + plan.row_begin[i + 1] * vocab);
-    if (static_cast<int64_t>(kept.positions.size()) == now)
-      for (int64_t k = 0; k < now; ++k)
-        extrapolate(&scores[(first + k) * vocab], &kept.scores[k * vocab], vocab,
-                    (plan.times[i] - plan.row_times[first + k]) / (kept.time - plan.times[i]));
+    const double c = line_coefficient(tokens_per_call_, state.remaining[b] + state.unmasked[b]);
+    if (c > 0 && static_cast<int64_t>(kept.positions.size()) == now)
+      for (int64_t k = 0; k < now; ++k) extrapolate(&scores[(first + k) * vocab], &kept.scores[k * vocab], vocab, c);
     kept = std::move(next);
   }
   // Draw only this call's rows; the logits are log-probabilities at the wanted temperature already.
@@ -64,7 +81,7 @@ void Extrapolated::write(State& state, const Plan& plan, const Logits& logits, c
       wanted.insert(wanted.end(), scores.begin() + r * vocab, scores.begin() + (r + 1) * vocab);
     }
   Options plain = options;
-  plain.temperature = 1.0;
+  plain.temperature = 1.0, plain.top_k = 0, plain.top_p = 1.0;  // all of it is in the scores
   const std::vector<int64_t> tokens =
       draw(state, at, {wanted.data(), DType::kFloat64, vocab, vocab}, plain, Purpose::kToken);
   size_t k = 0;

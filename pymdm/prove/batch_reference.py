@@ -6,7 +6,7 @@ against; vectorised over sequences so that a million samples of a small model ta
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,9 @@ from pymdm.prove.batch_stream import BatchStream, Bits, Floats, Ints
 from pymdm.prove.implementation import Batch
 from pymdm.reference import philox
 from pymdm.reference.ancestral import literal_logits, stride
+from pymdm.reference.laws import Counts, call_sizes
 from pymdm.reference.schedule import SCHEDULES, grid
+from pymdm.reference.second_order import extrapolate, line_coefficient
 from pymdm.reference.uniform import log_uniform
 
 CHUNK = 1 << 14  # sequences at a time: the working set stays in the cache
@@ -30,6 +32,7 @@ class Step:
         tokens: [M, L] before the step; seen: [M, L] what the network was last shown; given: [M, L] bool, prompt.
         sequence: [M] ids; n: [M] masks left; start: [M] masks at the start; level: [M] m = 1 - alpha so far.
         time: [M] time shown to the network, or None; move: probability of moving (ancestral).
+        filters: banned, top_k, top_p of the draw.
     """
 
     model: Any
@@ -45,6 +48,7 @@ class Step:
     level: Floats
     time: Floats | None = None
     move: float = 0.0
+    filters: dict[str, Any] = field(default_factory=dict)
 
     @property
     def masked(self) -> NDArray[np.bool_]:
@@ -95,7 +99,7 @@ class BatchReference(BatchStream):
         return np.argmax(np.cumsum(candidates, axis=1) > rank[:, None], axis=1)
 
     def token(self, step: Step, positions: Ints, logits: Floats) -> Ints:
-        return self.choose(logits, step.seed, step.sequence, step.event, temperature=step.temperature)
+        return self.choose(logits, step.seed, step.sequence, step.event, temperature=step.temperature, **step.filters)
 
     def hitting_time(self, schedule: Any, level: Floats) -> Floats:
         return schedule.time(level)
@@ -113,13 +117,17 @@ class BatchReference(BatchStream):
         sequences: ArrayLike | None = None,
         prompt: ArrayLike | None = None,
         temperature: float = 1.0,
-        tokens_per_call: int = 1,
+        tokens_per_call: Counts = 1,
+        order: int = 1,
         schedule: str = "linear",
         time_conditioned: bool = False,
+        **filters: Any,
     ) -> Batch:
+        k = tokens_per_call
+
         def run(ids: Bits, start: Ints) -> Batch:
             return self.first_hitting_chunk(
-                model, ids, start, seed, temperature, tokens_per_call, SCHEDULES[schedule](), time_conditioned
+                model, ids, start, seed, temperature, k, SCHEDULES[schedule](), time_conditioned, order, filters
             )
 
         return self.chunked(run, model, num_samples, sequences, prompt)
@@ -132,32 +140,68 @@ class BatchReference(BatchStream):
         parts = [run(ids[i : i + CHUNK], start[i : i + CHUNK].copy()) for i in range(0, num_samples, CHUNK)]
         return Batch(*(np.concatenate([getattr(p, f) for p in parts]) for f in ("tokens", "times", "order")))
 
+    def distribution(self, step: Step, logits: Floats) -> Floats:
+        """[M, V] what is drawn from: mu tempered and filtered."""
+        scores = self.scores(logits, step.temperature, **step.filters)
+        p = np.exp(scores - scores.max(axis=1, keepdims=True))
+        return p / p.sum(axis=1, keepdims=True)
+
+    def coefficient(self, step: Step, ends: tuple[Floats, Floats], counts: Counts, time: Floats) -> Floats:
+        """[M, 1] of the line through the outputs of this call and the one before, made at times `ends`, for tokens hit at
+        `time` [M].
+        """
+        return np.array([[line_coefficient(call_sizes(counts, int(n)))] for n in step.start])
+
+    def line(self, step: Step, older: Step, positions: Ints, logits: Floats, c: Floats) -> tuple[Step, Floats]:
+        """The step and logits that a token is drawn from when its law is extrapolated."""
+        before = self.distribution(older, self.logits(older, np.arange(len(positions)), positions))
+        with np.errstate(divide="ignore"):
+            logits = np.log(extrapolate(self.distribution(step, logits), before, c))
+        return replace(step, temperature=1.0, filters={}), logits
+
     def first_hitting_chunk(
-        self, model: Any, ids: Bits, tokens: Ints, seed: int, temperature: float, k: int, schedule: Any, timed: bool
+        self,
+        model: Any,
+        ids: Bits,
+        tokens: Ints,
+        seed: int,
+        temperature: float,
+        k: Counts,
+        schedule: Any,
+        timed: bool,
+        line: int,
+        filters: dict[str, Any],
     ) -> Batch:
         given = tokens != model.mask_id
         start = (~given).sum(axis=1)
         events = int(start.max(initial=0))
         times = np.full((len(ids), events), np.nan)
         order = np.full((len(ids), events), -1)
-        level, seen = np.ones(len(ids)), tokens.copy()
-        shown = np.ones(len(ids))  # time the network was last given
+        level, seen, seen_before = np.ones(len(ids)), tokens.copy(), tokens.copy()
+        shown, shown_before = np.ones(len(ids)), np.ones(len(ids))  # time the network was last given
+        calls = np.cumsum([0, *call_sizes(k, events)])  # the events that begin a call
         for event in range(events):
             live = np.flatnonzero(start > event)
             step = Step(
                 model, seed, event, temperature, tokens[live], seen[live], given[live], ids[live],
-                start[live] - event, start[live], level[live], shown[live] if timed else None,
+                start[live] - event, start[live], level[live], shown[live] if timed else None, filters=filters,
             )  # fmt: skip
             previous = self.hitting_time(schedule, step.level)
             level[live] = self.next_level(step)
             times[live, event] = self.hitting_time(schedule, level[live])
-            if event % k == 0:
+            if event in calls:
+                seen_before, shown_before = seen.copy(), shown.copy()
                 seen[live] = self.shown(step)
                 shown[live] = self.network_time(step, times[live, event], previous)
                 step.seen, step.time = seen[live], shown[live] if timed else None
             position = self.positions(step)
             rows = np.arange(len(live))
-            tokens[live, position] = self.token(step, position, self.logits(step, rows, position))
+            logits = self.logits(step, rows, position)
+            if line == 2 and event >= calls[1]:
+                older = replace(step, seen=seen_before[live], time=shown_before[live] if timed else None)
+                c = self.coefficient(step, (shown[live], shown_before[live]), k, times[live, event])
+                step, logits = self.line(step, older, position, logits, c)
+            tokens[live, position] = self.token(step, position, logits)
             order[live, event] = position
         return Batch(tokens, times, order)
 

@@ -17,7 +17,9 @@ from pymdm.prove.tables import TableModel
 from pymdm.prove.tally import Tally, states
 from pymdm.reference import laws
 from pymdm.reference.gumbel import CAP_FLOAT32
+from pymdm.reference.laws import Counts
 from pymdm.reference.schedule import SCHEDULES, grid
+from pymdm.reference.second_order import extrapolated_law
 
 BATCH = 1 << 16  # samples asked for in one call
 EXACT_LAW = "P(x) = mean over orders of prod_e mu(x before e)[l_e][x_{l_e}]"
@@ -33,10 +35,12 @@ def first_hitting(
     *,
     prompt: Any = None,
     temperature: float = 1.0,
-    tokens_per_call: int = 1,
+    tokens_per_call: Counts = 1,
+    order: int = 1,
     schedule: str = "linear",
     name: str = "first-hitting",
     wanted: tuple[str, ...] = ("tokens", "rare", "order", "times"),
+    **filters: Any,
 ) -> list[Verdict]:
     """Laws of tokens, rare tokens, order and hitting times of the first-hitting sampler on one model, n samples."""
     late = model.late
@@ -46,7 +50,8 @@ def first_hitting(
             raise ValueError("first_hitting: a time-conditioned table is enumerated for the linear schedule only")
         law = laws.timed_law(lambda m: m * model.mu + (1 - m) * late, prompt)
     else:
-        law = laws.first_hitting_law(model.conditionals(temperature), prompt, tokens_per_call)
+        mu = model.conditionals(temperature, **filters)
+        law = (extrapolated_law if order == 2 else _first_order)(mu, tokens_per_call, prompt)
     tally = Tally(model, law, prompt, schedule)
     for start in range(0, n, BATCH):
         ids = np.arange(start, min(n, start + BATCH), dtype=np.uint64)
@@ -61,14 +66,21 @@ def first_hitting(
                 tokens_per_call=tokens_per_call,
                 schedule=schedule,
                 time_conditioned=timed,
+                **({"order": order} if order != 1 else {}),
+                **filters,
             )
         )
-    label = describe(name, model, prompt, temperature=temperature, tokens_per_call=tokens_per_call, schedule=schedule)
-    formula = (
-        EXACT_LAW
-        if tokens_per_call == 1
-        else f"the same with {tokens_per_call} tokens from each output: prod_e mu(x before the call)[l_e][x_{{l_e}}]"
-    )
+    shown = dict(temperature=temperature, tokens_per_call=tokens_per_call, order=order, schedule=schedule, **filters)
+    label = describe(name, model, prompt, **shown)
+    formula = EXACT_LAW
+    if tokens_per_call != 1:
+        formula = (
+            f"the same with {tokens_per_call} tokens from each output: prod_e mu(x before the call)[l_e][x_{{l_e}}]"
+        )
+    if order == 2:
+        formula = (
+            f"{tokens_per_call} tokens a call from mu_j + c (mu_j - mu_{{j-1}}), clipped at 0; all calls enumerated"
+        )
     verdicts = []
     if "tokens" in wanted:
         verdicts.append(tally.token_verdict(label, formula, level))
@@ -81,9 +93,13 @@ def first_hitting(
     return verdicts
 
 
+def _first_order(mu: Any, tokens_per_call: Counts, prompt: Any) -> Any:
+    return laws.first_hitting_law(mu, prompt, tokens_per_call)
+
+
 def describe(name: str, model: TableModel, prompt: Any, **options: Any) -> str:
     """Name of a test: sampler, model and whatever is not the default."""
-    usual = {"temperature": 1.0, "tokens_per_call": 1, "schedule": "linear"}
+    usual = {"temperature": 1.0, "tokens_per_call": 1, "order": 1, "schedule": "linear"}
     extra = [f"{key}={value}" for key, value in options.items() if usual.get(key) != value]
     return " / ".join([name, model.name, *extra, *(["given tokens"] if prompt is not None else [])])
 

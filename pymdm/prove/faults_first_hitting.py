@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from pymdm.prove.batch_reference import BatchReference
@@ -230,3 +232,27 @@ class AskedAgain(BatchReference):
 class SameTwice(BatchReference):
     def candidates(self, step):
         return step.seen == step.model.mask_id
+
+
+@fault(
+    "line by hitting times",
+    "c = (T - tau) / (T' - T), whose mean is r / (k' - 1): infinite after a call of one token",
+    "tokens, order 2, unequal calls",
+)
+class LineByTimes(BatchReference):
+    def coefficient(self, step, ends, counts, time):
+        return ((ends[0] - time) / (ends[1] - ends[0]))[:, None]
+
+
+@fault("line by the call's size", "c = (k - 1) / (2 k): the first call's pairs stay missing", "tokens, order 2")
+class LineBySize(BatchReference):
+    def coefficient(self, step, ends, counts, time):
+        return np.full((len(time), 1), (counts - 1) / (2 * counts))
+
+
+@fault("truncation after the line", "top-k leaves tokens that it takes from mu", "tokens, order 2, top-k")
+class TruncatedLate(BatchReference):
+    def line(self, step, older, positions, logits, c):
+        whole, before = replace(step, filters={}), replace(older, filters={})
+        later, logits = super().line(whole, before, positions, logits, c)
+        return replace(later, filters=step.filters), logits

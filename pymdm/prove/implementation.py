@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -96,11 +97,15 @@ class Implementation(Protocol):
         sequences: ArrayLike | None = None,
         prompt: ArrayLike | None = None,
         temperature: float = 1.0,
-        tokens_per_call: int = 1,
+        tokens_per_call: int | Sequence[int] = 1,
+        order: int = 1,
         schedule: str = "linear",
         time_conditioned: bool = False,
+        **filters: Any,
     ) -> Batch:
-        """First-hitting samples, as `pymdm.reference.first_hitting.first_hitting`."""
+        """First-hitting samples, as `pymdm.reference.first_hitting.first_hitting`; with order 2 as
+        `pymdm.reference.second_order.extrapolated`. `filters`: banned [V], top_k, top_p of `choose`.
+        """
 
     def ancestral(
         self,

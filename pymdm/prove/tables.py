@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pymdm.reference import laws
+from pymdm.reference.choose import filtered
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,12 +106,14 @@ class TableModel:
         """Logits [M, V] of position positions[i] of sequence tokens[i]; the same numbers as the full call."""
         return self._lookup((self.index(tokens), positions), time)
 
-    def conditionals(self, temperature: float = 1.0) -> NDArray[np.float64]:
-        """[S, L, V] conditionals at a temperature."""
-        if temperature == 1.0:
+    def conditionals(self, temperature: float = 1.0, **filters: Any) -> NDArray[np.float64]:
+        """[S, L, V] conditionals at a temperature above 0, without banned tokens, truncated by top_k and top_p."""
+        if temperature == 1.0 and not filters:
             return self.mu
-        power = self.mu ** (1.0 / temperature)
-        return power / power.sum(axis=-1, keepdims=True)
+        with np.errstate(divide="ignore"):
+            scores = filtered(np.log(self.mu).reshape(-1, self.vocab_size), temperature, **filters)
+        p = np.exp(scores - scores.max(axis=-1, keepdims=True))
+        return (p / p.sum(axis=-1, keepdims=True)).reshape(self.mu.shape)
 
 
 def random_model(

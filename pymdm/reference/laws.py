@@ -7,7 +7,7 @@ only digits below V have mass.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import combinations, pairwise
 from math import comb
 
@@ -86,13 +86,31 @@ def step_law(law: Law, classes: NDArray[np.float64], weight: Callable[[int, int]
     return after.reshape(-1)
 
 
-def first_hitting_law(mu: NDArray[np.float64], prompt: ArrayLike | None = None, tokens_per_call: int = 1) -> Law:
+Counts = int | Sequence[int]
+
+
+def call_sizes(tokens_per_call: Counts, free: int) -> list[int]:
+    """Tokens of each call of a sequence with `free` masks; the last entry of a list repeats.
+
+    Example:
+        >>> call_sizes((1, 4), 10)
+        [1, 4, 4, 1]
+    """
+    counts = [tokens_per_call] if isinstance(tokens_per_call, int) else list(tokens_per_call)
+    sizes: list[int] = []
+    while free > 0:
+        sizes.append(min(counts[min(len(sizes), len(counts) - 1)], free))
+        free -= sizes[-1]
+    return sizes
+
+
+def first_hitting_law(mu: NDArray[np.float64], prompt: ArrayLike | None = None, tokens_per_call: Counts = 1) -> Law:
     """Law of the first-hitting sampler: a uniformly random set of k masked positions moves in every call.
 
     Args:
         mu: [S, L, V] conditionals.
         prompt: [L] with V at the free positions, or None.
-        tokens_per_call: k; 1 is the exact sampler, larger values its first-order approximation.
+        tokens_per_call: k, or a list as in `call_sizes`; 1 is the exact sampler, others its first-order approximation.
 
     Returns:
         [S] float64.
@@ -101,8 +119,8 @@ def first_hitting_law(mu: NDArray[np.float64], prompt: ArrayLike | None = None, 
     law = start_law(v, length, prompt)
     free = length if prompt is None else int(np.sum(np.asarray(prompt) == v))
     classes = np.concatenate([mu, np.ones_like(mu[..., :1])], axis=-1)
-    for _ in range(0, free, tokens_per_call):
-        law = step_law(law, classes, lambda n, k: (k == min(n, tokens_per_call)) / comb(n, k))
+    for size in call_sizes(tokens_per_call, free):
+        law = step_law(law, classes, lambda n, k, size=size: (k == size) / comb(n, k))  # type: ignore[misc]
     return law
 
 

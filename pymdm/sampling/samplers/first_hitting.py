@@ -24,7 +24,8 @@ class FirstHitting:
     Args:
         tokens_per_call: tokens unmasked by one network call, at least 1; or a sequence, whose last entry repeats. NFE of
             a sequence with n masks is ceil(n / tokens_per_call).
-        order: 1, or 2 for extrapolation in time (Lagrange line through the two latest outputs).
+        order: 1, or 2 for extrapolation: the line through the two latest outputs, after temperature, top-k and top-p, with
+            the coefficient that makes interactions of two tokens right on average for any tokens_per_call.
         corrector: correct the tokens of a call by the next call's output at their positions. Needs a network whose
             output at an unmasked position is its conditional given all others.
         schedule: noise schedule, a name or a `pymdm.Schedule`. It sets the times; a time-free network does not see it.
