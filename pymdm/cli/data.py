@@ -19,7 +19,7 @@ def data(
     source: Annotated[
         str | None,
         typer.Argument(
-            help="UTF-8 text file, folder, JSON lines (.jsonl), or hf:NAME of a Hugging Face data set; "
+            help="UTF-8 text file, folder, JSON lines (.jsonl), each perhaps .gz or .zst, or hf:NAME of a Hugging Face data set; "
             "default: the prose of the running Python."
         ),
     ] = None,

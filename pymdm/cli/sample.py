@@ -74,7 +74,9 @@ def sample(
     num_samples: Annotated[int, typer.Option("--num-samples", "-n", help="Sequences to draw.")] = 1,
     length: Annotated[int | None, typer.Option(help="Tokens in a sequence; default: the model's length.")] = None,
     prompt: Annotated[str | None, typer.Option(help="Text to begin with.")] = None,
-    infill: Annotated[str | None, typer.Option(help='Text with holes, e.g. "The [MASK:12] is".')] = None,
+    infill: Annotated[
+        str | None, typer.Option(help=r'Text with holes, e.g. "The [MASK:12] is"; \[MASK] is text.')
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="In [0, 2^64); default: drawn from the system and printed.")] = None,
     sampler: Annotated[str, typer.Option(help="first-hitting, ancestral, confidence or remask.")] = "first-hitting",
     nfe: Annotated[
@@ -120,8 +122,6 @@ def sample(
         vocabulary=loaded.vocabulary,
     )
     masks = [start.count(config.mask_id) for start in starts]
-    if infill is not None and not max(masks):
-        raise ValueError(f"sample: infill has no hole such as [MASK:4], got {infill!r}")
     how = _sampler(sampler, nfe, max(masks), order, rule, block_length, strategy)
     with processes() as group:
         seed = group.share(check_seed(seed))

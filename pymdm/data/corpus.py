@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from pymdm.data.files import read_text, text_files, text_suffix
 from pymdm.data.hub import hugging_face_documents
 
 SKIPPED_FOLDERS = {"site-packages", "dist-packages", "test", "tests", "idle_test", "__pycache__", "pydoc_data"}
@@ -170,25 +171,21 @@ def text_corpus(source: str | os.PathLike[str]) -> Corpus:
     """Any text source, split by hash: plain text is cut at blank lines into documents, other kinds have theirs.
 
     Args:
-        source: a UTF-8 text file; JSON lines (.jsonl, the key "text"); a folder with .txt, .md, .rst, .text and .jsonl
-            files; or hf:NAME[:CONFIG][@SPLIT] of a Hugging Face data set (needs `datasets`).
+        source: a UTF-8 text file; JSON lines (.jsonl, the key "text"); either of them compressed (.gz, .zst); a folder with
+            .txt, .md, .rst, .text and .jsonl files; or hf:NAME[:CONFIG][@SPLIT] of a Hugging Face data set (needs
+            `datasets`).
 
     Raises:
-        ValueError: missing, unreadable, empty or not UTF-8; the message names the file.
+        ValueError: missing, unreadable, empty or not UTF-8; the message names the file. Files of a folder that are of
+            another kind are named in a warning.
     """
     if str(source).startswith(HUGGING_FACE):
         documents = hugging_face_documents(str(source).removeprefix(HUGGING_FACE), FIELD)
         return Corpus(str(source), *split_documents(_not_empty(documents, str(source)), TEXT_HELD_OUT))
     path = Path(source)
-    if path.is_dir():
-        known = TEXT_SUFFIXES | LINE_SUFFIXES
-        files = sorted(p for p in path.rglob("*") if p.is_file() and p.suffix.lower() in known)
-        if not files:
-            raise ValueError(f"corpus: no .txt, .md, .rst, .text or .jsonl file in {path}")
-    else:
-        files = [path]
-    texts = {p: _read_text(p) for p in files}
-    lines = {p for p in files if p.suffix.lower() in LINE_SUFFIXES}
+    files = text_files(path, TEXT_SUFFIXES | LINE_SUFFIXES) if path.is_dir() else [path]
+    texts = {p: read_text(p) for p in files}
+    lines = {p for p in files if text_suffix(p) in LINE_SUFFIXES}
     size = min(4096, max(64, sum(map(len, texts.values())) // 256))
     documents = []
     for p, text in texts.items():
@@ -214,23 +211,12 @@ def json_lines(text: str, path: Path) -> list[str]:
             continue
         try:
             document = json.loads(line)[FIELD]
-        except (ValueError, KeyError, TypeError, IndexError):
+        except (ValueError, KeyError, TypeError, IndexError, RecursionError):
             document = None
         if not isinstance(document, str):
             raise ValueError(f'corpus: line {number} of {path} is not a JSON object with a string "{FIELD}"')
         documents.append(document)
     return documents
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_bytes().decode("utf-8").replace("\r\n", "\n")
-    except FileNotFoundError:
-        raise ValueError(f"corpus: no such file or folder: {path}") from None
-    except UnicodeDecodeError as error:
-        raise ValueError(f"corpus: {path} is not UTF-8 text (byte {error.start})") from None
-    except OSError as error:
-        raise ValueError(f"corpus: cannot read {path}: {error.strerror}") from None
 
 
 def cut_documents(text: str, size: int) -> list[str]:

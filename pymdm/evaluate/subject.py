@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pymdm.bundled import bundled_path
+from pymdm.data.files import read_text, text_suffix
 from pymdm.data.packing import pack
 from pymdm.data.round_trip import lost_share
 from pymdm.data.tokenizer import END_OF_TEXT
@@ -149,7 +150,8 @@ def load_subject(
 
     Args:
         model: checkpoint folder; default the model in the package.
-        text: UTF-8 file, or folder of text files, to evaluate on instead (zero-shot).
+        text: UTF-8 file, or folder of text files, to evaluate on instead (zero-shot). Nothing that the checkpoint names is
+            opened or downloaded then, so there is no training text to count n-grams on but that of this Python's prose.
         limit: sequences to take, evenly spread; 0 for all.
 
     Raises:
@@ -160,18 +162,18 @@ def load_subject(
         256
     """
     checkpoint = load_checkpoint(Path(model) if model is not None else bundled_path())
-    try:
+    recipe = checkpoint.training.get("recipe", {})
+    subject = Subject(checkpoint, "", np.zeros(0, dtype=np.int64), 0, "", limit=limit)
+    if text is None:
         subject = _own_text(checkpoint, limit)
-    except ValueError:
-        if text is None:
-            raise
-        subject = Subject(checkpoint, "", np.zeros(0, dtype=np.int64), 0, "", limit=limit)
+    elif recipe and recipe.get("source") is None and recipe.get("held_out") is None:  # this Python's own prose
+        subject = replace(subject, train_text=_own_text(checkpoint, limit).train_text)
     if text is not None:
         whole = _read(text)
         tokens, kept = pack(checkpoint.vocabulary, [whole])
         name = Path(text).name
-        changes: dict[str, Any] = {"note": "", "unit": "char", "lost": lost_share([whole], kept, name)}
-        subject = replace(subject, text_name=name, tokens=tokens, characters=kept, **changes)
+        lost = lost_share([whole], kept, name)
+        subject = replace(subject, text_name=name, tokens=tokens, characters=kept, lost=lost)
     if not len(subject.tokens):
         raise ValueError("evaluate: there is no text to evaluate")
     return subject
@@ -179,15 +181,13 @@ def load_subject(
 
 def _read(source: str | os.PathLike[str]) -> str:
     """All of a text file or folder."""
-    from pymdm.data.corpus import load_corpus
+    from pymdm.data.corpus import LINE_SUFFIXES, load_corpus
 
     path = Path(source)
     try:
-        if path.is_file():
-            return path.read_bytes().decode("utf-8").replace("\r\n", "\n")
+        if path.is_file() and text_suffix(path) not in LINE_SUFFIXES:
+            return read_text(path)
         corpus = load_corpus(path)
-    except UnicodeDecodeError as error:
-        raise ValueError(f"evaluate: {path} is not UTF-8 text (byte {error.start})") from None
     except ValueError as error:
         raise ValueError(str(error).replace("corpus:", "evaluate:", 1)) from None
     return corpus.train_text + corpus.held_out_text

@@ -3,38 +3,99 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 from torch import Tensor
 
+from pymdm.data.round_trip import LostText
+
 if TYPE_CHECKING:
     from pymdm.data.tokenizer import Vocabulary
 
 Prompt: TypeAlias = "str | Tensor | Sequence[int] | Sequence[str] | Sequence[Sequence[int]] | Sequence[Tensor]"
 
-_HOLE = re.compile(r"\[MASK(?::(\d+))?\]")
+_HOLE = re.compile(r"(\\*)(\[\s*mask\b[^\[\]]*\])", re.IGNORECASE)  # and what was meant for one
+_SPELLED = re.compile(r"\[MASK(?::([0-9]+))?\]")
+LONGEST = 1 << 24  # positions of an infill for a network that names no length
 
 
-def parse_infill(text: str, vocabulary: Vocabulary, mask_id: int) -> list[int]:
-    """Tokens of a text in which [MASK] is one masked position and [MASK:n] stands for n of them.
+def parse_infill(text: str, vocabulary: Vocabulary, mask_id: int, longest: int | None = None) -> list[int]:
+    r"""Tokens of a text in which [MASK] is one masked position and [MASK:n] stands for n of them.
+
+    A backslash before it makes it text: \[MASK] is the word, \\[MASK] a backslash and a hole. Where the tokenizer joins a
+    space to the word after it, the space right before a hole is left to the hole, whose first token brings its own.
+
+    Args:
+        text: with holes.
+        vocabulary: text <-> ids.
+        mask_id: of the mask.
+        longest: positions at most; default 2^24.
+
+    Raises:
+        ValueError: no hole, one that is spelled otherwise, of no position or of too many; a text that cannot be encoded.
 
     >>> from pymdm.data.tokenizer import Vocabulary
     >>> letters = Vocabulary.train(["abc"], "char")
     >>> parse_infill("a[MASK:2]c", letters, letters.mask_id) == [*letters.encode("a"), 3, 3, *letters.encode("c")]
     True
     """
-    tokens: list[int] = []
+    limit = longest or LONGEST
+    parts: list[str | int] = [""]  # text, number of masks, text, ...
     end = 0
-    for hole in _HOLE.finditer(text):
-        tokens += vocabulary.encode(text[end : hole.start()]) if hole.start() > end else []
-        count = int(hole[1]) if hole[1] else 1
-        if count < 1:
-            raise ValueError(f"sample: a hole needs at least one position, got {hole[0]}")
-        tokens += [mask_id] * count
-        end = hole.end()
-    return tokens + (vocabulary.encode(text[end:]) if end < len(text) else [])
+    for found in _HOLE.finditer(text):
+        backslashes, word = found[1], found[2]
+        parts[-1] = f"{parts[-1]}{text[end : found.start()]}{backslashes[: len(backslashes) // 2]}"
+        end = found.end()
+        if len(backslashes) % 2:
+            parts[-1] += word
+            continue
+        hole = _SPELLED.fullmatch(word)
+        if hole is None:
+            raise ValueError(f"a hole is [MASK] or [MASK:n], got {word[:60]}; as text it is written \\{word[:60]}")
+        digits = (hole[1] or "1").lstrip("0")
+        if not digits:
+            raise ValueError(f"a hole needs at least one position, got {word}")
+        if len(digits) > len(str(limit)) or int(digits) > limit:
+            raise ValueError(f"the hole {word[:40]} is longer than {limit} positions, the longest sequence")
+        parts += [int(digits), ""]
+    parts[-1] = f"{parts[-1]}{text[end:]}"
+    if len(parts) == 1:
+        raise ValueError(f"it has no hole such as [MASK:4], got {text!r}")
+    tokens: list[int] = []
+    for i, part in enumerate(parts):
+        if isinstance(part, int):
+            if len(tokens) + part > limit:
+                raise ValueError(f"it has more than {limit} positions, the longest sequence")
+            tokens += [mask_id] * part
+        else:
+            tokens += _encode(part if i == len(parts) - 1 else _left_to_the_hole(part, vocabulary), vocabulary)
+    return tokens
+
+
+def _left_to_the_hole(text: str, vocabulary: Vocabulary) -> str:
+    """A text before a hole without its last space where that space belongs to the token after it, as in " word"."""
+    if not text.endswith(" "):
+        return text
+    alone = vocabulary.encode(text)
+    try:
+        followed = vocabulary.encode(text + "a")
+    except ValueError:  # a tokenizer without this letter
+        return text
+    return text if followed[: len(alone)] == alone else text[:-1]
+
+
+def _encode(text: str, vocabulary: Vocabulary) -> list[int]:
+    """Tokens of a text; a warning where it does not come back from them."""
+    if not text:
+        return []
+    tokens = vocabulary.encode(text)
+    back = vocabulary.decode(tokens)
+    if back != text:
+        warnings.warn(LostText(f"sample: the tokenizer takes {text!r} as {back!r}"), stacklevel=4)
+    return tokens
 
 
 def _as_list(prompt: Prompt, what: str) -> list[str | list[int]]:
@@ -88,7 +149,10 @@ def start_tokens(
             if vocabulary is None:
                 raise ValueError(f"sample: a text {what} needs a vocabulary; give tokens instead")
             try:
-                entry = parse_infill(entry, vocabulary, mask_id) if infill is not None else vocabulary.encode(entry)
+                if infill is not None:
+                    entry = parse_infill(entry, vocabulary, mask_id, default_length)
+                else:
+                    entry = _encode(entry, vocabulary)
             except ValueError as error:
                 raise ValueError(f"sample: {what}: {error}") from None
         starts += [list(entry) for _ in range(num_samples)]

@@ -67,7 +67,8 @@ def sample(
         length: L, or one for each sequence; default the model's.
         prompt: given tokens at the front, as text or integer tokens; a list gives one prompt a sequence. Token prompts may
             hold `mask_id` at positions to draw.
-        infill: whole sequences with holes: text with [MASK:n], or integer tokens with `mask_id`.
+        infill: whole sequences with holes: text with [MASK:n] (see `pymdm.sampling.prompt.parse_infill`), or integer tokens
+            with `mask_id`.
         seed: in [0, 2^64); None draws one from the system, and the result carries it.
         sampler: default `FirstHitting()`, exact.
         temperature: logits are divided by it; 0 takes the arg-max. Other values than 1 change the law to that of the

@@ -217,7 +217,10 @@ def test_the_command_runs_as_a_module():
             ["sample", "--rule", "margin"],
             "pymdm: sample: --rule belongs to --sampler confidence, got --sampler first-hitting",
         ),
-        (["sample", "--infill", "no holes"], r"pymdm: sample: infill has no hole such as \[MASK:4\], got 'no holes'"),
+        (
+            ["sample", "--infill", "no holes"],
+            r"pymdm: sample: infill: it has no hole such as \[MASK:4\], got 'no holes'",
+        ),
         (["evaluate", "--text", "nothere.txt"], "pymdm: evaluate: .*nothere.txt"),
         (["evaluate", "--seed", "-1"], r"pymdm: .*seed must be in \[0, 2\^64\), got -1"),
         (["bench", "compare", "nothere", "b"], "pymdm: bench: nothere: No such file or directory"),

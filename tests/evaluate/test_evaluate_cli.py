@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from pymdm.data.tokens import write_data
 from pymdm.evaluate.bound import evaluate_bound
 from pymdm.evaluate.judges import file_sha256
 from pymdm.evaluate.report import _behind
+from pymdm.evaluate.subject import load_subject
 from pymdm.network.checkpoint import load_checkpoint, save_checkpoint
 from pymdm.network.config import ModelConfig
 from pymdm.network.transformer import MaskedTransformer
@@ -179,3 +181,20 @@ def test_data_folders_and_networks_with_time(tmp_path):
     assert found["likelihood"]["bits_per_char"] == pytest.approx(8.0, abs=0.3)  # adaLN starts as nothing: near uniform
     assert found["run"]["text"]["unit"] == "byte" and 0 < found["ngram_bits_per_char"]["5"] < 4
     assert "bits per byte" in run("evaluate", tmp_path / "m", "--draws", 2).stdout
+
+
+def test_with_a_text_a_checkpoint_decides_nothing_that_is_opened(files, tmp_path, monkeypatch):
+    """A recipe that names a data set of the Hub, a device or a folder: none is touched with --text, each is without."""
+    for source, held_out in (("hf:someone/evil", None), (str(tmp_path / "secret.txt"), None), (None, "hf:a/b")):
+        here = tmp_path / "model"
+        shutil.copytree(files / "mdm", here, dirs_exist_ok=True)
+        content = json.loads((here / "config.json").read_text())
+        content["training"]["recipe"] |= {"source": source, "held_out": held_out}
+        (here / "config.json").write_text(json.dumps(content))
+        asked = []
+        monkeypatch.setattr("pymdm.data.corpus.load_corpus", lambda *names: asked.append(names) or 1 / 0)
+        subject = load_subject(here, files / "notes.txt")
+        assert not asked and subject.train_text == "" and len(subject.tokens)
+        with pytest.raises(ZeroDivisionError):
+            load_subject(here)
+        assert asked == [(source, held_out)]

@@ -1,0 +1,97 @@
+"""Text files as they lie on disks: compressed or not, with a byte order mark or without, beside files of other kinds."""
+
+from __future__ import annotations
+
+import gzip
+import warnings
+import zlib
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+COMPRESSED = (".gz", ".zst")
+SHOWN = 3  # names of skipped files that a warning gives
+
+
+class SkippedFiles(UserWarning):
+    """Files of a folder that were not read."""
+
+
+def text_suffix(path: Path) -> str:
+    """The ending that says what a file is, in lower case, without that of its compression.
+
+    >>> text_suffix(Path("notes.JSONL.gz")), text_suffix(Path("notes.txt"))
+    ('.jsonl', '.txt')
+    """
+    if path.suffix.lower() in COMPRESSED:
+        path = path.with_suffix("")
+    return path.suffix.lower()
+
+
+def text_files(folder: Path, known: set[str]) -> list[Path]:
+    """The files of a folder, at any depth, whose ending is known; a warning names what is left out, but for hidden files.
+
+    Raises:
+        ValueError: there is none.
+    """
+    found: list[Path] = []
+    skipped: list[Path] = []
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            readable = path.suffix.lower() != ".zst" or _zstandard() is not None
+            (found if text_suffix(path) in known and readable else skipped).append(path)
+    if not found:
+        raise ValueError(f"corpus: no .txt, .md, .rst, .text or .jsonl file, plain, .gz or .zst, in {folder}")
+    skipped = [p for p in skipped if not any(part.startswith(".") for part in p.relative_to(folder).parts)]
+    if skipped:
+        kinds = ", ".join(f"{n} {kind or 'without ending'}" for kind, n in Counter(p.suffix for p in skipped).items())
+        names = ", ".join(str(p.relative_to(folder)) for p in skipped[:SHOWN])
+        more = ", ..." if len(skipped) > SHOWN else ""
+        need = "; .zst needs the package zstandard" if any(text_suffix(p) in known for p in skipped) else ""
+        warnings.warn(SkippedFiles(f"corpus: not read in {folder}: {names}{more} ({kinds}){need}"), stacklevel=3)
+    return found
+
+
+def read_text(path: Path) -> str:
+    """The text of a UTF-8 file, unpacked where its ending says so; without byte order mark, line ends as \\n.
+
+    Raises:
+        ValueError: missing, unreadable, damaged or not UTF-8; the message begins with "corpus:" and names the file.
+    """
+    try:
+        data = path.read_bytes()
+        if path.suffix.lower() == ".gz":
+            data = gzip.decompress(data)
+        elif path.suffix.lower() == ".zst":
+            library = _zstandard()
+            if library is None:
+                raise ValueError(f"corpus: {path} needs the package zstandard")
+            data = library(data)
+        return data.decode("utf-8-sig").replace("\r\n", "\n")
+    except FileNotFoundError:
+        raise ValueError(f"corpus: no such file or folder: {path}") from None
+    except UnicodeDecodeError as error:
+        raise ValueError(f"corpus: {path} is not UTF-8 text (byte {error.start})") from None
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise ValueError(f"corpus: {path} is damaged: {error}") from None
+    except OSError as error:
+        raise ValueError(f"corpus: cannot read {path}: {error.strerror}") from None
+
+
+def _zstandard() -> Any:
+    """bytes -> bytes of a .zst file, or None where neither Python (3.14) nor the package zstandard has it."""
+    try:
+        from compression.zstd import decompress  # type: ignore[import-not-found]
+    except ImportError:
+        try:
+            import zstandard
+        except ImportError:
+            return None
+
+        def decompress(data: bytes) -> bytes:
+            try:
+                return zstandard.ZstdDecompressor().decompressobj().decompress(data)
+            except zstandard.ZstdError as error:
+                raise EOFError(str(error)) from None
+
+    return decompress
