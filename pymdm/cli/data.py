@@ -19,8 +19,8 @@ def data(
     source: Annotated[
         str | None,
         typer.Argument(
-            help="UTF-8 text file, folder, JSON lines (.jsonl), each perhaps .gz or .zst, or hf:NAME of a Hugging Face data set; "
-            "default: the prose of the running Python."
+            help="UTF-8 text file, folder, JSON lines (.jsonl), each perhaps .gz or .zst, or hf:NAME of a Hugging Face "
+            "data set; default: the prose of the running Python."
         ),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("tokens"),

@@ -43,14 +43,14 @@ def parse_infill(text: str, vocabulary: Vocabulary, mask_id: int, longest: int |
     True
     """
     limit = longest or LONGEST
-    parts: list[str | int] = [""]  # text, number of masks, text, ...
+    texts, holes = [""], list[int]()  # what stands before each hole and at the end; the holes' positions
     end = 0
     for found in _HOLE.finditer(text):
         backslashes, word = found[1], found[2]
-        parts[-1] = f"{parts[-1]}{text[end : found.start()]}{backslashes[: len(backslashes) // 2]}"
+        texts[-1] += text[end : found.start()] + backslashes[: len(backslashes) // 2]
         end = found.end()
         if len(backslashes) % 2:
-            parts[-1] += word
+            texts[-1] += word
             continue
         hole = _SPELLED.fullmatch(word)
         if hole is None:
@@ -60,19 +60,17 @@ def parse_infill(text: str, vocabulary: Vocabulary, mask_id: int, longest: int |
             raise ValueError(f"a hole needs at least one position, got {word}")
         if len(digits) > len(str(limit)) or int(digits) > limit:
             raise ValueError(f"the hole {word[:40]} is longer than {limit} positions, the longest sequence")
-        parts += [int(digits), ""]
-    parts[-1] = f"{parts[-1]}{text[end:]}"
-    if len(parts) == 1:
+        texts.append("")
+        holes.append(int(digits))
+    if not holes:
         raise ValueError(f"it has no hole such as [MASK:4], got {text!r}")
     tokens: list[int] = []
-    for i, part in enumerate(parts):
-        if isinstance(part, int):
-            if len(tokens) + part > limit:
-                raise ValueError(f"it has more than {limit} positions, the longest sequence")
-            tokens += [mask_id] * part
-        else:
-            tokens += _encode(part if i == len(parts) - 1 else _left_to_the_hole(part, vocabulary), vocabulary)
-    return tokens
+    for before, count in zip(texts, holes, strict=False):
+        tokens += _encode(_left_to_the_hole(before, vocabulary), vocabulary)
+        if len(tokens) + count > limit:
+            raise ValueError(f"it has more than {limit} positions, the longest sequence")
+        tokens += [mask_id] * count
+    return tokens + _encode(texts[-1] + text[end:], vocabulary)
 
 
 def _left_to_the_hole(text: str, vocabulary: Vocabulary) -> str:

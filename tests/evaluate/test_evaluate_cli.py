@@ -185,14 +185,15 @@ def test_data_folders_and_networks_with_time(tmp_path):
 
 def test_with_a_text_a_checkpoint_decides_nothing_that_is_opened(files, tmp_path, monkeypatch):
     """A recipe that names a data set of the Hub, a device or a folder: none is touched with --text, each is without."""
+    asked = []
+    monkeypatch.setattr("pymdm.data.corpus.load_corpus", lambda *names: asked.append(names) or 1 / 0)
     for source, held_out in (("hf:someone/evil", None), (str(tmp_path / "secret.txt"), None), (None, "hf:a/b")):
         here = tmp_path / "model"
         shutil.copytree(files / "mdm", here, dirs_exist_ok=True)
         content = json.loads((here / "config.json").read_text())
         content["training"]["recipe"] |= {"source": source, "held_out": held_out}
         (here / "config.json").write_text(json.dumps(content))
-        asked = []
-        monkeypatch.setattr("pymdm.data.corpus.load_corpus", lambda *names: asked.append(names) or 1 / 0)
+        asked.clear()
         subject = load_subject(here, files / "notes.txt")
         assert not asked and subject.train_text == "" and len(subject.tokens)
         with pytest.raises(ZeroDivisionError):
