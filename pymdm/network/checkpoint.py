@@ -32,6 +32,17 @@ KIND = Kind(
     (WEIGHTS, CONFIG, TOKENIZER, *_STATE, *(f"{PREVIOUS}/{name}" for name in _STATE)),
 )
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+STORED = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "BOOL": torch.bool}
+STORED |= {"I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8}
+LARGEST_CONFIG = 1 << 26  # bytes
+NONE = type(None)
+# What is read of the training that a checkpoint tells of, and its kinds.
+RECIPE: dict[str, Any] = {
+    **dict.fromkeys(("objective", "schedule", "conditioning"), str),
+    **dict.fromkeys(("source", "held_out"), (str, NONE)),
+    "eval_tokens": int,
+}
+CORPUS: dict[str, Any] = {"sha256": str, "unit": str}
 
 
 @dataclass(frozen=True)
@@ -116,21 +127,69 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     for name in (CONFIG, WEIGHTS, TOKENIZER):
         if not (folder / name).is_file():
             raise ValueError(f"load_checkpoint: {path} has no {name}")
-    try:
-        meta = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ValueError(f"load_checkpoint: cannot read {folder / CONFIG}: {error}") from None
-    if not isinstance(meta, dict) or not isinstance(meta.get("training", {}), dict):
-        raise ValueError(f"load_checkpoint: {folder / CONFIG} is not an object with 'model' and 'training'")
-    config = ModelConfig.from_dict(meta.get("model", {}))
+    meta = read_settings(folder / CONFIG)
+    config = ModelConfig.from_dict(meta["model"])
     vocabulary = Vocabulary.load(folder / TOKENIZER)
     if vocabulary.size != config.vocab_size:
         raise ValueError(
             f"load_checkpoint: {TOKENIZER} has {vocabulary.size} tokens, but {CONFIG} says {config.vocab_size}"
         )
+    where = f"load_checkpoint: {folder / WEIGHTS}"
+    check_state(config, tensor_shapes(folder / WEIGHTS), where)  # before anything of that size is made
     tensors = read_tensors(folder / WEIGHTS)
-    check_state(config, tensors, f"load_checkpoint: {folder / WEIGHTS}")
-    return Checkpoint(config, tensors, vocabulary, meta.get("training", {}), Path(path))
+    check_state(config, tensors, where)
+    return Checkpoint(config, tensors, vocabulary, meta["training"], Path(path))
+
+
+def read_settings(file: Path) -> dict[str, Any]:
+    """config.json with its parts "model" and "training", which are objects, and what is read of them of its kind.
+
+    Raises:
+        ValueError: unreadable, too large or nested, or an entry of another kind, which the message names.
+    """
+    try:
+        if file.stat().st_size > LARGEST_CONFIG:
+            raise ValueError(f"it is larger than {LARGEST_CONFIG} bytes")
+        meta = json.loads(file.read_text(encoding="utf-8"))
+    except RecursionError:
+        raise ValueError(f"load_checkpoint: cannot read {file}: it is nested too deeply") from None
+    except (OSError, ValueError) as error:
+        raise ValueError(f"load_checkpoint: cannot read {file}: {error}") from None
+    if not isinstance(meta, dict) or not all(isinstance(meta.get(k, {}), dict) for k in ("model", "training")):
+        raise ValueError(f"load_checkpoint: {file} is not an object with 'model' and 'training'")
+    training = meta.get("training", {})
+    parts = {"recipe": RECIPE, "corpus": CORPUS, "held_out": {}, "ngram_bits_per_char": {}}
+    for name, entries in parts.items():
+        part = training.get(name, {})
+        if not isinstance(part, dict):
+            raise ValueError(f"load_checkpoint: {file}: {name} must be an object, got {type(part).__name__}")
+        for key, kinds in entries.items():
+            if key in part and not isinstance(part[key], kinds):
+                raise ValueError(
+                    f"load_checkpoint: {file}: {key} of {name} cannot be of type {type(part[key]).__name__}"
+                )
+    return {"model": meta.get("model", {}), "training": training}
+
+
+def tensor_shapes(file: Path) -> dict[str, Tensor]:
+    """Name -> tensor on the device "meta", of the shape and dtype that a safetensors file announces; no data are read.
+
+    Raises:
+        ValueError: missing, cut short or not such a file, or a dtype that torch does not have.
+    """
+    shapes: dict[str, Tensor] = {}
+    try:
+        with safe_open(file, framework="pt") as f:
+            for name in f.keys():
+                entry = f.get_slice(name)
+                dtype = STORED.get(entry.get_dtype())
+                if dtype is None:
+                    got = entry.get_dtype()
+                    raise ValueError(f"tensor {name} must be float32, bfloat16 or float16, got {got}")
+                shapes[name] = torch.empty(entry.get_shape(), dtype=dtype, device="meta")
+    except (OSError, SafetensorError, ValueError) as error:
+        raise ValueError(f"load_checkpoint: cannot read {file}: {error}") from None
+    return shapes
 
 
 def read_tensors(file: Path) -> dict[str, Tensor]:
@@ -147,7 +206,7 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
 
 
 def check_state(config: ModelConfig, state: Mapping[str, Tensor], where: str) -> None:
-    """Every parameter present with its shape, one float dtype and finite values, and nothing else.
+    """Every parameter present with its shape, one float dtype and finite values (but for "meta"), and nothing else.
 
     Raises:
         ValueError: starts with `where` and names the first tensor at fault.
@@ -161,7 +220,7 @@ def check_state(config: ModelConfig, state: Mapping[str, Tensor], where: str) ->
             raise ValueError(f"{where}: tensor {name} must have shape {list(shape)}, got {list(tensor.shape)}")
         if tensor.dtype not in DTYPES:
             raise ValueError(f"{where}: tensor {name} must be float32, bfloat16 or float16, got {_dtype(tensor)}")
-        if not torch.isfinite(tensor).all():
+        if not tensor.is_meta and not torch.isfinite(tensor).all():
             raise ValueError(f"{where}: tensor {name} has values that are not finite")
     for name in state:
         if name not in shapes:

@@ -10,6 +10,13 @@ NORMS = ("layernorm", "rmsnorm")
 MLPS = ("gelu", "swiglu")
 CONDITIONINGS = ("none", "constant", "time")
 
+# Largest values, far above any network: a settings file must not make us ask for absurd memory.
+_LARGEST = {
+    **dict.fromkeys(("vocab_size", "mask_id", "mlp_width"), 1 << 24),
+    **dict.fromkeys(("length", "width", "heads", "kv_heads", "cond_dim"), 1 << 20),
+    "layers": 1 << 14,
+}
+ANGLES = 1 << 26  # elements of a rotary table [length, head_dim]: 256 MB
 _POSITIVE = ("vocab_size", "length", "width", "layers", "heads", "kv_heads", "mlp_width", "cond_dim")
 
 
@@ -89,12 +96,21 @@ class ModelConfig:
                 raise ValueError(f"ModelConfig: {name} must be at least 1, got {getattr(self, name)}")
         if self.mask_id < 0:
             raise ValueError(f"ModelConfig: mask_id must be at least 0, got {self.mask_id}")
+        for name, largest in _LARGEST.items():
+            if getattr(self, name) > largest:
+                raise ValueError(f"ModelConfig: {name} must be at most {largest}, got {_short(getattr(self, name))}")
         for name, known in (("norm", NORMS), ("mlp", MLPS), ("conditioning", CONDITIONINGS)):
             if getattr(self, name) not in known:
-                raise ValueError(f"ModelConfig: {name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
+                raise ValueError(
+                    f"ModelConfig: {name} must be one of {', '.join(known)}, got {_short(getattr(self, name))}"
+                )
         if self.width % self.heads or (self.width // self.heads) % 2:
             raise ValueError(
                 f"ModelConfig: width / heads must be a whole even number, got width {self.width} and heads {self.heads}"
+            )
+        if self.length * (self.width // self.heads) > ANGLES:
+            raise ValueError(
+                f"ModelConfig: length times width / heads must be at most {ANGLES}, got {self.length} times {self.head_dim}"
             )
         if self.heads % self.kv_heads:
             raise ValueError(f"ModelConfig: kv_heads must divide heads ({self.heads}), got {self.kv_heads}")
@@ -108,12 +124,14 @@ class ModelConfig:
     def _check_type(self, name: str, declared: str) -> None:
         value = getattr(self, name)
         if declared == "float" and type(value) is int:
+            if abs(value) > 1 << 53:
+                raise ValueError(f"ModelConfig: {name} must be at most 2^53, got {_short(value)}")
             object.__setattr__(self, name, float(value))
             return
         wanted = {"int": (int,), "float": (float,), "str": (str,), "bool": (bool,), "bool | None": (bool, type(None))}
         if type(value) not in wanted[declared]:
             got = type(value).__name__
-            raise ValueError(f"ModelConfig: {name} must be {declared.split(' ')[0]}, got {got} {value!r}")
+            raise ValueError(f"ModelConfig: {name} must be {declared.split(' ')[0]}, got {got} {_short(value)}")
 
     @property
     def head_dim(self) -> int:
@@ -141,8 +159,17 @@ class ModelConfig:
         known = {f.name for f in fields(cls)}
         for key in values:
             if key not in known:
-                raise ValueError(f"ModelConfig: unknown key {key!r}")
+                raise ValueError(f"ModelConfig: unknown key {_short(key)}")
         for key in ("vocab_size", "length", "width", "layers", "heads"):
             if key not in values:
                 raise ValueError(f"ModelConfig: missing key {key!r}")
         return cls(**values)
+
+
+def _short(value: Any) -> str:
+    """A value in a message: its first characters."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # an int of more than 4,300 digits, a list in a list in a list ...
+        return type(value).__name__
+    return text if len(text) <= 40 else f"{text[:37]}..."

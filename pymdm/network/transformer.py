@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -255,6 +256,18 @@ class MaskedTransformer(nn.Module):
 
 
 def parameter_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
-    """Name -> shape of every parameter of a `MaskedTransformer` with this config, without allocating any."""
+    """Name -> shape of every parameter of a `MaskedTransformer` with this config, without allocating any.
+
+    One block is built, on the device "meta", whatever the number of layers: they are alike.
+    """
     with torch.device("meta"):
-        return {name: tuple(p.shape) for name, p in MaskedTransformer(config).state_dict().items()}
+        one = MaskedTransformer(replace(config, layers=1)).state_dict()
+    block = [name for name in one if name.startswith("blocks.0.")]
+    shapes: dict[str, tuple[int, ...]] = {}
+    for name, parameter in one.items():
+        if name not in block:
+            shapes[name] = tuple(parameter.shape)
+        elif name == block[0]:
+            for layer in range(config.layers):
+                shapes |= {f"blocks.{layer}.{n.removeprefix('blocks.0.')}": tuple(one[n].shape) for n in block}
+    return shapes
