@@ -110,6 +110,12 @@ std::vector<int64_t> checked_counts(std::vector<int64_t> tokens_per_call) {
   return tokens_per_call;
 }
 
+sample::Ahead checked_ahead(int64_t window, double mark, bool timed) {
+  check(window >= 1, kOp, "lookahead must be at least 1, got ", window);
+  check(mark >= 0 && mark < 1, kOp, "a mark of lookahead must be in (0, 1), got ", mark);
+  return {window, mark, timed};
+}
+
 ops::Noise checked_noise(int64_t noise) {
   check(noise >= 0 && noise <= 3, kOp, "noise must be 0..3, got ", noise);
   return static_cast<ops::Noise>(noise);
@@ -146,21 +152,26 @@ SamplerRef make_remask(std::vector<double> levels, std::vector<double> sigma, co
 void bind_samplers(py::module_& m) {
   m.def(
       "first_hitting",
-      [](ScheduleRef schedule, std::vector<int64_t> tokens_per_call, int64_t noise) {
-        return SamplerRef(std::make_shared<sample::FirstHitting>(
-            std::move(schedule), checked_counts(std::move(tokens_per_call)), checked_noise(noise)));
+      [](ScheduleRef schedule, std::vector<int64_t> tokens_per_call, int64_t noise, int64_t window, double mark,
+         bool timed) {
+        return SamplerRef(
+            std::make_shared<sample::FirstHitting>(std::move(schedule), checked_counts(std::move(tokens_per_call)),
+                                                   checked_ahead(window, mark, timed), checked_noise(noise)));
       },
-      py::arg("schedule"), py::arg("tokens_per_call"), py::arg("noise") = 0);
+      py::arg("schedule"), py::arg("tokens_per_call"), py::arg("noise") = 0, py::arg("window") = 1,
+      py::arg("mark") = 0.0, py::arg("timed") = false);
   bind_first_hitting<sample::Extrapolated>(m, "extrapolated");
   bind_first_hitting<sample::Corrected>(m, "corrected");
   m.def(
       "ancestral",
-      [](std::vector<double> times, ScheduleRef schedule, bool cache) {
+      [](std::vector<double> times, ScheduleRef schedule, bool cache, int64_t window, double mark, bool timed) {
         std::vector<double> masked;
         grid_of(times, *schedule, masked);
-        return SamplerRef(std::make_shared<sample::Ancestral>(std::move(times), std::move(masked), cache));
+        return SamplerRef(std::make_shared<sample::Ancestral>(std::move(times), std::move(masked), cache,
+                                                              checked_ahead(window, mark, timed)));
       },
-      py::arg("times"), py::arg("schedule"), py::arg("cache") = true);
+      py::arg("times"), py::arg("schedule"), py::arg("cache") = true, py::arg("window") = 1, py::arg("mark") = 0.0,
+      py::arg("timed") = false);
   m.def(
       "literal",
       [](std::vector<double> times, ScheduleRef schedule, bool cache, int64_t noise) {

@@ -57,6 +57,18 @@ py::dict to_dict(const State& s) {
   out["masked"] = tensor_of(s.masked, at::kDouble);
   out["nfe"] = tensor_of(s.nfe, at::kLong);
   Kept all;
+  out["rounds"] = tensor_of(s.rounds, at::kLong);
+  out["rows"] = tensor_of(s.rows, at::kLong);
+  std::vector<int64_t> guess_counts, guesses;
+  std::vector<double> gaps;
+  for (const sample::Guesses& g : s.guesses) {
+    guess_counts.push_back(static_cast<int64_t>(g.tokens.size()));
+    guesses.insert(guesses.end(), g.tokens.begin(), g.tokens.end());
+    gaps.insert(gaps.end(), g.gaps.begin(), g.gaps.end());
+  }
+  out["guess_counts"] = tensor_of(guess_counts, at::kLong);
+  out["guess_tokens"] = tensor_of(guesses, at::kLong);
+  out["guess_gaps"] = tensor_of(gaps, at::kDouble);
   std::vector<double> times;
   std::vector<int64_t> counts, event_counts, score_counts;
   for (const Kept& kept : s.kept) {
@@ -94,6 +106,16 @@ std::vector<T> take(const std::vector<T>& all, size_t& at, int64_t count) {
   return std::vector<T>(all.begin() + at - count, all.begin() + at);
 }
 
+// Guesses of all sequences, cut by their counts; a wrong one costs a round, never a token.
+void take_guesses(const py::dict& d, State& s) {
+  const auto counts = field<int64_t>(d, "guess_counts", at::kLong, s.size());
+  const auto tokens = field<int64_t>(d, "guess_tokens", at::kLong, -1);
+  const auto gaps = field<double>(d, "guess_gaps", at::kDouble, static_cast<int64_t>(tokens.size()));
+  size_t token = 0, gap = 0;
+  for (const int64_t t : tokens) check(t >= 0 && t != s.mask_id, kOp, "the saved state guesses token ", t);
+  for (const int64_t count : counts) s.guesses.push_back({take(tokens, token, count), take(gaps, gap, count)});
+}
+
 State from_dict(const py::dict& d) {
   State s;
   for (const char* name : {"mask_id", "seed", "calls", "draws"})
@@ -121,6 +143,9 @@ State from_dict(const py::dict& d) {
     check(masks == s.remaining[b] && s.event[b] >= 0 && s.nfe[b] >= 0 && s.masked[b] >= 0 && s.masked[b] <= 1, kOp,
           "the saved state of sequence ", b, " contradicts itself");
   }
+  s.rounds = field<int64_t>(d, "rounds", at::kLong, batch);
+  s.rows = field<int64_t>(d, "rows", at::kLong, batch);
+  take_guesses(d, s);
   const auto times = field<double>(d, "kept_times", at::kDouble, batch);
   const auto counts = field<int64_t>(d, "kept_counts", at::kLong, batch);
   const auto event_counts = field<int64_t>(d, "kept_event_counts", at::kLong, batch);
@@ -163,6 +188,8 @@ void bind_state(py::module_& m) {
       .def_property_readonly("order", tensor_property(&State::order, at::kLong))
       .def_property_readonly("remaining", tensor_property(&State::remaining, at::kLong))
       .def_property_readonly("nfe", tensor_property(&State::nfe, at::kLong))
+      .def_property_readonly("rounds", tensor_property(&State::rounds, at::kLong))
+      .def_property_readonly("rows", tensor_property(&State::rows, at::kLong))
       .def_property_readonly("sequence", tensor_property(&State::sequence, at::kLong))
       .def_readonly("mask_id", &State::mask_id)
       .def_readonly("seed", &State::seed)

@@ -177,7 +177,8 @@ void FirstHittingStep::store(sample::State& state, const Schedule& schedule) con
     state.unmasked[b] = count(kUnmasked, a);
     state.remaining[b] = count(kRemaining, a);
     state.event[b] = count(kEvent, a);
-    state.nfe[b] = count(kNfe, a);
+    const int64_t calls = count(kNfe, a) - state.nfe[b];
+    state.nfe[b] += calls, state.rounds[b] += calls, state.rows[b] += calls;
     state.masked[b] = masked[a];
   }
 }

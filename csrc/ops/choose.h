@@ -27,6 +27,7 @@ struct ChooseArgs {
   const uint8_t* banned = nullptr;     // [V], nonzero is never chosen; null bans nothing
   int64_t top_k = 0;                   // 0 off; a change of law
   double top_p = 1.0;                  // 1 off; a change of law
+  bool mark_bad = false;               // bad rows get token -1 in place of an error
   int64_t* token = nullptr;            // [M] out
 };
 

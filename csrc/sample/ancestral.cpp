@@ -26,12 +26,4 @@ void Ancestral::plan(const State& state, int64_t b, Plan& plan) const {
   }
 }
 
-void Ancestral::write(State& state, const Plan& plan, const Logits& logits, const Options& options) const {
-  const std::vector<int64_t> tokens =
-      draw(state, addresses(state, plan, true, logits.vocab), logits, options, Purpose::kToken);
-  for (int64_t i = 0; i < plan.size(); ++i)
-    for (int64_t r = plan.row_begin[i]; r < plan.row_begin[i + 1]; ++r)
-      unmask(state, plan.sequences[i], plan.positions[r], tokens[r], plan.row_times[r]);
-}
-
 }  // namespace pymdm::sample

@@ -10,21 +10,19 @@
 #include <utility>
 #include <vector>
 
-#include "sample/sampler.h"
+#include "sample/drawing.h"
 #include "schedule/schedule.h"
 
 namespace pymdm::sample {
 
-class Ancestral : public Sampler {
+class Ancestral : public Drawing {
  public:
   // `grid` holds m(t_0) = 1, ..., m(t_N) = 0, and `times` t_0 .. t_N. With `cache` false the network is called at every
   // step.
-  Ancestral(std::vector<double> times, std::vector<double> grid, bool cache)
-      : times_(std::move(times)), grid_(std::move(grid)), cache_(cache) {}
+  Ancestral(std::vector<double> times, std::vector<double> grid, bool cache, Ahead ahead = {})
+      : Drawing(true, ahead, ops::Noise::kExact), times_(std::move(times)), grid_(std::move(grid)), cache_(cache) {}
 
   void plan(const State& state, int64_t b, Plan& plan) const override;
-  void write(State& state, const Plan& plan, const Logits& logits, const Options& options) const override;
-  bool only_draws() const override { return true; }
 
  private:
   std::vector<double> times_, grid_;

@@ -6,7 +6,7 @@
 namespace pymdm::sample {
 
 std::vector<int64_t> draw(State& state, const Addresses& at, const Logits& logits, const Options& options,
-                          Purpose purpose, ops::Noise noise) {
+                          Purpose purpose, ops::Noise noise, bool mark_bad) {
   std::vector<int64_t> tokens(at.sequence.size());
   state.draws += static_cast<int64_t>(tokens.size());
   ops::ChooseArgs args;
@@ -24,6 +24,7 @@ std::vector<int64_t> draw(State& state, const Addresses& at, const Logits& logit
   args.banned = options.banned.empty() ? nullptr : options.banned.data();
   args.top_k = options.top_k;
   args.top_p = options.top_p;
+  args.mark_bad = mark_bad;
   args.token = tokens.data();
   if (logits.chooser != nullptr)
     logits.chooser->choose(args);
@@ -56,6 +57,13 @@ void log_probabilities(const Logits& logits, int64_t row, const Options& options
     if (ops::truncate_row(args, row, cut.data())) banned = cut.data();  // else the row is bad, and refused below
   }
   ops::log_softmax(data, logits.dtype, logits.vocab, options.temperature, banned, row, out);
+}
+
+void advance(State& state, const Plan& plan, int64_t i) {
+  const int64_t b = plan.sequences[i];
+  state.event[b] = plan.next_event[i];
+  state.masked[b] = plan.masked[i];
+  state.nfe[b] += plan.ask[i];
 }
 
 void unmask(State& state, int64_t b, int64_t position, int64_t token, double time) {
@@ -94,6 +102,9 @@ void Sampler::init(State& state) const {
   state.masked.assign(batch, 1.0);
   state.nfe.assign(batch, 0);
   state.kept.assign(batch, Kept{});
+  state.guesses.assign(batch, Guesses{});
+  state.rounds.assign(batch, 0);
+  state.rows.assign(batch, 0);
   state.calls = state.draws = 0;
   for (size_t b = 0; b < batch; ++b)
     for (int64_t i = state.offsets[b]; i < state.offsets[b + 1]; ++i)

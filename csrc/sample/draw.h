@@ -10,14 +10,15 @@
 
 namespace pymdm::sample {
 
-// Tokens of the rows in `logits`, row r at the address (seed, sequence[r], event[r], purpose, base[r] + v).
+// Tokens of the rows in `logits`, row r at the address (seed, sequence[r], event[r], purpose, base[r] + v). With
+// `mark_bad` a row that cannot be drawn from gets -1, else it is an error.
 struct Addresses {
   std::vector<uint64_t> sequence;  // [M]
   std::vector<uint32_t> event;     // [M]
   std::vector<uint64_t> base;      // [M], or empty for 0
 };
 std::vector<int64_t> draw(State& state, const Addresses& at, const Logits& logits, const Options& options,
-                          Purpose purpose, ops::Noise noise = ops::Noise::kExact);
+                          Purpose purpose, ops::Noise noise = ops::Noise::kExact, bool mark_bad = false);
 
 // Addresses of all rows of a plan. An event that decides several positions gives each its own stretch of indices.
 Addresses addresses(const State& state, const Plan& plan, bool several_positions, int64_t classes);
@@ -36,6 +37,9 @@ inline int64_t rows_at_once(int64_t vocab) { return vocab < 8192 ? 8192 / vocab 
 // Row r of the network's answer as the logarithms of what is drawn from: mu at the temperature, without the banned
 // tokens, truncated by top_k and top_p.
 void log_probabilities(const Logits& logits, int64_t row, const Options& options, double* out);
+
+// After a step of planned sequence i: its next event and m, and one network evaluation more if it asked.
+void advance(State& state, const Plan& plan, int64_t i);
 
 // Writes token, time and rank of unmasking of one planned row.
 void unmask(State& state, int64_t b, int64_t position, int64_t token, double time);

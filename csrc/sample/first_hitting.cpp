@@ -1,6 +1,5 @@
 #include "sample/first_hitting.h"
 
-#include "sample/draw.h"
 #include "sample/hits.h"
 
 namespace pymdm::sample {
@@ -10,14 +9,6 @@ void FirstHitting::plan(const State& state, int64_t b, Plan& plan) const {
   for (const Hit& hit : hits) plan.add_row(hit.position, hit.event, hit.time);
   // The network sees the time of the first event: exact for a time-conditioned network with one token a call.
   plan.add_sequence(b, true, hits.front().time, hits.back().masked, hits.back().event + 1);
-}
-
-void FirstHitting::write(State& state, const Plan& plan, const Logits& logits, const Options& options) const {
-  const std::vector<int64_t> tokens =
-      draw(state, addresses(state, plan, false, 0), logits, options, Purpose::kToken, noise_);
-  for (int64_t i = 0; i < plan.size(); ++i)
-    for (int64_t r = plan.row_begin[i]; r < plan.row_begin[i + 1]; ++r)
-      unmask(state, plan.sequences[i], plan.positions[r], tokens[r], plan.row_times[r]);
 }
 
 }  // namespace pymdm::sample

@@ -8,27 +8,22 @@
 #include <utility>
 #include <vector>
 
-#include "ops/choose_emulated.h"
-#include "sample/sampler.h"
+#include "sample/drawing.h"
 #include "schedule/schedule.h"
 
 namespace pymdm::sample {
 
-class FirstHitting : public Sampler {
+class FirstHitting : public Drawing {
  public:
-  // Noise other than exact is for measuring what it does.
-  FirstHitting(std::shared_ptr<const Schedule> schedule, std::vector<int64_t> tokens_per_call,
+  FirstHitting(std::shared_ptr<const Schedule> schedule, std::vector<int64_t> tokens_per_call, Ahead ahead = {},
                ops::Noise noise = ops::Noise::kExact)
-      : schedule_(std::move(schedule)), tokens_per_call_(std::move(tokens_per_call)), noise_(noise) {}
+      : Drawing(false, ahead, noise), schedule_(std::move(schedule)), tokens_per_call_(std::move(tokens_per_call)) {}
 
   void plan(const State& state, int64_t b, Plan& plan) const override;
-  void write(State& state, const Plan& plan, const Logits& logits, const Options& options) const override;
-  bool only_draws() const override { return noise_ == ops::Noise::kExact; }
 
  private:
   std::shared_ptr<const Schedule> schedule_;
   std::vector<int64_t> tokens_per_call_;
-  ops::Noise noise_;
 };
 
 }  // namespace pymdm::sample

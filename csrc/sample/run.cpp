@@ -2,9 +2,12 @@
 
 #include <algorithm>
 #include <limits>
+#include <optional>
 #include <vector>
 
 #include "core/error.h"
+#include "sample/draw.h"
+#include "sample/lookahead.h"
 
 namespace pymdm::sample {
 namespace {
@@ -23,6 +26,8 @@ struct Packed {
       const int64_t b = plan.sequences[i], first = offsets.back();
       times.push_back(plan.times[i]);
       tokens.insert(tokens.end(), state.tokens.begin() + state.offsets[b], state.tokens.begin() + state.offsets[b + 1]);
+      for (int64_t f = plan.fill_begin[i]; f < plan.fill_begin[i + 1]; ++f)
+        tokens[first + plan.fills[f].position] = plan.fills[f].token;
       offsets.push_back(static_cast<int64_t>(tokens.size()));
       for (int64_t r = plan.row_begin[i]; r < plan.row_begin[i + 1]; ++r) rows.push_back(first + plan.positions[r]);
     }
@@ -32,6 +37,16 @@ struct Packed {
 template <class T>
 Span<const T> view(const std::vector<T>& v) {
   return {v.data(), static_cast<int64_t>(v.size())};
+}
+
+// Sequences scored, and calls they took part in; the copies of a sequence stand beside each other.
+void count(State& state, const Plan& plan) {
+  for (int64_t i = 0; i < plan.size(); ++i) {
+    if (!plan.ask[i]) continue;
+    const int64_t b = plan.sequences[i];
+    ++state.rows[b];
+    state.rounds[b] += i == 0 || plan.sequences[i - 1] != b;
+  }
 }
 
 // mu is the softmax over ids that stand for tokens: not the mask, nothing beyond the tokenizer. The network's width is
@@ -55,6 +70,9 @@ void run(State& state, const Sampler& sampler, Network& network, const RunOption
   Packed packed;
   Options draw = options.draw;
   std::vector<int64_t> active;
+  std::optional<Lookahead> lookahead;
+  if (const Drawing* drawing = sampler.drawing(); drawing != nullptr && !drawing->ahead().off())
+    lookahead.emplace(*drawing);
   int64_t waiting = 0;  // sequences before this one are active or finished
   const int64_t last_call =
       options.max_calls > 0 ? state.calls + options.max_calls : std::numeric_limits<int64_t>::max();
@@ -66,7 +84,10 @@ void run(State& state, const Sampler& sampler, Network& network, const RunOption
     if (active.empty()) return;
 
     plan.clear();
-    for (const int64_t b : active) sampler.plan(state, b, plan);
+    if (lookahead)
+      lookahead->plan(state, active, plan);
+    else
+      for (const int64_t b : active) sampler.plan(state, b, plan);
     packed.fill(state, plan);
     Logits logits;
     if (!packed.times.empty()) {
@@ -74,15 +95,15 @@ void run(State& state, const Sampler& sampler, Network& network, const RunOption
       if (draw.banned.empty()) set_banned(draw, options, state.mask_id, logits.vocab);
       check(logits.vocab == static_cast<int64_t>(draw.banned.size()), "sample", "the network gave ", logits.vocab,
             " logits a row after ", draw.banned.size());
-      if (!sampler.only_draws() || draw.top_k > 0 || draw.top_p < 1) logits = network.on_host(logits);
+      if (!sampler.only_draws() || lookahead || draw.top_k > 0 || draw.top_p < 1) logits = network.on_host(logits);
       ++state.calls;
     }
-    sampler.write(state, plan, logits, draw);
-    for (int64_t i = 0; i < plan.size(); ++i) {
-      const int64_t b = plan.sequences[i];
-      state.event[b] = plan.next_event[i];
-      state.masked[b] = plan.masked[i];
-      state.nfe[b] += plan.ask[i];
+    count(state, plan);
+    if (lookahead) {
+      lookahead->write(state, plan, logits, draw);
+    } else {
+      sampler.write(state, plan, logits, draw);
+      for (int64_t i = 0; i < plan.size(); ++i) advance(state, plan, i);
     }
     if (watch) watch(state);
   }

@@ -21,6 +21,10 @@ struct Options {
 
 // What one step is to decide. Sequence i of the plan wants the rows row_begin[i] .. row_begin[i + 1] scored, if it asks
 // the network at all.
+struct Fill {
+  int64_t position, token;  // a guess in a mask's place, for the network's eyes
+};
+
 struct Plan {
   std::vector<int64_t> sequences;   // [A] sequences of the state
   std::vector<uint8_t> ask;         // [A] whether the network is called on this sequence
@@ -31,25 +35,32 @@ struct Plan {
   std::vector<double> row_times;    // [M] when the row is unmasked, if it is
   std::vector<double> masked;       // [A] m = 1 - alpha after this step
   std::vector<int64_t> next_event;  // [A] the sequence's next event
+  std::vector<int64_t> fill_begin;  // [A + 1]
+  std::vector<Fill> fills;
 
   int64_t size() const { return static_cast<int64_t>(sequences.size()); }
   int64_t rows() const { return static_cast<int64_t>(positions.size()); }
 
   void clear() {
     sequences.clear(), ask.clear(), times.clear(), row_begin.assign(1, 0), positions.clear(), events.clear();
-    row_times.clear(), masked.clear(), next_event.clear();
+    row_times.clear(), masked.clear(), next_event.clear(), fill_begin.assign(1, 0), fills.clear();
   }
 
   void add_row(int64_t position, int64_t event, double time) {
     positions.push_back(position), events.push_back(static_cast<uint32_t>(event)), row_times.push_back(time);
   }
 
-  // Closes the rows added since the last sequence.
+  void add_fill(int64_t position, int64_t token) { fills.push_back({position, token}); }
+
+  // Closes the rows and fills added since the last sequence.
   void add_sequence(int64_t b, bool asks, double time, double masked_after, int64_t event_after) {
     sequences.push_back(b), ask.push_back(asks), times.push_back(time);
     row_begin.push_back(rows()), masked.push_back(masked_after), next_event.push_back(event_after);
+    fill_begin.push_back(static_cast<int64_t>(fills.size()));
   }
 };
+
+class Drawing;
 
 class Sampler {
  public:
@@ -64,6 +75,8 @@ class Sampler {
   virtual void write(State& state, const Plan& plan, const Logits& logits, const Options& options) const = 0;
   // Whether `write` only draws with exact noise, and never reads a logit: then they may stay on a device.
   virtual bool only_draws() const { return false; }
+  // This sampler as one whose later tokens can be guessed, if it is one.
+  virtual const Drawing* drawing() const { return nullptr; }
 };
 
 }  // namespace pymdm::sample

@@ -17,6 +17,12 @@ struct Kept {
   std::vector<uint32_t> events;    // [K] event of each position's draw; may be empty
 };
 
+// Guesses of the tokens of the next planned rows, in their order, and how far each was ahead of the second best.
+struct Guesses {
+  std::vector<int64_t> tokens;  // [G]
+  std::vector<double> gaps;     // [G]
+};
+
 struct State {
   // Fixed by the caller.
   int64_t mask_id = 0;
@@ -34,8 +40,11 @@ struct State {
   std::vector<int64_t> unmasked;   // [B] positions unmasked since the start
   std::vector<int64_t> event;      // [B] number of the next event
   std::vector<double> masked;      // [B] m = 1 - alpha at the last event
-  std::vector<int64_t> nfe;        // [B] network evaluations this sequence took part in
+  std::vector<int64_t> nfe;        // [B] network evaluations that its tokens need one after another
+  std::vector<int64_t> rounds;     // [B] network calls it took part in; below nfe where guesses were right
+  std::vector<int64_t> rows;       // [B] times that it, or a copy of it, was scored
   std::vector<Kept> kept;          // [B]
+  std::vector<Guesses> guesses;    // [B]
 
   // Of the whole run.
   int64_t calls = 0;  // network calls

@@ -42,6 +42,7 @@ def _sampler(
     rule: str | None,
     block_length: int | None,
     strategy: str | None,
+    lookahead: int | float | str,
 ) -> Any:
     """The sampler of the options; `masks` is the largest number of tokens to draw in a sequence."""
     from pymdm.sampling.samplers import Ancestral, Confidence, FirstHitting, Remask
@@ -57,16 +58,28 @@ def _sampler(
             raise ValueError(f"sample: --{name} belongs to --sampler {owner}, got --sampler {kind}")
     if nfe is not None and nfe < 1:
         raise ValueError(f"sample: nfe must be at least 1, got {nfe}")
+    if lookahead != 1 and kind not in ("first-hitting", "ancestral"):
+        raise ValueError(f"sample: --lookahead belongs to --sampler first-hitting or ancestral, got --sampler {kind}")
     per_call = 1 if nfe is None else max(1, -(-masks // nfe))
     if kind == "first-hitting":
-        return FirstHitting(tokens_per_call=per_call, order=1 if order is None else order)
+        return FirstHitting(tokens_per_call=per_call, order=1 if order is None else order, lookahead=lookahead)
     if kind == "ancestral":
-        return Ancestral(steps=nfe or max(masks, 1))
+        return Ancestral(steps=nfe or max(masks, 1), lookahead=lookahead)
     if kind == "confidence":
         return Confidence(rule or "probability", tokens_per_call=per_call, block_length=block_length)
     if kind == "remask":
         return Remask(steps=nfe or max(masks, 1), strategy=strategy or "cap")
     raise ValueError(f"sample: sampler must be first-hitting, ancestral, confidence or remask, got {kind!r}")
+
+
+def _lookahead(text: str) -> int | float | str:
+    """The value of --lookahead: copies, a chance, or "auto"."""
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
 
 
 def sample(
@@ -91,6 +104,10 @@ def sample(
     ] = None,
     block_length: Annotated[int | None, typer.Option(help="Confidence: blocks from left to right.")] = None,
     strategy: Annotated[str | None, typer.Option(help="Remask: cap (default), rescale, conf or loop.")] = None,
+    lookahead: Annotated[
+        str,
+        typer.Option(help="Same tokens in fewer rounds: most copies in a call (1: off), a chance in (0, 1), or auto."),
+    ] = "1",
     temperature: Annotated[float, typer.Option(help="1 is the model's law; 0 takes the most likely token.")] = 1.0,
     top_k: Annotated[int, typer.Option(help="Keep the k most likely tokens; 0: all. Changes the law.")] = 0,
     top_p: Annotated[
@@ -122,7 +139,7 @@ def sample(
         vocabulary=loaded.vocabulary,
     )
     masks = [start.count(config.mask_id) for start in starts]
-    how = _sampler(sampler, nfe, max(masks), order, rule, block_length, strategy)
+    how = _sampler(sampler, nfe, max(masks), order, rule, block_length, strategy, _lookahead(lookahead))
     with processes() as group:
         seed = group.share(check_seed(seed))
         ids = pymdm.sequence_ids_of_rank(len(starts))
@@ -152,14 +169,16 @@ def sample(
             {"text": s.text, "tokens": s.tokens.tolist(), "nfe": s.nfe, "law": how.law, "sequence_id": s.sequence_id}
             for s in out or ()
         ]
-        parts = group.gather((mine, out.calls if out else 0, out.seconds if out else 0.0))
+        parts = group.gather((mine, out.calls if out else 0, out.seconds if out else 0.0, out.rows if out else 0))
     if group.rank != 0:
         return
-    samples = sorted((s for part, _, _ in parts for s in part), key=lambda s: s["sequence_id"])
+    samples = sorted((s for part, *_ in parts for s in part), key=lambda s: s["sequence_id"])
     calls, seconds = max(part[1] for part in parts), max(part[2] for part in parts)
+    rounds, rows = max(s["nfe"] for s in samples), sum(part[3] for part in parts)
     speed = sum(masks) / max(seconds, 1e-9)
     if json_output:
-        facts = {"law": how.law, "sampler": sampler, "calls": calls, "seconds": seconds, "seed": seed}
+        facts = {"law": how.law, "sampler": sampler, "calls": calls, "rounds": rounds, "rows": rows}
+        facts |= {"seconds": seconds, "seed": seed}
         options = {"dtype": dtype, "device": device, "temperature": temperature, "top_k": top_k, "top_p": top_p}
         print(json.dumps({"samples": samples, **facts, **options, "tokens_per_second": speed}))
         return
@@ -167,5 +186,8 @@ def sample(
         if len(samples) > 1:
             print(f"--- sample {i}")
         print(s["text"])
-    line = f"law {how.law}, {calls} network calls, {seconds:.2f} s, {speed:.0f} tokens/s, seed {seed}"
+    work = f"{calls} network calls"
+    if lookahead != "1":
+        work = f"{rounds} rounds for {max(masks)} tokens, {calls} network calls of {rows} sequences"
+    line = f"law {how.law}, {work}, {seconds:.2f} s, {speed:.0f} tokens/s, seed {seed}"
     print("\n".join((line, *how.warnings)), file=sys.stderr)

@@ -77,8 +77,18 @@ class Samples:
 
     @cached_property
     def nfe(self) -> list[int]:
-        """Network evaluations of each sequence."""
-        return self.state.nfe.tolist()
+        """Network calls that each sequence took part in, one after another."""
+        return self.state.rounds.tolist()
+
+    @property
+    def rounds(self) -> int:
+        """Most network calls that a sequence had to wait for, one after another; fewer than its tokens with lookahead."""
+        return max(self.nfe)
+
+    @property
+    def rows(self) -> int:
+        """Sequences scored in all network calls together, the copies of lookahead among them."""
+        return int(self.state.rows.sum())
 
     @cached_property
     def sequence_ids(self) -> list[int]:

@@ -73,6 +73,7 @@ void choose(const ChooseArgs& args) {
   const auto finish = [&](int64_t row, Part part) {
     args.token[row] = part.column;
     if (!part.bad && part.column >= 0) return;
+    args.token[row] = -1;
     for (int64_t seen = first_bad.load(); row < seen && !first_bad.compare_exchange_weak(seen, row);) {
     }
   };
@@ -92,7 +93,7 @@ void choose(const ChooseArgs& args) {
     for (int64_t i = 0; i < parts; ++i) best = better(best, found[row * parts + i]);
     finish(row, best);
   }
-  if (first_bad.load() < args.rows) fail_row(args, first_bad.load());
+  if (first_bad.load() < args.rows && !args.mark_bad) fail_row(args, first_bad.load());
 }
 
 void plain_max(const void* logits, DType dtype, int64_t rows, int64_t vocab, int64_t row_stride, float* most) {

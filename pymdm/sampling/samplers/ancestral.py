@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pymdm._native import C
-from pymdm.sampling.samplers.common import NOISES, Approximate, even_times, noise_warnings, one_of
+from pymdm.sampling.samplers.common import NOISES, Approximate, ahead, even_times, noise_warnings, one_of
 from pymdm.sampling.schedules import Schedule, as_schedule
 
 FORMS = ("choose-then-sample", "literal")
@@ -30,6 +30,7 @@ class Ancestral(Approximate):
             schedule: N (1 - (1 - 1/N)^L).
         noise: literal form only: "exact", or "float32", "float64", "truncated" to reproduce the defect of section 5.
         schedule: noise schedule, a name or a `pymdm.Schedule`.
+        lookahead: fewer rounds of calls for the same tokens, as in `FirstHitting`; choose-then-sample form only.
 
     Raises:
         ValueError: a value out of range, or coarse noise outside the literal form.
@@ -46,6 +47,7 @@ class Ancestral(Approximate):
     cache: bool = True
     noise: str = "exact"
     schedule: Schedule | str = "linear"
+    lookahead: int | float | str = 1
 
     def __post_init__(self) -> None:
         if (self.times is None) == (self.steps == 0):
@@ -56,6 +58,8 @@ class Ancestral(Approximate):
         one_of("noise", self.noise, NOISES)
         if self.noise != "exact" and self.form != "literal":
             raise ValueError('sample: coarse noise is for form="literal" only')
+        if ahead(self.lookahead)["window"] > 1 and self.form == "literal":
+            raise ValueError('sample: lookahead is for form="choose-then-sample" only')
         self.native()
 
     @property
@@ -67,4 +71,4 @@ class Ancestral(Approximate):
         schedule = as_schedule(self.schedule).native()
         if self.form == "literal":
             return C.literal(list(times), schedule, self.cache, NOISES.index(self.noise))
-        return C.ancestral(list(times), schedule, self.cache)
+        return C.ancestral(list(times), schedule, self.cache, **ahead(self.lookahead))

@@ -34,6 +34,27 @@ class Approximate:
         return ()
 
 
+MOST_AHEAD = 32  # copies of a sequence that an adaptive window may take
+
+
+def ahead(lookahead: int | float | str) -> dict[str, Any]:
+    """Arguments `window`, `mark` and `timed` of the compiled samplers from the value of `lookahead`.
+
+    >>> ahead(4), ahead(0.3)["mark"], ahead("auto")["timed"]
+    ({'window': 4, 'mark': 0.0, 'timed': False}, 0.3, True)
+    """
+    number = isinstance(lookahead, int | float) and not isinstance(lookahead, bool)
+    if isinstance(lookahead, int) and number and 1 <= lookahead <= MOST_AHEAD:
+        return {"window": int(lookahead), "mark": 0.0, "timed": False}
+    if isinstance(lookahead, float) and 0 < lookahead < 1:
+        return {"window": MOST_AHEAD, "mark": lookahead, "timed": False}
+    if lookahead == "auto":
+        return {"window": MOST_AHEAD, "mark": 0.0, "timed": True}
+    raise ValueError(
+        f"sample: lookahead must be in 1..{MOST_AHEAD}, a chance between 0 and 1, or 'auto', got {lookahead!r}"
+    )
+
+
 def even_times(steps: int) -> list[float]:
     """The grid 1 = t_0 > ... > t_N = 0 with N equal steps."""
     return [1 - i / steps for i in range(steps)] + [0.0]

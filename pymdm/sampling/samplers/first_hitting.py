@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pymdm._native import C
-from pymdm.sampling.samplers.common import NOISES, noise_warnings, one_of
+from pymdm.sampling.samplers.common import NOISES, ahead, noise_warnings, one_of
 from pymdm.sampling.schedules import Schedule, as_schedule
 
 
@@ -29,10 +29,16 @@ class FirstHitting:
         corrector: correct the tokens of a call by the next call's output at their positions. Needs a network whose
             output at an unmasked position is its conditional given all others.
         schedule: noise schedule, a name or a `pymdm.Schedule`. It sets the times; a time-free network does not see it.
+        lookahead: the same tokens, order and times in fewer rounds of calls: later tokens are guessed under their own noise,
+            and the next call checks the guesses on copies of the sequence. A number of copies at most in a call, 1 (off)
+            to 32; or a chance between 0 and 1: copies as long as all guesses in them are predicted right with at least
+            that; or "auto": as many as pay by the cost of a call, measured on the run. Where a network's rows depend on
+            the batch around them the tokens may differ, the law does not.
         noise: "exact", or the coarse noise of published samplers, to measure what it does (see `Ancestral`).
 
     Raises:
-        ValueError: a value out of range, order 2 together with the corrector, or either of them with coarse noise.
+        ValueError: a value out of range; order 2, the corrector or lookahead together with each other or with coarse
+            noise.
 
     Source: Zheng et al., ICLR 2025, Proposition 4.1 and section 4; the corrector is ours.
 
@@ -45,6 +51,7 @@ class FirstHitting:
     corrector: bool = False
     schedule: Schedule | str = "linear"
     noise: str = "exact"
+    lookahead: int | float | str = 1
 
     def __post_init__(self) -> None:
         counts = self._counts()
@@ -57,6 +64,8 @@ class FirstHitting:
         one_of("noise", self.noise, NOISES)
         if self.noise != "exact" and (self.order == 2 or self.corrector):
             raise ValueError("sample: coarse noise is for plain first-hitting sampling only")
+        if ahead(self.lookahead)["window"] > 1 and (self.order == 2 or self.corrector or self.noise != "exact"):
+            raise ValueError("sample: lookahead is for first-hitting with order=1, no corrector and exact noise")
         as_schedule(self.schedule)
 
     def _counts(self) -> list[int]:
@@ -73,5 +82,5 @@ class FirstHitting:
     def native(self) -> Any:
         schedule, counts = as_schedule(self.schedule).native(), self._counts()
         if set(counts) == {1} or not (self.corrector or self.order == 2):  # one token a call leaves nothing to refine
-            return C.first_hitting(schedule, counts, NOISES.index(self.noise))
+            return C.first_hitting(schedule, counts, NOISES.index(self.noise), **ahead(self.lookahead))
         return (C.corrected if self.corrector else C.extrapolated)(schedule, counts)

@@ -1,0 +1,40 @@
+// Samplers that only draw: which rows a step plans, and when, depends on addresses and on which positions are masked,
+// never on a token; its tokens come from one Gumbel-max a row. Such a run is a deterministic function of the noise, so
+// guesses of later tokens can be checked against it (lookahead.h).
+#pragma once
+
+#include <vector>
+
+#include "ops/choose_emulated.h"
+#include "sample/sampler.h"
+#include "sample/window.h"
+
+namespace pymdm::sample {
+
+class Drawing : public Sampler {
+ public:
+  // Noise other than exact is for measuring what it does.
+  Drawing(bool several_positions, Ahead ahead, ops::Noise noise)
+      : several_positions_(several_positions), ahead_(ahead), noise_(noise) {}
+
+  void write(State& state, const Plan& plan, const Logits& logits, const Options& options) const final;
+  bool only_draws() const override { return noise_ == ops::Noise::kExact; }
+  const Drawing* drawing() const override { return this; }
+
+  // The planned rows' tokens; with `mark_bad` a row that cannot be drawn from gets -1, else it is an error.
+  std::vector<int64_t> tokens(State& state, const Plan& plan, const Logits& logits, const Options& options,
+                              bool mark_bad) const;
+  // Puts the planned rows' tokens [M] into the state.
+  void place(State& state, const Plan& plan, const int64_t* tokens) const;
+
+  // Whether an event decides several positions, each with its own stretch of the event's random numbers.
+  bool several_positions() const { return several_positions_; }
+  const Ahead& ahead() const { return ahead_; }
+
+ private:
+  bool several_positions_;
+  Ahead ahead_;
+  ops::Noise noise_;
+};
+
+}  // namespace pymdm::sample

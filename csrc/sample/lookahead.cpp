@@ -1,0 +1,183 @@
+#include "sample/lookahead.h"
+
+#include <limits>
+
+#include "ops/choose_lazy.h"
+#include "ops/convert.h"
+#include "random/address.h"
+#include "sample/draw.h"
+
+namespace pymdm::sample {
+namespace {
+
+Logits rows_from(const Logits& logits, int64_t row) {
+  Logits out = logits;
+  out.data = static_cast<const char*>(logits.data) + row * logits.stride * element_size(logits.dtype);
+  return out;
+}
+
+// Row r's gap between the score of its token and the best other score, under the row's noise.
+double score_gap(const State& state, const Plan& plan, int64_t i, int64_t r, int64_t token, uint64_t base,
+                 const Logits& logits, const Options& options) {
+  std::vector<uint8_t> banned(logits.vocab, 0);
+  if (!options.banned.empty()) banned = options.banned;
+  banned[token] = 1;
+  const uint64_t sequence = state.sequence[plan.sequences[i]];
+  int64_t second = -1;
+  ops::ChooseArgs args;
+  args.logits = rows_from(logits, r).data;
+  args.dtype = logits.dtype;
+  args.rows = 1, args.vocab = logits.vocab, args.row_stride = logits.stride;
+  args.seed = state.seed;
+  args.sequence = &sequence, args.event = &plan.events[r], args.base = &base;
+  args.temperature = options.temperature, args.top_k = options.top_k, args.top_p = options.top_p;
+  args.banned = banned.data();
+  args.mark_bad = true;
+  args.token = &second;
+  ops::choose(args);
+  if (second < 0) return std::numeric_limits<double>::infinity();
+  const auto score = [&](int64_t v) {
+    const double x = ops::load_element(args.logits, args.dtype, v);
+    if (args.temperature == 0) return x;
+    const uint64_t bits =
+        random_bits(state.seed, sequence, plan.events[r], Purpose::kToken, base + static_cast<uint64_t>(v));
+    return ops::full_score(x, 1 / args.temperature, bits);
+  };
+  return score(token) - score(second);
+}
+
+// Sequence b as a state of its own.
+State alone(const State& state, int64_t b) {
+  const int64_t first = state.offsets[b], end = state.offsets[b + 1];
+  State out;
+  out.mask_id = state.mask_id, out.seed = state.seed;
+  out.offsets = {0, end - first};
+  out.sequence = {state.sequence[b]};
+  out.tokens.assign(state.tokens.begin() + first, state.tokens.begin() + end);
+  out.times.assign(state.times.begin() + first, state.times.begin() + end);
+  out.order.assign(state.order.begin() + first, state.order.begin() + end);
+  out.remaining = {state.remaining[b]}, out.unmasked = {state.unmasked[b]}, out.event = {state.event[b]};
+  out.masked = {state.masked[b]}, out.nfe = {state.nfe[b]};
+  out.kept.resize(1);
+  return out;
+}
+
+// Adds the rows of a step's only sequence.
+void add_rows(const Plan& step, Plan& plan) {
+  for (int64_t r = 0; r < step.rows(); ++r) plan.add_row(step.positions[r], step.events[r], step.row_times[r]);
+}
+
+}  // namespace
+
+// The steps that the guesses at hand reach, one more, and those to guess next. Positions and times need no token.
+std::vector<Plan> Lookahead::steps(const State& state, int64_t b) const {
+  State future = alone(state, b);
+  std::vector<Plan> out;
+  const auto guesses = static_cast<int64_t>(state.guesses[b].tokens.size());
+  const std::vector<int64_t> unknown(future.tokens.size(), state.mask_id + 1);  // any token but the mask
+  int64_t rows = 0;
+  for (int64_t beyond = 0; beyond < sampler_.ahead().window && !sampler_.finished(future, 0);) {
+    Plan step;
+    step.clear();
+    sampler_.plan(future, 0, step);
+    rows += step.rows();
+    beyond += rows > guesses;
+    sampler_.place(future, step, unknown.data());
+    advance(future, step, 0);
+    out.push_back(std::move(step));
+  }
+  return out;
+}
+
+Prospect Lookahead::prospect(const State& state, int64_t b, const std::vector<Plan>& steps) const {
+  const Guesses& guesses = state.guesses[b];
+  Prospect out{state.offsets[b + 1] - state.offsets[b], {}};
+  size_t row = 0;
+  double chance = 1;
+  for (size_t j = 0; j + 1 < steps.size() && row + steps[j].rows() <= guesses.tokens.size(); ++j) {
+    for (int64_t r = 0; r < steps[j].rows(); ++r, ++row)
+      if (sampler_.ahead().adaptive()) chance *= windows_.hit(guesses.gaps[row], static_cast<int64_t>(j) + 1);
+    out.chances.push_back(chance);
+  }
+  return out;
+}
+
+void Lookahead::plan(const State& state, const std::vector<int64_t>& sequences, Plan& plan) {
+  began_ = std::chrono::steady_clock::now();
+  std::vector<std::vector<Plan>> all;
+  std::vector<Prospect> prospects;
+  for (const int64_t b : sequences) {
+    all.push_back(steps(state, b));
+    prospects.push_back(prospect(state, b, all.back()));
+  }
+  const std::vector<int64_t> widths = windows_.widths(prospects);
+  const int64_t depth = windows_.depth(widths);
+  groups_.clear(), own_.clear();
+  for (size_t s = 0; s < sequences.size(); ++s) {
+    const std::vector<Plan>& step = all[s];
+    const Guesses& guesses = state.guesses[sequences[s]];
+    groups_.push_back({plan.size(), widths[s]});
+    for (int64_t j = 0; j < widths[s]; ++j) {
+      size_t guess = 0;
+      for (int64_t before = 0; before < j; ++before)
+        for (const int64_t position : step[before].positions) plan.add_fill(position, guesses.tokens[guess++]);
+      add_rows(step[j], plan);
+      own_.push_back(step[j].rows());
+      for (int64_t next = j + 1; next <= j + depth && next < static_cast<int64_t>(step.size()); ++next)
+        add_rows(step[next], plan);
+      plan.add_sequence(sequences[s], step[j].ask[0] != 0, step[j].times[0], step[j].masked[0], step[j].next_event[0]);
+    }
+  }
+}
+
+void Lookahead::write(State& state, const Plan& plan, const Logits& logits, const Options& options) {
+  const std::vector<int64_t> tokens = sampler_.tokens(state, plan, logits, options, true);
+  double scored = 0;
+  bool ahead = false;
+  for (const Group& group : groups_) {
+    const int64_t b = plan.sequences[group.first];
+    const Guesses guesses = state.guesses[b];
+    scored += static_cast<double>(group.width * (state.offsets[b + 1] - state.offsets[b]));
+    ahead = ahead || group.width > 1;
+    size_t at = 0;  // guesses behind us
+    for (int64_t j = 0; j < group.width; ++j) {
+      const int64_t i = group.first + j, begin = plan.row_begin[i];
+      Plan step;
+      step.clear();
+      bool bad = false;
+      for (int64_t r = begin; r < begin + own_[i]; ++r) {
+        bad = bad || tokens[r] < 0;
+        step.add_row(plan.positions[r], plan.events[r], plan.row_times[r]);
+      }
+      step.add_sequence(b, plan.ask[i] != 0, plan.times[i], plan.masked[i], plan.next_event[i]);
+      if (bad) sampler_.tokens(state, step, rows_from(logits, begin), options, false);  // throws, naming the row
+      sampler_.place(state, step, &tokens[begin]);
+      advance(state, step, 0);
+      bool right = true;
+      for (int64_t r = begin; r < begin + own_[i] && at < guesses.tokens.size(); ++r, ++at) {
+        const bool hit = tokens[r] == guesses.tokens[at];
+        if (sampler_.ahead().adaptive()) windows_.hit.observe(guesses.gaps[at], j + 1, hit);
+        right = right && hit;
+      }
+      if (right && j + 1 < group.width) continue;
+      guess(state, plan, i, tokens.data(), logits, options);
+      break;
+    }
+  }
+  windows_.observe(scored, std::chrono::duration<double>(std::chrono::steady_clock::now() - began_).count(), ahead);
+}
+
+// What copy i, the last right one, says of the steps after its own.
+void Lookahead::guess(State& state, const Plan& plan, int64_t i, const int64_t* tokens, const Logits& logits,
+                      const Options& options) const {
+  Guesses& out = state.guesses[plan.sequences[i]];
+  out = {};
+  for (int64_t r = plan.row_begin[i] + own_[i]; r < plan.row_begin[i + 1] && tokens[r] >= 0; ++r) {
+    const uint64_t base = sampler_.several_positions() ? base_of(plan.positions[r], logits.vocab) : 0;
+    out.tokens.push_back(tokens[r]);
+    out.gaps.push_back(sampler_.ahead().adaptive() ? score_gap(state, plan, i, r, tokens[r], base, logits, options)
+                                                   : 0.0);
+  }
+}
+
+}  // namespace pymdm::sample

@@ -1,0 +1,78 @@
+// How far to look ahead: predicted hits of guesses, measured cost of network calls. Changes which rounds are made,
+// never a token: nothing here sees what the network says of a guess before the round is over.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+namespace pymdm::sample {
+
+// What a sampler says of looking ahead. `window` is the largest number of copies of a sequence in one call; 1 is off.
+struct Ahead {
+  int64_t window = 1;
+  double mark = 0;     // above 0: copies as long as the chance that all their guesses are right is at least this
+  bool timed = false;  // the mark follows from the cost measured on the run
+
+  bool off() const { return window <= 1; }
+  bool adaptive() const { return mark > 0 || timed; }
+};
+
+// The chance that a guess is the token that will be drawn, given that the guesses before it are, from the gap between
+// its score under the noise and the second best, and from how many tokens were guessed before it. Counts of earlier
+// guesses in cells of both, on top of a prior.
+class HitRate {
+ public:
+  HitRate();
+  double operator()(double gap, int64_t ahead) const;
+  void observe(double gap, int64_t ahead, bool hit);
+
+ private:
+  static constexpr int kGaps = 8, kSteps = 5;
+  static int cell(double gap, int64_t ahead);
+
+  std::array<double, kGaps * kSteps> hits_, all_;
+};
+
+// Seconds of a round as t0 + t1 T for T tokens in the call, by least squares that forget.
+class RoundCost {
+ public:
+  void observe(double tokens, double seconds);
+  // t0 / t1 in tokens; below 0 while rounds of two sizes have not been seen.
+  double ratio() const;
+
+ private:
+  double weight_ = 0, x_ = 0, y_ = 0, xx_ = 0, xy_ = 0;
+  int64_t rounds_ = 0;
+};
+
+// Of one sequence: its length, and for each guessed step the chance that it and all guessed steps before it are right.
+struct Prospect {
+  int64_t length;
+  std::vector<double> chances;  // falling
+};
+
+// Chooses the number of copies of every sequence, round by round.
+class Windows {
+ public:
+  explicit Windows(Ahead ahead) : ahead_(ahead) {}
+
+  // [A] copies, at least 1 and at most 1 + the guessed steps.
+  std::vector<int64_t> widths(const std::vector<Prospect>& prospects) const;
+  // How many steps of guesses to read from each output of this round.
+  int64_t depth(const std::vector<int64_t>& widths) const;
+  // A round of T tokens is over.
+  void observe(double tokens, double seconds, bool ahead);
+
+  HitRate hit;
+
+ private:
+  enum class Mood { kProbe, kRun, kRest };
+
+  Ahead ahead_;
+  RoundCost cost_;
+  Mood mood_ = Mood::kProbe;
+  int64_t round_ = 0, rest_ = 16, until_ = 0;
+};
+
+}  // namespace pymdm::sample
