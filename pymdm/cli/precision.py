@@ -17,24 +17,6 @@ def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def _print_table(table: Any, console: Any) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    shown = Table(title=table.title, title_justify="left", caption=table.text, caption_justify="left")
-    for name in table.head:
-        shown.add_column(name, overflow="fold")
-    for row in table.rows:
-        shown.add_row(*(Text(cell) for cell in row))
-    console.print(shown)
-
-
-def _console() -> Any:
-    from rich.console import Console
-
-    return Console(width=None if sys.stdout.isatty() else 160)
-
-
 def _beside(path: Path, stem: str) -> str:
     """The name of another file of this kind beside a path, "" where there is none."""
     other = path.with_stem(stem)
@@ -85,6 +67,8 @@ def precision(
     from pymdm.precision.report import html_page
     from pymdm.precision.report import markdown as markdown_text
     from pymdm.precision.tables import facts, tables
+    from pymdm.report.table import show
+    from pymdm.report.terminal import console
 
     for path in (report, markdown):
         if path is not None and path.is_dir():
@@ -101,11 +85,12 @@ def precision(
     if json_output:
         print(json.dumps(found))
         return
-    console = _console()
-    for table in tables(found):
-        _print_table(table, console)
+    screen = console()
     for line in facts(found):
-        console.print(line, markup=False, highlight=False)
+        screen.print(line, markup=False)
+    for table in reversed(tables(found)):  # the findings last, where the eye is
+        screen.print()
+        show(table, screen)
 
 
 def _read(path: Path, command: str, key: str) -> dict[str, Any]:
@@ -189,13 +174,16 @@ def audit(
 ) -> None:
     """Measure the cap and the tail of random numbers: a function of yours, or torch's, NumPy's and pymdm's own.
 
-    Exit code 1 if your function, or one of pymdm's own, is not sound.
+    Exit code 1 if your function, or one of pymdm's own, is faulty. Few draws show little: what they could see is printed.
 
     Example: pymdm precision audit torch:rand --kind uniform
     """
+    from pymdm.precision.audit import FAULTY
     from pymdm.precision.report import audit_markdown
     from pymdm.precision.sources import OURS
-    from pymdm.precision.tables import audit_table
+    from pymdm.precision.tables import audit_table, audit_verdict
+    from pymdm.report.table import show
+    from pymdm.report.terminal import console
 
     found = _audit(function, kind, draws, seed) if result is None else _read(result, "precision audit", "audits")
     if markdown is not None:
@@ -203,26 +191,32 @@ def audit(
     if json_output:
         print(json.dumps(found))
     else:
-        _print_table(audit_table(found["audits"]), _console())
-    if not all(a["verdict"] == "sound" for a in found["audits"] if a["name"] in OURS or a["yours"]):
+        screen = console()
+        show(audit_table(found["audits"]), screen)
+        for a in found["audits"]:
+            screen.print(f"{a['name']}: {audit_verdict(a)}", markup=False)
+    if any(a["verdict"] in FAULTY for a in found["audits"] if a["name"] in OURS or a["yours"]):
         raise typer.Exit(1)
 
 
 def _audit(function: str | None, kind: str, draws: int | None, seed: int) -> dict[str, Any]:
     import torch
 
+    from pymdm.cli.users_code import load_function
     from pymdm.environment import environment
-    from pymdm.precision.audit import audit_source, user_function
+    from pymdm.precision.audit import audit_source
     from pymdm.precision.lab import SCHEMA
     from pymdm.precision.sources import SOURCES
+    from pymdm.precision.tables import audit_verdict
 
     torch.manual_seed(seed)
-    sources = SOURCES if function is None else {function: (kind, user_function(function))}
+    form = "f(n)" if kind in ("uniform", "exponential", "gumbel") else "f([B, K] tensor)"
+    sources = SOURCES if function is None else {function: (kind, load_function(function, "precision audit", form))}
     audits = []
     for name, (its_kind, source) in sources.items():
         found = audit_source(source, its_kind, name=name, draws=draws)
         audits.append(found.to_dict() | {"yours": function is not None})
-        _say(f"{name}: {found.verdict}")
+        _say(f"{name}: {audit_verdict(audits[-1])}")
     words = ["pymdm", "precision", "audit", *([function, "--kind", kind] if function else [])]
     words += (["--draws", str(draws)] if draws else []) + (["--seed", str(seed)] if seed else [])
     record = {"schema": SCHEMA, "command": shlex.join(words), "environment": environment(), "seed": seed}

@@ -25,15 +25,19 @@ def load_function(name: str, command: str, form: str) -> Callable[..., Any]:
     module, _, function = name.partition(":")
     sys.path.insert(0, "")
     try:
-        found = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError, ValueError) as error:
-        _show_traceback(error)
+        loaded = importlib.import_module(module)
+    except ValueError as error:  # the empty name
         raise ValueError(f"{command}: cannot load {name!r}, expected module:function ({error})") from None
     except Exception as error:
         _show_traceback(error)
-        raise ValueError(f"{command}: importing {module}: {type(error).__name__}: {error}") from error
+        raise ValueError(f"{command}: cannot load {name!r}, expected module:function ({error})") from None
     finally:
         sys.path.remove("")
+    found = getattr(loaded, function, None)
+    if not callable(found):
+        raise ValueError(
+            f"{command}: cannot load {name!r}, expected module:function, and {module} has none of that name"
+        )
 
     @functools.wraps(found)
     def called(*args: Any, **options: Any) -> Any:

@@ -8,9 +8,7 @@ mask with weight 1 - r and K tokens that share r.
 
 from __future__ import annotations
 
-import importlib
 import math
-import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -19,6 +17,7 @@ import numpy as np
 import torch
 from scipy import stats
 
+from pymdm.precision.caps import CAPS
 from pymdm.precision.theory import draw_effect, first_step, step_effect, zipf
 
 KINDS = ("uniform", "exponential", "gumbel", "categorical", "logits")
@@ -29,6 +28,8 @@ TAIL = 1e-3  # values of E that are looked at; more than any source's bound of t
 LEVEL = 1e-5  # p-value below which a source is not what it should be
 EXPECTED = 15  # tail hits that a right source gives in n draws; with 16 the bound at 2^28 draws is float32's smallest E
 ZIPF, STEPS = 50_257, 10_000  # where the implied distortion is worked out
+POWER = 0.999  # chance of rejecting a categorical sampler with the largest cap that is called visible
+FAULTY = ("capped", "heavy", "infinite")
 MOVES = 24  # tokens that a right categorical sampler gives in all its rows; float32 noise gives 0.6 of them
 
 
@@ -42,8 +43,9 @@ class Audit:
         infinite: draws of infinite noise (u = 1, E <= 0).
         tail_hits, expected_hits: draws with E below 15 / draws; for a categorical sampler, draws that left the mask.
         p_value: two-sided, exact binomial.
-        verdict: "capped" (p_value below 1e-5 with too few hits), "heavy" (with too many), "infinite" (some are), or
-            "sound".
+        visible: the largest cap that so many draws show; of a larger one they say nothing.
+        verdict: "capped" (p_value below 1e-5 with too few hits), "heavy" (with too many), "infinite" (some are), "sound",
+            or "too few draws" where nothing was found and the cap of float32 uniforms, 16.64, would not have been.
         step_factor, step_tv, draw_tv: implied by the cap, if capped: factor on the unmask rate and total variation of
             the token in the first of 10,000 ancestral steps, and total variation of one first-hitting draw, for a Zipf
             prediction over 50,257 tokens.
@@ -57,6 +59,7 @@ class Audit:
     tail_hits: int
     expected_hits: float
     p_value: float
+    visible: float
     verdict: str
     step_factor: float
     step_tv: float
@@ -65,6 +68,11 @@ class Audit:
     @property
     def sound(self) -> bool:
         return self.verdict == "sound"
+
+    @property
+    def faulty(self) -> bool:
+        """Whether something is wrong, which is not the same as not sound: few draws show little."""
+        return self.verdict in FAULTY
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON-ready values."""
@@ -110,7 +118,7 @@ def _noise(function: Callable[..., Any], kind: str, name: str, draws: int) -> Au
         smallest = min(smallest, float(finite.min(initial=math.inf)))
         hits, infinite, left = hits + int(np.sum(e < bound)), infinite + len(e) - len(finite), left - n
     cap = -math.log(smallest) if smallest < math.inf else None
-    return _judged(name, kind, draws, cap, infinite, hits, -math.expm1(-bound), draws)
+    return _judged(name, kind, draws, cap, infinite, hits, -math.expm1(-bound), draws, -math.log(bound))
 
 
 def _tail(values: Any, kind: str, n: int) -> np.ndarray:
@@ -145,19 +153,36 @@ def _categorical(function: Callable[..., Any], kind: str, name: str, draws: int)
         hits += int((found < classes).sum())
     true = float((probabilities[0, :-1].double().sum() / probabilities[0].double().sum()).item())
     mu = np.full(classes, 1 / classes)
-    low, high, seen = 0.0, 60.0, max(hits, math.log(2))  # the cap whose factor is what was seen; none: as likely as not
+    caught = [h for h in range(MOVES) if h < true * rows and stats.binomtest(h, rows, true).pvalue < LEVEL]
+    rate = stats.beta.isf(POWER, max(caught) + 1, rows - max(caught)) * rows if caught else 0.0
+    cap = _cap_of_count(mu, true, rows, max(hits, math.log(2)))  # none seen: as likely as not
+    visible = _cap_of_count(mu, true, rows, float(rate)) if caught else 0.0
+    return _judged(name, kind, rows, cap, 0, hits, true, rows, visible)
+
+
+def _cap_of_count(mu: np.ndarray, move: float, rows: int, count: float) -> float:
+    """The cap at which so many of `rows` rows are expected to leave the mask."""
+    low, high = 0.0, 60.0
     for _ in range(40):
         middle = (low + high) / 2
-        low, high = (low, middle) if step_effect(mu, true, middle).factor * true * rows > seen else (middle, high)
-    return _judged(name, kind, rows, low, 0, hits, true, rows)
+        low, high = (low, middle) if step_effect(mu, move, middle).factor * move * rows > count else (middle, high)
+    return low
 
 
 def _judged(
-    name: str, kind: str, draws: int, cap: float | None, infinite: int, hits: int, probability: float, trials: int
+    name: str,
+    kind: str,
+    draws: int,
+    cap: float | None,
+    infinite: int,
+    hits: int,
+    probability: float,
+    trials: int,
+    visible: float,
 ) -> Audit:
     expected = probability * trials
     p_value = float(stats.binomtest(hits, trials, probability).pvalue)
-    verdict = "infinite" if infinite else "sound"
+    verdict = "infinite" if infinite else "sound" if visible >= CAPS["float32"] else "too few draws"
     if p_value < LEVEL:
         verdict = "capped" if hits < expected else "heavy"
     factor, step_tv, draw_tv = 1.0, 0.0, 0.0
@@ -167,24 +192,4 @@ def _judged(
         factor, step_tv, draw_tv = step.factor, step.tv, draw_effect(mu, cap).tv
     if verdict != "capped" and kind in ("categorical", "logits"):
         cap = None
-    return Audit(name, kind, draws, cap, infinite, hits, expected, p_value, verdict, factor, step_tv, draw_tv)
-
-
-def user_function(name: str) -> Callable[..., Any]:
-    """The function that `module:function` names; modules of the current folder included."""
-    module, _, function = name.partition(":")
-    sys.path.insert(0, "")
-    try:
-        source = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(f"precision audit: cannot load {name!r}, expected module:function ({error})") from None
-    finally:
-        sys.path.remove("")
-
-    def called(values: Any) -> Any:
-        try:
-            return torch.as_tensor(source(values))
-        except Exception as error:
-            raise ValueError(f"precision audit: {name}: {type(error).__name__}: {error}") from error
-
-    return called
+    return Audit(name, kind, draws, cap, infinite, hits, expected, p_value, visible, verdict, factor, step_tv, draw_tv)

@@ -31,7 +31,7 @@ from pymdm.precision.theory import (
 )
 from pymdm.precision.zipf import known_law
 
-SCHEMA = 2
+SCHEMA = 3
 GRID = (16, 64, 256, 1024, 2048, 4096, 10_000)  # N of the theory
 WHOLE_RUNS = (64, 256, 1024, 4096)  # N at which whole runs are worked out
 ENTRIES = 1 << 19  # rows times V of a prediction, at most
@@ -116,7 +116,7 @@ def run(
     for name in preset.sources:
         kind, function = SOURCES[name]
         found = audit_source(function, kind, name=name)
-        say(f"audit of {name}: {found.verdict}")
+        say(f"audit of {name}: {found.verdict}, caps up to {found.visible:.2f} would be seen")
         audits.append(found.to_dict())
     return {
         "schema": SCHEMA,

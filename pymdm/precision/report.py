@@ -8,7 +8,8 @@ from importlib.resources import files
 from typing import Any
 
 from pymdm.precision.figures import figures
-from pymdm.precision.tables import Table, audit_table, facts, machine, tables
+from pymdm.precision.tables import audit_table, facts, machine, tables
+from pymdm.report import page, table
 
 TITLE = "What coarse random numbers do to samples"
 INTRODUCTION = (
@@ -29,17 +30,6 @@ REPLAY = (
 )
 
 STYLE = """
-:root { color-scheme: light; } * { box-sizing: border-box; }
-body { font: 16px/1.5 system-ui, "Segoe UI", sans-serif; max-width: 1080px; margin: 0 auto; padding: 1em; color: #222;
-  background: #fff; overflow-wrap: anywhere; }
-h1 { font-size: 1.6em; line-height: 1.2; } h2 { font-size: 1.25em; margin: 2em 0 .3em; }
-.facts { color: #555; font-size: .85em; list-style: none; padding: 0; }
-.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 420px), 1fr)); gap: 1em; }
-figure { margin: 0; } figure svg { width: 100%; height: auto; } figcaption { font-size: .85em; color: #555; }
-.wide { overflow-x: auto; } table { border-collapse: collapse; font-size: .82em; overflow-wrap: normal; }
-th, td { border-bottom: 1px solid #ddd; padding: .25em .6em; text-align: left; vertical-align: top; }
-th { background: #f4f4f2; } td { white-space: nowrap; } td.long { white-space: normal; min-width: 16em; }
-tr.bad td { background: #fdecea; }
 .texts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 320px), 1fr)); gap: 1em; }
 .card { border: 1px solid #ddd; border-radius: 6px; padding: .6em .8em; } .card h3 { margin: 0 0 .3em; font-size: .95em; }
 .text { white-space: pre-wrap; font: 13px/1.5 ui-monospace, "DejaVu Sans Mono", monospace; margin: 0 0 .6em; }
@@ -54,7 +44,7 @@ def markdown(result: dict[str, Any], audit: str = "") -> str:
     """The facts and the tables, the last of them the audit's; audit: a file of `audit_markdown` beside it, to link."""
     parts = [f"# {TITLE}\n", INTRODUCTION + "\n", "".join(f"* {line}\n" for line in facts(result))]
     where = f"[{audit}]({audit})" if audit else "`pymdm precision audit`"
-    return "\n".join([*parts, *map(_markdown_table, tables(result)), f"More sources, torch's and NumPy's: {where}.\n"])
+    return "\n".join([*parts, *map(table.markdown, tables(result)), f"More sources, torch's and NumPy's: {where}.\n"])
 
 
 def audit_markdown(result: dict[str, Any], lab: str = "") -> str:
@@ -63,44 +53,23 @@ def audit_markdown(result: dict[str, Any], lab: str = "") -> str:
     lines = [
         f"* {line}\n" for line in (f"Command: {result['command']}", *machine(result["environment"], result["seed"]))
     ]
-    return f"# Random numbers, audited\n\n{AUDIT}{where}.\n\n{''.join(lines)}\n{_markdown_table(audit_table(result['audits']))}"
-
-
-def _markdown_table(table: Table) -> str:
-    lines = ["| " + " | ".join(table.head) + " |", "|" + "---|" * len(table.head)]
-    lines += ["| " + " | ".join(c.replace("|", "\\|") for c in row) + " |" for row in table.rows]
-    return f"## {table.title}\n\n{table.text}\n\n" + "\n".join(lines) + "\n"
+    return f"# Random numbers, audited\n\n{AUDIT}{where}.\n\n{''.join(lines)}\n{table.markdown(audit_table(result['audits']))}"
 
 
 def html_page(result: dict[str, Any]) -> str:
     """One HTML file that fetches nothing; without matplotlib it has no plots and says so."""
     found = tables(result)
     body = [f"<h1>{html.escape(TITLE)}</h1>", f"<p>{html.escape(INTRODUCTION)}</p>"]
-    body += ['<ul class="facts">', *(f"<li>{html.escape(line)}</li>" for line in facts(result)), "</ul>"]
-    body += [_table(found[0]), _plots(result), _replay(result["replay"]), _texts(result["runs"])]
-    body += [_table(table) for table in found[1:]]
-    top = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
-    head = f"<head>{top}<title>{html.escape(TITLE)}</title><style>{STYLE}</style></head>"
-    return f'<!doctype html>\n<html lang="en">{head}<body>\n' + "\n".join(body) + "\n</body></html>\n"
-
-
-def _table(table: Table) -> str:
-    head = "".join(f"<th>{html.escape(h)}</th>" for h in table.head)
-    rows = []
-    for row in table.rows:
-        cells = "".join(f"<td{' class=long' if len(c) > 40 else ''}>{html.escape(c)}</td>" for c in row)
-        bad = row[0] == "NO" or (row[0].isupper() and row[0].isalpha())
-        rows.append(f"<tr{' class=bad' if bad else ''}>{cells}</tr>")
-    text = f"<h2>{html.escape(table.title)}</h2><p>{html.escape(table.text)}</p>"
-    return f'{text}<div class="wide"><table><tr>{head}</tr>{"".join(rows)}</table></div>'
+    body += [page.facts(facts(result)), table.html_table(found[0]), _plots(result), _replay(result["replay"])]
+    body += [_texts(result["runs"]), *map(table.html_table, found[1:])]
+    return page.page(TITLE, body, STYLE)
 
 
 def _plots(result: dict[str, Any]) -> str:
     plots = figures(result)
     if not plots:
         return "<h2>Plots</h2><p>None: matplotlib is not installed (pip install 'pymdm[plot]').</p>"
-    cells = [f"<figure>{svg}<figcaption>{html.escape(caption)}</figcaption></figure>" for caption, svg in plots]
-    return '<h2>Plots</h2><div class="plots">' + "".join(cells) + "</div>"
+    return "<h2>Plots</h2>" + page.figures(plots)
 
 
 def _replay(replay: dict[str, Any]) -> str:

@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from pymdm.evaluate.judges import describe_judge
-from pymdm.precision.audit import LEVEL
+from pymdm.precision.audit import FAULTY, LEVEL
 from pymdm.precision.findings import chance
-
-
-@dataclass(frozen=True)
-class Table:
-    """A title, a sentence or two, column heads, and rows of text."""
-
-    title: str
-    text: str
-    head: list[str]
-    rows: list[list[str]]
+from pymdm.report.table import Table
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -66,7 +56,7 @@ def caps_table(result: dict[str, Any]) -> Table:
         ]
         for c in result["caps"]
     ]
-    return Table("Caps", text, head, rows)
+    return Table(head, rows, "Caps", text)
 
 
 def draw_table(result: dict[str, Any]) -> Table:
@@ -81,7 +71,7 @@ def draw_table(result: dict[str, Any]) -> Table:
         for p in result["predictions"]
         for form, d in p["draw"].items()
     ]
-    return Table("One draw", text, head, rows)
+    return Table(head, rows, "One draw", text)
 
 
 def step_table(result: dict[str, Any]) -> Table:
@@ -97,7 +87,7 @@ def step_table(result: dict[str, Any]) -> Table:
         for p in result["predictions"]
         for form, effects in p["step"].items()
     ]
-    return Table("The first ancestral step", text, head, rows)
+    return Table(head, rows, "The first ancestral step", text)
 
 
 def run_table(result: dict[str, Any]) -> Table:
@@ -121,7 +111,7 @@ def run_table(result: dict[str, Any]) -> Table:
         for form, runs in p["run"].items()
         for r in runs
     ]
-    return Table("Whole ancestral runs", text, head, rows)
+    return Table(head, rows, "Whole ancestral runs", text)
 
 
 def known_table(result: dict[str, Any]) -> Table:
@@ -163,7 +153,7 @@ def known_table(result: dict[str, Any]) -> Table:
         ]
         for k in known
     ]
-    return Table("Samples beside their law", text, head, rows)
+    return Table(head, rows, "Samples beside their law", text)
 
 
 def experiment_table(result: dict[str, Any]) -> Table:
@@ -185,7 +175,7 @@ def experiment_table(result: dict[str, Any]) -> Table:
             s = r["scores"][judge]
             row += [interval(s["bits_per_char"], s["interval95"]), f"{s['perplexity']:,.1f}"]
         rows.append(row)
-    return Table("Samples of the model", text, head, rows)
+    return Table(head, rows, "Samples of the model", text)
 
 
 def findings_table(result: dict[str, Any]) -> Table:
@@ -207,12 +197,19 @@ def findings_table(result: dict[str, Any]) -> Table:
         ]
         for f in result["findings"]
     ]
-    return Table("What the paper reports, here", text, ["shows", "claim", "measure", "differences"], rows)
+    return Table(["shows", "claim", "measure", "differences"], rows, "What the paper reports, here", text)
 
 
 def _gap(gap: dict[str, Any], unit: str) -> str:
     z = gap["difference"] / gap["error"] if gap["error"] > 0 else 0.0
     return f"{gap['name']}: {signed(gap['difference'])} ± {1.96 * gap['error']:.3f} {unit} ({z:+.1f} s.e.)"
+
+
+def audit_verdict(a: dict[str, Any]) -> str:
+    """The verdict of an audit in words."""
+    if a["verdict"] == "too few draws":
+        return f"too few draws to see a cap above {a['visible']:.1f}"
+    return str(a["verdict"].upper() if a["verdict"] in FAULTY else a["verdict"])
 
 
 def audit_table(audits: list[dict[str, Any]]) -> Table:
@@ -222,31 +219,45 @@ def audit_table(audits: list[dict[str, Any]]) -> Table:
         "wins whatever its probability. HEAVY: too many rare values. Sources of noise: the largest Gumbel noise seen, how "
         "often it was infinite, and how many of all draws had -log u below 15 / draws. Categorical samplers: how many of "
         "the draws from 65,536 rare tokens and a likely mask left the mask, and the cap that explains it; numbers k/2^24 give "
-        "their largest value too, and so look like a cap a little above 16.64. The last three columns: what noise truncated "
-        "at that cap does by Proposition 5.2 to a Zipf prediction over 50,257 tokens (x 1.00 and 0 are right); TV is total "
-        "variation. "
-        f"A right source fails once in {1 / LEVEL:,.0f} audits."
+        "their largest value too, and so look like a cap a little above 16.64. So many draws show caps up to the one under "
+        "'seen up to', and say nothing of larger ones: sound means that float32's cap, 16.64, would have been seen. The last "
+        "three columns, of a capped source: what noise truncated at that cap does by Proposition 5.2 to a Zipf prediction over "
+        f"50,257 tokens; TV is total variation. A right source fails once in {1 / LEVEL:,.0f} audits."
     )
-    head = ["verdict", "source", "kind", "draws", "largest noise / cap", "infinite", "tail hits", "expected", "p-value"]
+    head = [
+        "verdict",
+        "source",
+        "kind",
+        "draws",
+        "largest noise / cap",
+        "seen up to",
+        "infinite",
+        "tail hits",
+        "expected",
+        "p-value",
+    ]
     head += ["unmask rate, first of 10,000 steps", "TV there", "TV of one draw"]
     rows = [
         [
-            a["verdict"] if a["verdict"] == "sound" else a["verdict"].upper(),
+            audit_verdict(a),
             a["name"],
             a["kind"],
             f"{a['draws']:,}",
             number(a["cap"], 4),
+            number(a["visible"], 4),
             str(a["infinite"]),
             f"{a['tail_hits']:,}",
             f"{a['expected_hits']:.1f}",
             number(a["p_value"], 2),
-            f"x {a['step_factor']:.2f}",
-            f"{a['step_tv']:.2f}",
-            number(a["draw_tv"], 2),
+            *(
+                (f"x {a['step_factor']:.2f}", f"{a['step_tv']:.2f}", number(a["draw_tv"], 2))
+                if a["verdict"] == "capped"
+                else ("-", "-", "-")
+            ),
         ]
         for a in audits
     ]
-    return Table("Audit of random numbers", text, head, rows)
+    return Table(head, rows, "Audit of random numbers", text)
 
 
 def tables(result: dict[str, Any]) -> list[Table]:

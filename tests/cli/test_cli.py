@@ -226,7 +226,7 @@ def test_the_command_runs_as_a_module():
         (["bench", "compare", "nothere", "b"], "pymdm: bench: nothere: No such file or directory"),
         (["audit", "math:sin"], "pymdm: audit: math:sin, called as f.*TypeError.*"),
         (["audit", "--report", __file__], r"pymdm: audit: .*test_cli\.py: File exists"),
-        (["precision", "audit", "math:sin"], "pymdm: precision audit: math:sin: .*"),
+        (["precision", "audit", "math:sin"], "pymdm: precision audit: math:sin, called as .*"),
     ],
     ids=lambda value: " ".join(value[:2]) if isinstance(value, list) else "",
 )

@@ -5,8 +5,10 @@ import pytest
 import torch
 from scipy import stats
 
-from pymdm.precision.audit import CATEGORICAL_DRAWS, LEVEL, MOVES, audit_source, user_function
+from pymdm.cli.users_code import load_function
+from pymdm.precision.audit import CATEGORICAL_DRAWS, LEVEL, MOVES, NOISE_DRAWS, audit_source
 from pymdm.precision.sources import OURS, QUICK, SOURCES
+from pymdm.precision.tables import audit_table
 
 DRAWS = 1 << 20
 RACES = ("torch.multinomial", "torch.distributions.Categorical", "F.gumbel_softmax")
@@ -27,7 +29,21 @@ def test_a_capped_source_is_caught_and_a_fine_one_is_not(kind):
     assert capped.cap == pytest.approx(-np.log(-np.log1p(-(2.0**-16))), rel=1e-6)
     assert capped.step_factor < 0.5 and capped.step_tv > 0.1 and capped.draw_tv > 0
     good = audit_source(lambda n: shapes[kind](fine(n)), kind, draws=DRAWS)
-    assert good.sound and good.cap > 12.5 and good.step_factor == 1 and good.step_tv == 0
+    assert not good.faulty and good.cap > 12.5 and good.step_factor == 1 and good.step_tv == 0
+    assert good.verdict == "too few draws" and good.visible == pytest.approx(np.log(DRAWS / 15))
+
+
+def test_few_draws_say_what_they_could_see():
+    """A million draws of the float32 source that the command's own help names as capped say nothing of its cap."""
+    few = audit_source(torch.rand, "uniform", draws=1_000_000)
+    assert few.verdict == "too few draws" and not few.sound and not few.faulty
+    words, *_, factor, tv, draw = audit_table([few.to_dict()]).rows[0]
+    assert words == "too few draws to see a cap above 11.1" and (factor, tv, draw) == ("-", "-", "-")
+    for bits in (13, 16):  # what is called visible is seen: a cap just below it leaves nothing in the tail
+        draws = int(15 * 2**bits * 1.02)
+        found = audit_source(lattice(bits), "uniform", draws=draws)
+        assert found.verdict == "capped" and found.visible > found.cap - 1e-4
+    assert np.log(NOISE_DRAWS / 15) > 16.64
 
 
 def test_infinite_and_heavy_sources_are_told_apart():
@@ -51,7 +67,7 @@ def test_a_categorical_with_coarse_noise_is_caught_and_a_fine_one_is_not(kind):
     assert capped.verdict == "capped" and capped.tail_hits < 6 and 23 < capped.expected_hits < 25
     assert capped.cap < 12.5 and capped.step_factor < 0.5
     good = audit_source(gumbel_max(lattice(50)), kind, draws=1 << 24)
-    assert good.sound and good.cap is None and good.step_factor == 1
+    assert not good.faulty and good.cap is None and good.step_factor == 1 and 12 < good.visible < 13
 
 
 @pytest.mark.slow
@@ -92,10 +108,10 @@ def test_bad_functions(function, kind, words):
 
 
 def test_functions_by_name():
-    assert user_function("torch:rand")(7).shape == (7,)
+    assert load_function("torch:rand", "audit", "f(n)")(7).shape == (7,)
     for name in ("torch:nothing", "no_such_module:f", "torch", ":f"):
-        with pytest.raises(ValueError, match="expected module:function"):
-            user_function(name)
+        with pytest.raises(ValueError, match=r"audit: .*expected module:function"):
+            load_function(name, "audit", "f(n)")
 
 
 def test_the_default_size_of_a_categorical_audit_shows_float32_noise():
