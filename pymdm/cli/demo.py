@@ -26,13 +26,14 @@ def demo(
     from rich.console import Console
 
     import pymdm
+    from pymdm.files.target import check_target
+    from pymdm.network.checkpoint import KIND
     from pymdm.network.loading import Model
     from pymdm.train import preset
-    from pymdm.train.target import check_out
 
     console = Console()
     if out is not None:
-        check_out(out, overwrite=overwrite)
+        check_target(out, KIND, "train")  # before anything is shown
     console.rule("1. Train a masked diffusion model on the prose of the Python that is running")
     trained = _train(console, preset("demo", minutes=minutes, seed=seed), out, overwrite)
     _compare(console, trained.training)

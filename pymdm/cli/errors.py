@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -49,8 +50,8 @@ def user_errors(command: Callable[..., Result]) -> Callable[..., Result]:
             stop(f"{command.__name__}:{where}: {error.strerror}" if error.strerror else str(error))
         except (ValueError, TypeError) as error:
             stop(str(error))
-        except KeyboardInterrupt:
-            print("pymdm: interrupted", file=sys.stderr)
-            raise typer.Exit(130) from None
+        except KeyboardInterrupt as stopped:
+            print(f"pymdm: {stopped}" if str(stopped) else "pymdm: interrupted", file=sys.stderr)
+            raise typer.Exit(128 + getattr(stopped, "signal", signal.SIGINT)) from None
 
     return wrapped

@@ -15,12 +15,13 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from pymdm.cli.errors import stop
 from pymdm.data.round_trip import lost_words
-from pymdm.train import PRESETS, Recipe, preset
+from pymdm.train import PRESETS, Recipe, preset, settings
 from pymdm.train import Progress as Report
 from pymdm.train import train as run_training
-from pymdm.train.log import plot_curve
+from pymdm.train.log import log_file, plot_curve
 from pymdm.train.parallel import ToldByFirst
-from pymdm.train.target import check_out
+from pymdm.train.stop import Stopped
+from pymdm.train.target import check_picture
 
 EXAMPLE = """Example: pymdm train notes.txt --out runs/notes --vocab bpe --vocab-size 2048 --minutes 20
 
@@ -42,8 +43,8 @@ def train(
     held_out: Annotated[str | None, typer.Option(help="Text to hold out, instead of a share by hash.")] = None,
     out: Annotated[Path, typer.Option(help="Checkpoint folder to write.")] = Path("runs/model"),
     preset_name: Annotated[
-        str, typer.Option("--preset", help=f"Settings to start from: {', '.join(PRESETS)}.")
-    ] = "demo",
+        str | None, typer.Option("--preset", help=f"Settings to start from: {', '.join(PRESETS)}. Default: demo.")
+    ] = None,
     vocab: Annotated[str | None, typer.Option(help="char, byte or bpe.")] = None,
     vocab_size: Annotated[int | None, typer.Option(help="Number of bpe pieces.")] = None,
     length: Annotated[int | None, typer.Option(help="Tokens in a sequence.")] = None,
@@ -83,9 +84,14 @@ def train(
     seed: Annotated[int | None, typer.Option(help="Of weights, data order, masks and dropout.")] = None,
     eval_every: Annotated[int | None, typer.Option(help="Steps between held-out bounds; 0: only at the end.")] = None,
     save_every: Annotated[int | None, typer.Option(help="Steps between checkpoints; 0: only at the end.")] = None,
+    save_minutes: Annotated[
+        float | None, typer.Option(help="Minutes between checkpoints, whatever the steps; 0: never for that reason.")
+    ] = None,
     eval_tokens: Annotated[int | None, typer.Option(help="Held-out tokens looked at at the end.")] = None,
     plot: Annotated[bool, typer.Option("--plot", help="Draw the curve to OUT.png (needs matplotlib).")] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the unfinished run in --out.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in --out; a finished one with more --steps.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the model that is in --out.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object at the end.")] = False,
 ) -> None:
@@ -99,23 +105,28 @@ def train(
             changes["weights"] = _read_weights(weights)
         if vocab_size is not None and vocab in ("char", "byte"):
             raise ValueError(f"train: vocab_size is for bpe only, not for {vocab}")
-        recipe = preset(preset_name, **changes)
-        check_out(out, resume=resume, overwrite=overwrite, plot=plot)
+        recipe = settings(preset_name, changes) if resume else preset(preset_name or "demo", **changes)
+        if plot:
+            check_picture(out, overwrite)
         training = _run(recipe, out, resume, overwrite)
     except ToldByFirst:
         raise typer.Exit(2) from None
+    except Stopped as stopped:
+        if int(os.environ.get("RANK", "0")):
+            raise typer.Exit(128 + stopped.signal) from None
+        raise
     except RuntimeError as error:  # such as a loss that is not finite
         stop(str(error))
     if int(os.environ.get("RANK", "0")):  # under torchrun the first process speaks
         return
     if plot:
-        plot_curve(out.with_name(out.name + ".csv"), out.with_name(out.name + ".png"))
+        plot_curve(log_file(out), out.with_name(out.name + ".png"))
     score, ngrams = training["held_out"], training["ngram_bits_per_char"]
     if as_json:
         typer.echo(json.dumps({"checkpoint": str(out), **training}))
         return
     others = ", ".join(f"order {k}: {v:.3f}" for k, v in ngrams.items())
-    kind = "exact" if recipe.objective == "autoregressive" else "bound"
+    kind = "exact" if training["recipe"]["objective"] == "autoregressive" else "bound"
     unit = "byte" if training["corpus"]["unit"] == "byte" else "character"
     typer.echo(f"held out: {score['bits_per_char']:.3f} bits per {unit} ({kind}); n-grams: {others}")
     if lost := training["corpus"]["held_out_lost"]:
@@ -134,7 +145,7 @@ def _read_weights(file: Path) -> tuple[float, ...]:
         raise ValueError(f"train: cannot read weights from {file}: {error}") from None
 
 
-def _run(recipe: Recipe, out: Path, resume: bool, overwrite: bool) -> dict[str, Any]:
+def _run(recipe: Recipe | dict[str, Any], out: Path, resume: bool, overwrite: bool) -> dict[str, Any]:
     """Train with a progress bar on stderr."""
     columns = (
         TextColumn("step {task.fields[step]}"),

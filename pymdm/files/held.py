@@ -28,16 +28,18 @@ def machine() -> str:
 
 
 class Hold:
-    """An open file or folder; `held` says whether this process now has its lock."""
+    """An open file or folder: `held`, this process now has its lock; `busy`, another has; neither: there are no locks here."""
 
     def __init__(self, handle: int, wait: bool = False) -> None:
-        self.handle, self.held = handle, False
+        self.handle, self.held, self.busy = handle, False, False
         if fcntl is not None:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
                 self.held = True
+            except BlockingIOError:
+                self.busy = True
             except OSError:
-                pass  # another has it, or this file system has no locks
+                pass
 
     def close(self) -> None:
         """End the hold."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,10 +46,11 @@ class CurveLog:
 
     Args:
         out: the checkpoint folder.
+        done: steps that a run that goes on has done; 0 of a new one.
     """
 
-    def __init__(self, out: Path) -> None:
-        self.file, self.begun = out.with_name(out.name + ".csv"), False
+    def __init__(self, out: Path, done: int = 0) -> None:
+        self.file, self.begun, self.done = log_file(out), False, done
         self.board: Any = None
         self.folder = out.with_name(out.name + ".tensorboard")
 
@@ -78,17 +81,21 @@ class CurveLog:
                 self.board.add_scalar("held_out/bits_per_char", held, progress.step)
 
     def _begin(self, step: int) -> None:
-        """Keep the rows before `step` (of the run that goes on), drop the others, open TensorBoard."""
+        """Keep the rows of the steps that are done, drop the others, open TensorBoard."""
         self.file.parent.mkdir(parents=True, exist_ok=True)
         kept = []
-        if self.file.is_file() and step > EVERY:
-            kept = [r for r in read_curve(self.file) if int(r["step"]) < step]
-        fresh = self.file.with_name(f".{self.file.name}.writing")  # a kill in the middle leaves the old rows
-        with fresh.open("w", newline="", encoding="utf-8") as f:
+        if self.done and self.file.is_file():
+            kept = [r for r in read_curve(self.file) if int(r["step"]) <= self.done]
+        # A kill in the middle leaves the old rows. The name is made anew each time, so no link can wait under it.
+        handle, fresh = tempfile.mkstemp(prefix=f".{self.file.name}.", suffix=".writing", dir=self.file.parent)
+        with open(handle, "w", newline="", encoding="utf-8") as f:
             writer = csv.DictWriter(f, COLUMNS)
             writer.writeheader()
             writer.writerows(kept)
-        fresh.replace(self.file)
+        umask = os.umask(0o022)
+        os.umask(umask)
+        os.chmod(fresh, 0o666 & ~umask)
+        os.replace(fresh, self.file)
         self.begun = True
         try:
             from torch.utils.tensorboard import SummaryWriter
@@ -96,6 +103,11 @@ class CurveLog:
             self.board = SummaryWriter(str(self.folder), purge_step=step)
         except ImportError:
             pass
+
+
+def log_file(out: Path) -> Path:
+    """Where the log of a run lies."""
+    return out.with_name(out.name + ".csv")
 
 
 def is_log(file: Path) -> bool:

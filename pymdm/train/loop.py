@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-import platform
+import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,35 +16,31 @@ from torch import Tensor
 from pymdm.data.corpus import Corpus
 from pymdm.data.packing import Batches
 from pymdm.data.tokens import TokenData
-from pymdm.distributed import Processes, processes
+from pymdm.distributed import Processes, processes, rank_and_world
 from pymdm.evaluate.bound import Bound
-from pymdm.evaluate.ngram import COUNTED, ngram_bits
-from pymdm.network.checkpoint import SHARDS, STATE_NUMBERS, STATE_TENSORS, Checkpoint, save_checkpoint
+from pymdm.files.lock import locked
+from pymdm.files.target import check_target
+from pymdm.network.checkpoint import KIND, Checkpoint
 from pymdm.network.transformer import MaskedTransformer
 from pymdm.train.held_out import held_out_bound
 from pymdm.train.log import CurveLog, Progress
 from pymdm.train.optimizer import Average, learning_rate, make_optimizers
-from pymdm.train.parallel import ToldByFirst, gather, spread, whole
+from pymdm.train.parallel import spread, whole
 from pymdm.train.recipe import Recipe
-from pymdm.train.setup import held_out_summary, load_training_data, model_config, pick_bfloat16, pick_device
-from pymdm.train.shards import ShardWriter, can_shard
+from pymdm.train.resume import absolute_sources, resumed_recipe
+from pymdm.train.saving import Saver
+from pymdm.train.setup import load_training_data, model_config, pick_bfloat16, pick_device, summary
 from pymdm.train.start import look_at_neighbours
-from pymdm.train.state import (
-    Numbers,
-    pack_numbers,
-    read_state,
-    restore,
-    state_tensors,
-)
+from pymdm.train.state import Numbers, read_state, restore, state_tensors
 from pymdm.train.step import Stepper
+from pymdm.train.stop import Stopped, heard_signals
 from pymdm.train.target import check_out
 
-NGRAM_ORDERS = (2, 3, 5)
 QUICK = 32_768  # tokens of the held-out side looked at while training
 
 
 def train(
-    recipe: Recipe,
+    recipe: Recipe | Mapping[str, Any],
     out: str | Path | None = None,
     *,
     corpus: Corpus | TokenData | None = None,
@@ -55,13 +52,14 @@ def train(
     """Train a masked diffusion model and evaluate it on the held-out side.
 
     Args:
-        recipe: all settings; with `resume`, those of the unfinished run in `out` are used instead.
+        recipe: all settings; with `resume`, they or the few that are named must agree with the run in `out`, but for the
+            budget, when to look and save, and the machine (`pymdm.train.resume`).
         out: checkpoint folder; none keeps the result in memory only.
         corpus: the text, or rows of tokens; default what `recipe.source` names.
         on_progress: called after every step, evaluation and save.
-        resume: go on with the unfinished run in `out`.
+        resume: go on with the run in `out`; with a finished one, for more steps or minutes.
         overwrite: replace the model, finished or not, that is in `out`.
-        command: stored with the model as the way it was made.
+        command: stored with the model as the way it was made, after those before it where a run goes on.
 
     Returns:
         The checkpoint: averaged weights, vocabulary, and in `training` the recipe, the corpus, the held-out bits per
@@ -70,6 +68,7 @@ def train(
     Raises:
         ValueError: bad text, settings or folder; nothing has been written then.
         RuntimeError: the loss stopped being finite; the last checkpoint stays.
+        KeyboardInterrupt: Ctrl-C or SIGTERM; with `out`, the run has been saved after the step (`Stopped`).
 
     Example:
         >>> from pymdm.train import Recipe, train
@@ -77,29 +76,36 @@ def train(
         >>> train(recipe).training["steps"]
         2
     """
-    state = None
-    if resume:
-        if out is None:
-            raise ValueError("train: resume needs the folder of the unfinished run")
-        tensors, numbers, stored = read_state(Path(out))
-        recipe, state = Recipe.from_dict(stored), tensors
-    if out is not None:
-        check_out(Path(out), resume=resume, overwrite=overwrite)
-    data = load_training_data(recipe, corpus)
-    threads = torch.get_num_threads()
-    if recipe.threads:
-        torch.set_num_threads(recipe.threads)
-    try:
-        with processes(pick_device(recipe.device)) as group:
-            run = _Run(recipe, data, Path(out) if out is not None else None, on_progress, command, group)
-            if state is not None:
-                if numbers.corpus != data.sha256:
-                    raise ValueError(f"train: {data.name} is not the text that the run in {out} began with")
-                restore(state, run.model, run.average, run.optimizers)
-                run.numbers = numbers
-            return run.loop()
-    finally:
-        torch.set_num_threads(threads)
+    if resume and out is None:
+        raise ValueError("train: resume needs the folder of the unfinished run")
+    with ExitStack() as stack:
+        lock = state = None
+        if out is not None:
+            target = check_target(out, KIND, "train").path
+            if rank_and_world()[0] == 0:
+                lock = stack.enter_context(locked(target, "train", str(out), command))
+            check_out(Path(out), resume=resume, overwrite=overwrite)
+        if resume and out is not None:
+            state = read_state(Path(out))
+            given = recipe.to_dict() if isinstance(recipe, Recipe) else recipe
+            recipe = resumed_recipe(Recipe.from_dict(state.recipe), given, state.numbers, Path(out))
+            state.numbers.commands += [command] * bool(command)
+        recipe = absolute_sources(recipe if isinstance(recipe, Recipe) else Recipe.from_dict(dict(recipe)))
+        data = load_training_data(recipe, corpus)
+        if state is not None and state.numbers.corpus != data.sha256:
+            raise ValueError(f"train: {data.name} is not the text that the run in {out} began with")
+        stack.callback(torch.set_num_threads, torch.get_num_threads())
+        if recipe.threads:
+            torch.set_num_threads(recipe.threads)
+        group = stack.enter_context(processes(pick_device(recipe.device)))
+        numbers = state.numbers if state is not None else Numbers(data.sha256, commands=[command] * bool(command))
+        run = _Run(recipe, data, numbers, Path(out) if out is not None else None, on_progress, group)
+        if state is not None:
+            restore(state.tensors, run.model, run.average, run.optimizers)
+        if run.out is not None:
+            folder = state.folder if state is not None else None
+            run.saver = Saver(run.out, recipe, group, lock, folder, numbers.seconds)
+        return run.loop()
 
 
 class _Run:
@@ -109,18 +115,20 @@ class _Run:
         self,
         recipe: Recipe,
         data: TokenData,
+        numbers: Numbers,
         out: Path | None,
         on_progress: Callable[[Progress], None] | None,
-        command: str,
         group: Processes,
     ) -> None:
-        self.recipe, self.data, self.out, self.on_progress, self.command = recipe, data, out, on_progress, command
+        self.recipe, self.data, self.numbers, self.out, self.on_progress = recipe, data, numbers, out, on_progress
         if recipe.batch_size % (group.world * recipe.accumulate):
             raise ValueError(
                 f"train: batch_size {recipe.batch_size} must be a multiple of the {group.world} processes times "
                 f"accumulate {recipe.accumulate}"
             )
-        self.group, self.log = group, CurveLog(out) if out is not None and group.rank == 0 else None
+        self.group = group
+        self.log = CurveLog(out, numbers.step) if out is not None and group.rank == 0 else None
+        self.saver: Saver | None = None
         self.vocabulary = data.vocabulary
         self.chars_per_token = data.train_characters / len(data.train)
         self.device = group.device
@@ -151,45 +159,62 @@ class _Run:
         self.optimizers = make_optimizers(self.model, recipe)
         self.peaks = [[group["lr"] for group in o.param_groups] for o in self.optimizers]
         self.average = Average(self.model, recipe.ema)
-        self.numbers = Numbers(corpus=data.sha256)
         self.held_out_bits: float | None = None
 
     def loop(self) -> Checkpoint:
         recipe, numbers = self.recipe, self.numbers
         begin = time.monotonic() - numbers.seconds
-        while (fraction := self.spent()) < 1.0:
-            rate = learning_rate(fraction, recipe.warmup, recipe.lr_end)
-            bits = self.step(numbers.step, rate)
-            numbers.bits = (
-                bits if numbers.bits is None else numbers.bits + max(0.02, 1 / numbers.step) * (bits - numbers.bits)
-            )
-            numbers.step += 1
-            numbers.seconds = self.group.agree(time.monotonic() - begin)
-            self.report("step", rate)
-            if self.due(recipe.eval_every):
-                self.held_out_bits = self.evaluate(samples=2, quick=True).bits_per_char
-                self.report("evaluated", rate)
-            if self.out is not None and self.due(recipe.save_every):
-                self.save(self.summary(None), resumable=True)
-                self.report("saved", rate)
-            numbers.seconds = self.group.agree(time.monotonic() - begin)
-        bound = self.evaluate(samples=8, quick=False)
+        numbers.finished = False
+        with heard_signals(self.out is not None) as heard:
+            while (fraction := self.spent()) < 1.0:
+                rate = learning_rate(fraction, recipe.warmup, recipe.lr_end)
+                bits = self.step(numbers.step, rate)
+                numbers.bits = (
+                    bits if numbers.bits is None else numbers.bits + max(0.02, 1 / numbers.step) * (bits - numbers.bits)
+                )
+                numbers.step += 1
+                numbers.seconds = self.group.agree(time.monotonic() - begin)
+                self.report("step", rate)
+                stopped = int(self.group.agree(heard[0] if heard else 0))
+                more = self.spent() < 1.0
+                if more and not stopped and recipe.eval_every and numbers.step % recipe.eval_every == 0:
+                    self.held_out_bits = self.evaluate(samples=2, quick=True).bits_per_char
+                    self.report("evaluated", rate)
+                if self.saver is not None and (stopped or (more and self.saver.due(numbers))):
+                    before = numbers.seconds = self.group.agree(time.monotonic() - begin)
+                    self.save(None)
+                    self.report("saved", rate)
+                    numbers.seconds = self.group.agree(time.monotonic() - begin)
+                    self.saver.saved(before, numbers.seconds)
+                if stopped:
+                    raise Stopped(self.stop_message(), stopped)
+                numbers.seconds = self.group.agree(time.monotonic() - begin)
+            self.save(None)  # what the steps have made is not lost in the evaluation
+            if stopped := int(self.group.agree(heard[0] if heard else 0)):
+                raise Stopped(self.stop_message(), stopped)
+        try:
+            bound = self.evaluate(samples=8, quick=False)
+        except KeyboardInterrupt:
+            raise Stopped(self.stop_message(), signal.SIGINT) from None
         self.held_out_bits = bound.bits_per_char
         self.report("evaluated", 0.0)
-        checkpoint = self.save(self.summary(bound), resumable=False)
+        numbers.finished = True
+        checkpoint = self.save(bound)
         if self.out is not None:
             self.report("saved", 0.0)
         return checkpoint
+
+    def stop_message(self) -> str:
+        """What is said of a run that was asked to stop."""
+        if self.out is None:
+            return "train: interrupted"
+        return f"train: stopped after step {self.numbers.step} and saved in {self.out}; --resume goes on"
 
     def spent(self) -> float:
         """Share of the budget that is used up."""
         if self.recipe.steps is not None:
             return self.numbers.step / self.recipe.steps
         return self.numbers.seconds / (60.0 * (self.recipe.minutes or 1.0))
-
-    def due(self, every: int) -> bool:
-        """Whether something done every so many steps comes now, with steps left to go."""
-        return bool(every) and self.numbers.step % every == 0 and self.spent() < 1.0
 
     def step(self, step: int, rate: float) -> float:
         """Step number `step` at a share `rate` of the peak learning rates -> training bits per character."""
@@ -213,67 +238,18 @@ class _Run:
         autocast = quick and self.bfloat16
         return held_out_bound(model, self.data, self.recipe, tokens=tokens, samples=samples, autocast=autocast)
 
-    def summary(self, bound: Bound | None) -> dict[str, Any]:
-        """What goes into config.json beside the shapes."""
-        data = self.data
-        values: dict[str, Any] = {
-            "command": self.command,
-            "recipe": self.recipe.to_dict(),
-            "finished": bound is not None,
-            "steps": self.numbers.step,
-            "tokens": self.numbers.step * self.recipe.batch_size * self.recipe.length,
-            "seconds": round(self.numbers.seconds, 1),
-            "train_bits_per_char": self.numbers.bits,
+    def save(self, bound: Bound | None) -> Checkpoint:
+        """The model as it is now, written where there is a folder; with the held-out bound it is finished."""
+        facts = {
             "precision": "bfloat16" if self.bfloat16 else "float32",
             "parameters": self.parameters,
             "processes": self.group.world,
-            "corpus": {
-                "name": data.name,
-                "sha256": data.sha256,
-                "unit": data.unit,
-                "train_characters": data.train_characters,
-                "train_tokens": len(data.train),
-                "held_out_characters": data.held_out_characters,
-                "held_out_tokens": len(data.held_out),
-                "held_out_lost": data.lost,
-            },
-            "python": platform.python_version(),
-            "torch": torch.__version__,
         }
-        if bound is not None:
-            values["held_out"] = held_out_summary(bound)
-            texts = data.text(data.train[:COUNTED]), data.text(data.held_out[: self.recipe.eval_tokens])
-            bits = ngram_bits(*texts, NGRAM_ORDERS)
-            values["ngram_bits_per_char"] = {str(k): v for k, v in bits.items()}
-        return values
-
-    def save(self, training: dict[str, Any], resumable: bool) -> Checkpoint:
-        """The model as it is now, written where there is a folder; every process learns how that went."""
+        training = summary(self.recipe, self.data, self.numbers, bound, **facts)
         checkpoint = Checkpoint(self.config, self.weights(), self.vocabulary, training)
-        if self.out is None:
+        if self.saver is None:
             return checkpoint
-        extra: dict[str, Any] = {}
-        writer = None
-        if resumable:
-            tensors = state_tensors(self.model, self.average, self.optimizers)
-            extra[STATE_NUMBERS] = pack_numbers(self.numbers, self.recipe.to_dict())
-            if can_shard(tensors):
-                extra[SHARDS] = writer = ShardWriter(tensors, self.group)
-            else:
-                extra[STATE_TENSORS] = gather(tensors, self.group)
-        failure = None
-        if self.group.rank == 0:
-            try:
-                checkpoint = save_checkpoint(
-                    self.out, self.config, checkpoint.state_dict, self.vocabulary, training, extra
-                )
-            except ValueError as error:
-                failure = error
-        if writer is not None:
-            writer.finish()
-        if not self.group.all(failure is None):
-            raise failure or ToldByFirst(f"save_checkpoint: the first process could not write {self.out}")
-        return checkpoint
+        return self.saver.save(checkpoint, self.numbers, state_tensors(self.model, self.average, self.optimizers))
 
     def weights(self) -> dict[str, Tensor]:
         """Averaged weights, whole, on the CPU."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -50,6 +51,8 @@ class Recipe:
         compile: run the blocks through `torch.compile`.
         eval_tokens: held-out tokens looked at at the end.
         eval_every, save_every: steps between held-out bounds and between checkpoints (0: only at the end).
+        save_minutes: minutes between checkpoints, whatever the steps (0: never for that reason); longer where saving takes more
+            than a twentieth of it.
         precision: "float32", "bfloat16" (autocast) or "auto": bfloat16 where the processor multiplies it natively.
         device: "cpu", "cuda" or "auto": cuda where there is one.
         threads: of torch; 0 leaves torch's own choice.
@@ -97,6 +100,7 @@ class Recipe:
     seed: int = 0
     eval_every: int = 500
     save_every: int = 500
+    save_minutes: float = 5.0
     precision: str = "auto"
     device: str = "auto"
     threads: int = 0
@@ -108,7 +112,9 @@ class Recipe:
             ("length", "width", "layers", "heads", "batch_size", "vocab_size", "cond_dim", "accumulate", "eval_tokens"),
             1,
         )
-        at_least |= dict.fromkeys(("seed", "eval_every", "save_every", "threads", "weight_decay", "neighbours"), 0)
+        at_least |= dict.fromkeys(
+            ("seed", "eval_every", "save_every", "save_minutes", "threads", "weight_decay", "neighbours"), 0
+        )
         for name, least in (at_least | {"steps": 1}).items():
             value = getattr(self, name)
             if value is not None and value < least:
@@ -189,6 +195,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "ema": 0.98,
         "eval_every": 50,
         "save_every": 0,
+        "save_minutes": 0.5,
         "minutes": 1.75,
     },
     "bundled": {
@@ -209,14 +216,24 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
-def preset(name: str, **changes: Any) -> Recipe:
-    """A named recipe, with changes.
+def settings(name: str | None, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that a preset, if one is named, and changes to it give; a budget in the changes replaces the preset's.
 
     Raises:
         ValueError: an unknown name.
     """
-    if name not in PRESETS:
+    if name is not None and name not in PRESETS:
         raise ValueError(f"train: preset must be one of {', '.join(PRESETS)}, got {name!r}")
+    found = dict(PRESETS[name]) if name is not None else {}
     if changes.get("steps") is not None:
-        changes = {"minutes": None, **changes}
-    return Recipe(**(PRESETS[name] | changes))
+        found.pop("minutes", None)
+    return found | dict(changes)
+
+
+def preset(name: str, **changes: Any) -> Recipe:
+    """A named recipe, with changes.
+
+    Raises:
+        ValueError: an unknown name, or a value out of range.
+    """
+    return Recipe(**settings(name, changes))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,8 +12,12 @@ from pymdm.data.corpus import Corpus, load_corpus
 from pymdm.data.tokenizer import Vocabulary
 from pymdm.data.tokens import TokenData, encode_corpus, is_data_folder, load_data
 from pymdm.evaluate.bound import Bound
+from pymdm.evaluate.ngram import COUNTED, ngram_bits
 from pymdm.network.config import ModelConfig
 from pymdm.train.recipe import Recipe
+from pymdm.train.state import Numbers
+
+NGRAM_ORDERS = (2, 3, 5)
 
 
 def model_config(recipe: Recipe, vocabulary: Vocabulary) -> ModelConfig:
@@ -44,6 +49,44 @@ def held_out_summary(bound: Bound) -> dict[str, Any]:
         "characters": bound.characters,
         "draws": bound.draws,
     }
+
+
+def summary(recipe: Recipe, data: TokenData, numbers: Numbers, bound: Bound | None, **facts: object) -> dict[str, Any]:
+    """What a run says of itself in config.json, beside the shapes; of a finished one also the held-out bound.
+
+    Args:
+        recipe, data, numbers: of the run.
+        bound: of the held-out side; none while the run goes on.
+        facts: more to be told.
+    """
+    values: dict[str, Any] = {
+        "command": numbers.commands[0] if numbers.commands else "",
+        "resumed_with": numbers.commands[1:],
+        "recipe": recipe.to_dict(),
+        "finished": bound is not None,
+        "steps": numbers.step,
+        "tokens": numbers.step * recipe.batch_size * recipe.length,
+        "seconds": round(numbers.seconds, 1),
+        "train_bits_per_char": numbers.bits,
+        **facts,
+        "corpus": {
+            "name": data.name,
+            "sha256": data.sha256,
+            "unit": data.unit,
+            "train_characters": data.train_characters,
+            "train_tokens": len(data.train),
+            "held_out_characters": data.held_out_characters,
+            "held_out_tokens": len(data.held_out),
+            "held_out_lost": data.lost,
+        },
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+    }
+    if bound is not None:
+        values["held_out"] = held_out_summary(bound)
+        texts = data.text(data.train[:COUNTED]), data.text(data.held_out[: recipe.eval_tokens])
+        values["ngram_bits_per_char"] = {str(k): v for k, v in ngram_bits(*texts, NGRAM_ORDERS).items()}
+    return values
 
 
 def train_vocabulary(recipe: Recipe, corpus: Corpus) -> Vocabulary:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from dataclasses import dataclass
+import os
+import shutil
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +16,14 @@ import torch
 from torch import Tensor, nn
 
 from pymdm.files.replace import last_written
-from pymdm.network.checkpoint import SHARDS, STATE_NUMBERS, STATE_TENSORS, read_tensors
+from pymdm.network.checkpoint import PREVIOUS, SHARDS, STATE_NUMBERS, STATE_TENSORS, read_tensors
 from pymdm.train.optimizer import Average
 from pymdm.train.parallel import split_like
 from pymdm.train.shards import read_shards, stored_shards
+
+
+class DamagedState(UserWarning):
+    """The last training state of a run is damaged; the one before it is used."""
 
 
 @dataclass
@@ -25,6 +34,33 @@ class Numbers:
     step: int = 0  # next step to do
     seconds: float = 0.0  # spent so far
     bits: float | None = None  # running average of the training bits per character
+    finished: bool = False  # the budget was spent and the model evaluated
+    commands: list[str] = field(default_factory=list)  # what began the run, then what let it go on
+
+    def writer(self, recipe: dict[str, Any]) -> Callable[[Path], None]:
+        """What writes STATE_NUMBERS, after the tensors: also the SHA-256 of every file of the state and of itself."""
+
+        def write(file: Path) -> None:
+            values = {"recipe": recipe, **self.__dict__, "files": _digests(file.parent)}
+            file.write_text(json.dumps(values | {"sha256": _checksum(values)}, indent=1), encoding="utf-8")
+
+        return write
+
+
+@dataclass(frozen=True)
+class State:
+    """A training state as it was read.
+
+    Attributes:
+        tensors: name -> tensor, or the folder of their parts.
+        numbers, recipe: the small part, and the settings.
+        folder: where it lies: the checkpoint's folder, or the older one in it.
+    """
+
+    tensors: dict[str, Tensor] | Path
+    numbers: Numbers
+    recipe: dict[str, Any]
+    folder: Path
 
 
 def state_tensors(model: nn.Module, average: Average, optimizers: list[torch.optim.Optimizer]) -> dict[str, Tensor]:
@@ -38,28 +74,88 @@ def state_tensors(model: nn.Module, average: Average, optimizers: list[torch.opt
     return tensors
 
 
-def pack_numbers(numbers: Numbers, recipe: dict[str, Any]) -> str:
-    """The content of STATE_NUMBERS."""
-    return json.dumps({"recipe": recipe, **numbers.__dict__}, indent=1)
+def previous_keeper(folder: Path) -> Callable[[Path], None]:
+    """What puts the state in a folder into another, as links to the same files where that is possible."""
+
+    def keep(there: Path) -> None:
+        there.mkdir()
+        for name in (*_state_files(folder), STATE_NUMBERS):
+            (there / name).parent.mkdir(exist_ok=True)
+            try:
+                os.link(folder / name, there / name)
+            except OSError:
+                shutil.copyfile(folder / name, there / name)
+
+    return keep
 
 
-def read_state(folder: Path) -> tuple[dict[str, Tensor] | Path, Numbers, dict[str, Any]]:
-    """(tensors or the folder of their parts, numbers, recipe) of an unfinished run.
+def read_state(folder: Path) -> State:
+    """The training state in a checkpoint's folder; the one before where the last is damaged, with a warning.
 
     Raises:
-        ValueError: there is none in the folder, or it cannot be read.
+        ValueError: there is none, or none that is whole.
     """
-    file = last_written(folder) / STATE_NUMBERS
-    if not file.is_file():
+    last = last_written(folder)
+    if not (last / STATE_NUMBERS).is_file() and not (last / PREVIOUS / STATE_NUMBERS).is_file():
         raise ValueError(f"train: {folder} holds no unfinished run to resume")
     try:
+        return _read(last)
+    except ValueError as error:
+        damage = str(error)
+    if not (last / PREVIOUS / STATE_NUMBERS).is_file():
+        raise ValueError(damage)
+    try:
+        state = _read(last / PREVIOUS)
+    except ValueError as error:
+        raise ValueError(f"{damage}; {str(error).removeprefix('train: ')}") from None
+    warnings.warn(f"{damage}; going on from the state before, of step {state.numbers.step}", DamagedState, stacklevel=2)
+    return state
+
+
+def _read(folder: Path) -> State:
+    """The state in a folder, checked.
+
+    Raises:
+        ValueError: a file is missing or damaged; the message names it.
+    """
+    file = folder / STATE_NUMBERS
+    try:
         values = json.loads(file.read_text(encoding="utf-8"))
-        recipe = values.pop("recipe")
-        numbers = Numbers(**values)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ValueError(f"train: cannot read {file}: {error}") from None
-    shards = file.with_name(SHARDS)
-    return shards if shards.is_dir() else read_tensors(file.with_name(STATE_TENSORS)), numbers, recipe
+        said, files = values.pop("sha256"), values["files"]
+        if said != _checksum(values):
+            raise ValueError("its checksum does not fit")
+        numbers = Numbers(**{f.name: values[f.name] for f in fields(Numbers)})
+        found = _digests(folder)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise ValueError(f"train: {file} is damaged or cannot be read: {error}") from None
+    for name in sorted(files.keys() | found.keys()):
+        if found.get(name) != files.get(name):
+            what = "is missing" if name not in found else "does not belong there" if name not in files else "is damaged"
+            raise ValueError(f"train: {folder / name} {what}, as its checksum in {STATE_NUMBERS} says")
+    shards = folder / SHARDS
+    return State(shards if shards.is_dir() else read_tensors(folder / STATE_TENSORS), numbers, values["recipe"], folder)
+
+
+def _state_files(folder: Path) -> list[str]:
+    """The files of a state but its numbers, as paths from the folder."""
+    files = [folder / STATE_TENSORS, *sorted((folder / SHARDS).glob("*.safetensors"))]
+    return [f.relative_to(folder).as_posix() for f in files if f.is_file()]
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    """SHA-256 of each of them."""
+    found = {}
+    for name in _state_files(folder):
+        digest = hashlib.sha256()
+        with (folder / name).open("rb") as f:
+            while block := f.read(1 << 20):
+                digest.update(block)
+        found[name] = digest.hexdigest()
+    return found
+
+
+def _checksum(values: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 @torch.no_grad()

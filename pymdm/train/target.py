@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from pathlib import Path
 
 from pymdm.files.target import check_target
 from pymdm.network.checkpoint import CONFIG, KIND
-from pymdm.train.log import is_log
+from pymdm.train.log import is_log, log_file
 
 
-def check_out(out: Path, *, resume: bool = False, overwrite: bool = False, plot: bool = False) -> None:
+def check_out(out: Path, *, resume: bool = False, overwrite: bool = False) -> None:
     """Refuse, before anything is read or computed, what a run would not or must not write.
 
     Args:
         out: the checkpoint folder; `pymdm.files.target` says what it may be.
-        resume: an unfinished run is there and goes on.
+        resume: a run is there and goes on.
         overwrite: a model or run there may be replaced.
-        plot: a picture will be drawn.
 
     Raises:
         ValueError: something there would be lost; the message names it.
@@ -30,8 +30,19 @@ def check_out(out: Path, *, resume: bool = False, overwrite: bool = False, plot:
         else:
             what = "a finished model: name another folder"
         raise ValueError(f"train: {out} holds {what}, or replace it with --overwrite")
-    log, picture = out.with_name(out.name + ".csv"), out.with_name(out.name + ".png")
+    log = log_file(out)
     if log.exists() and not is_log(log):
         raise ValueError(f"train: the log would replace {log}, which is something else; name another folder than {out}")
-    if plot and picture.exists() and not (log.exists() or overwrite):
+
+
+def check_picture(out: Path, overwrite: bool = False) -> None:
+    """Refuse, before a run, a picture OUT.png that cannot be drawn or would replace one that is not of a run.
+
+    Raises:
+        ValueError: matplotlib is missing, or there is a file without a log beside it.
+    """
+    if importlib.util.find_spec("matplotlib") is None:
+        raise ValueError("train: --plot needs matplotlib, which is not installed")
+    picture = out.with_name(out.name + ".png")
+    if picture.exists() and not (log_file(out).exists() or overwrite):
         raise ValueError(f"train: the picture would replace {picture}; name another folder than {out}, or --overwrite")

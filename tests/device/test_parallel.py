@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from pymdm.network.checkpoint import WEIGHTS, load_checkpoint
-from pymdm.train.shards import SHARDS, read_shards, stored_shards
+from pymdm.network.checkpoint import SHARDS, WEIGHTS, load_checkpoint
+from pymdm.train.shards import read_shards, stored_shards
 from pymdm.train.state import STATE_TENSORS, read_state
 
 SCRIPT = """
@@ -171,14 +171,14 @@ def test_a_run_of_one_process_goes_on_split(tmp_path, split):
 def test_a_full_disk_under_one_process_is_one_error_of_the_first(tmp_path):
     message = run(SPLIT | {"fault": "full"}, tmp_path / "m", 2)
     assert message == f"save_checkpoint: cannot write {tmp_path / 'm'}: No space left on device"
-    assert load_checkpoint(tmp_path / "m").training["steps"] == read_state(tmp_path / "m")[1].step == 2
+    assert load_checkpoint(tmp_path / "m").training["steps"] == read_state(tmp_path / "m").numbers.step == 2
     assert sorted(p.name for p in tmp_path.iterdir()) == ["m", "m.csv"]
 
 
 @pytest.mark.slow
 def test_kill_9_of_a_process_that_writes_its_part_leaves_the_last_checkpoint(tmp_path, split):
     run(SPLIT | {"fault": "kill"}, tmp_path / "m", 2)
-    assert load_checkpoint(tmp_path / "m").training["steps"] == read_state(tmp_path / "m")[1].step == 2
+    assert load_checkpoint(tmp_path / "m").training["steps"] == read_state(tmp_path / "m").numbers.step == 2
     run(SPLIT, tmp_path / "m", 2, resume=True)
     assert (tmp_path / "m" / WEIGHTS).read_bytes() == (split[0] / WEIGHTS).read_bytes()
 
