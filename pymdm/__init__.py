@@ -13,6 +13,7 @@ from pymdm.network.config import ModelConfig
 from pymdm.network.engine import Engine
 from pymdm.network.loading import Model, load
 from pymdm.network.transformer import MaskedTransformer
+from pymdm.sampling.options import SampleOptions
 from pymdm.sampling.result import Sample, Samples
 from pymdm.sampling.sample import resume, sample
 from pymdm.sampling.samplers import Ancestral, Confidence, FirstHitting, Remask
@@ -30,6 +31,7 @@ __all__ = [
     "ModelConfig",
     "Remask",
     "Sample",
+    "SampleOptions",
     "Samples",
     "Schedule",
     "Vocabulary",

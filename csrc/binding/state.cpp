@@ -1,9 +1,13 @@
 // The sampling state for Python: made from tensors, read as tensors, saved and restored as plain data.
 #include "sample/state.h"
 
+#include <torch/csrc/autograd/python_variable.h>
+
+#include <limits>
+#include <numeric>
+
 #include "binding/bind.h"
 #include "binding/tensor.h"
-#include "random/address.h"
 
 namespace py = pybind11;
 
@@ -14,18 +18,8 @@ constexpr const char* kOp = "sample";
 using sample::Kept;
 using sample::State;
 
-void check_state(const State& s) {
-  check(s.offsets.size() == s.sequence.size() + 1, kOp, "expected one offset more than sequence ids, got ",
-        s.offsets.size(), " and ", s.sequence.size());
-  check(s.offsets.front() == 0 && s.offsets.back() == static_cast<int64_t>(s.tokens.size()), kOp,
-        "offsets must run from 0 to the ", s.tokens.size(), " tokens");
-  for (size_t b = 0; b < s.sequence.size(); ++b) {
-    check(s.offsets[b] < s.offsets[b + 1], kOp, "sequence ", b, " is empty");
-    check(s.sequence[b] <= kMaxSequence, kOp, "sequence id must be in [0, 2^56), got ",
-          static_cast<int64_t>(s.sequence[b]));
-  }
-  for (const int64_t token : s.tokens) check(token >= 0, kOp, "token ids must be at least 0, got ", token);
-}
+// Saved states of another version are refused, not guessed at.
+constexpr int64_t kFormat = 1;
 
 State make_state(const at::Tensor& tokens, const at::Tensor& offsets, const at::Tensor& sequence, int64_t mask_id,
                  uint64_t seed) {
@@ -35,13 +29,17 @@ State make_state(const at::Tensor& tokens, const at::Tensor& offsets, const at::
   state.sequence = vector_of<uint64_t>(cpu_tensor(kOp, "sequence ids", sequence, at::kLong, 1));
   state.mask_id = mask_id;
   state.seed = seed;
-  check_state(state);
+  check_start(state);
   return state;
 }
 
 // Kept outputs of all sequences, one after the other, with their counts.
 py::dict to_dict(const State& s) {
+  check_initialised(s);
   py::dict out;
+  out["format"] = kFormat;
+  out["settings"] = s.settings;
+  out["vocab"] = s.vocab;
   out["mask_id"] = s.mask_id;
   out["seed"] = s.seed;
   out["calls"] = s.calls;
@@ -93,16 +91,31 @@ py::dict to_dict(const State& s) {
 template <class T>
 std::vector<T> field(const py::dict& d, const char* name, at::ScalarType dtype, int64_t size) {
   check(d.contains(name), kOp, "the saved state has no ", name);
-  const at::Tensor t = cpu_tensor(kOp, name, d[name].cast<at::Tensor>(), dtype, 1);
+  const py::object value = d[name];
+  check(THPVariable_Check(value.ptr()), kOp, "the saved state's ", name, " must be a tensor, got ",
+        Py_TYPE(value.ptr())->tp_name);
+  const at::Tensor t = cpu_tensor(kOp, name, value.cast<at::Tensor>(), dtype, 1);
   check(size < 0 || t.numel() == size, kOp, "the saved state's ", name, " must have ", size, " entries, got ",
         t.numel());
   return vector_of<T>(t);
 }
 
 template <class T>
+T value(const py::dict& d, const char* name) {
+  check(d.contains(name), kOp, "the saved state has no ", name);
+  try {
+    return d[name].cast<T>();
+  } catch (const py::cast_error&) {
+    fail(kOp, "the saved state's ", name, " is of the wrong type or range, got ",
+         py::str(py::repr(d[name])).cast<std::string>().substr(0, 60));
+  }
+}
+
+template <class T>
 std::vector<T> take(const std::vector<T>& all, size_t& at, int64_t count) {
-  check(count >= 0 && at + count <= all.size(), kOp, "the saved state's kept outputs end too early");
-  at += count;
+  check(count >= 0 && static_cast<uint64_t>(count) <= all.size() - at, kOp,
+        "the saved state's kept outputs end too early");
+  at += static_cast<size_t>(count);
   return std::vector<T>(all.begin() + at - count, all.begin() + at);
 }
 
@@ -112,40 +125,14 @@ void take_guesses(const py::dict& d, State& s) {
   const auto tokens = field<int64_t>(d, "guess_tokens", at::kLong, -1);
   const auto gaps = field<double>(d, "guess_gaps", at::kDouble, static_cast<int64_t>(tokens.size()));
   size_t token = 0, gap = 0;
-  for (const int64_t t : tokens) check(t >= 0 && t != s.mask_id, kOp, "the saved state guesses token ", t);
+  check(std::accumulate(counts.begin(), counts.end(), uint64_t{0}) == tokens.size(), kOp,
+        "the saved state's guesses do not add up to their counts");
   for (const int64_t count : counts) s.guesses.push_back({take(tokens, token, count), take(gaps, gap, count)});
 }
 
-State from_dict(const py::dict& d) {
-  State s;
-  for (const char* name : {"mask_id", "seed", "calls", "draws"})
-    check(d.contains(name), kOp, "the saved state has no ", name);
-  s.mask_id = d["mask_id"].cast<int64_t>();
-  s.seed = d["seed"].cast<uint64_t>();
-  s.calls = d["calls"].cast<int64_t>();
-  s.draws = d["draws"].cast<int64_t>();
-  s.sequence = field<uint64_t>(d, "sequence", at::kLong, -1);
-  const auto batch = static_cast<int64_t>(s.sequence.size());
-  s.offsets = field<int64_t>(d, "offsets", at::kLong, batch + 1);
-  s.tokens = field<int64_t>(d, "tokens", at::kLong, -1);
-  check_state(s);
-  const auto total = static_cast<int64_t>(s.tokens.size());
-  s.times = field<double>(d, "times", at::kDouble, total);
-  s.order = field<int64_t>(d, "order", at::kLong, total);
-  s.remaining = field<int64_t>(d, "remaining", at::kLong, batch);
-  s.unmasked = field<int64_t>(d, "unmasked", at::kLong, batch);
-  s.event = field<int64_t>(d, "event", at::kLong, batch);
-  s.masked = field<double>(d, "masked", at::kDouble, batch);
-  s.nfe = field<int64_t>(d, "nfe", at::kLong, batch);
-  for (int64_t b = 0; b < batch; ++b) {
-    int64_t masks = 0;
-    for (int64_t i = s.offsets[b]; i < s.offsets[b + 1]; ++i) masks += s.tokens[i] == s.mask_id;
-    check(masks == s.remaining[b] && s.event[b] >= 0 && s.nfe[b] >= 0 && s.masked[b] >= 0 && s.masked[b] <= 1, kOp,
-          "the saved state of sequence ", b, " contradicts itself");
-  }
-  s.rounds = field<int64_t>(d, "rounds", at::kLong, batch);
-  s.rows = field<int64_t>(d, "rows", at::kLong, batch);
-  take_guesses(d, s);
+// Kept outputs of all sequences, cut by their counts; nothing may be left over.
+void take_kept(const py::dict& d, State& s) {
+  const int64_t batch = s.size();
   const auto times = field<double>(d, "kept_times", at::kDouble, batch);
   const auto counts = field<int64_t>(d, "kept_counts", at::kLong, batch);
   const auto event_counts = field<int64_t>(d, "kept_event_counts", at::kLong, batch);
@@ -158,14 +145,45 @@ State from_dict(const py::dict& d) {
     Kept kept;
     kept.time = times[b];
     kept.positions = take(positions, position, counts[b]);
-    for (const int64_t l : kept.positions)
-      check(l >= 0 && l < s.offsets[b + 1] - s.offsets[b], kOp, "the saved state keeps position ", l, " of sequence ",
-            b);
-    const std::vector<int64_t> kept_events = take(events, event, event_counts[b]);
-    kept.events.assign(kept_events.begin(), kept_events.end());
+    for (const int64_t e : take(events, event, event_counts[b])) {
+      check(e >= 0 && e <= std::numeric_limits<uint32_t>::max(), kOp, "the saved state keeps event ", e);
+      kept.events.push_back(static_cast<uint32_t>(e));
+    }
     kept.scores = take(scores, score, score_counts[b]);
     s.kept.push_back(std::move(kept));
   }
+  check(position == positions.size() && event == events.size() && score == scores.size(), kOp,
+        "the saved state keeps more outputs than its counts say");
+}
+
+State from_dict(const py::dict& d) {
+  State s;
+  const auto format = value<int64_t>(d, "format");
+  check(format == kFormat, kOp, "the saved state has format ", format, "; this version reads format ", kFormat);
+  s.settings = value<std::string>(d, "settings");
+  s.vocab = value<int64_t>(d, "vocab");
+  s.mask_id = value<int64_t>(d, "mask_id");
+  s.seed = value<uint64_t>(d, "seed");
+  s.calls = value<int64_t>(d, "calls");
+  s.draws = value<int64_t>(d, "draws");
+  s.sequence = field<uint64_t>(d, "sequence", at::kLong, -1);
+  const int64_t batch = s.size();
+  s.offsets = field<int64_t>(d, "offsets", at::kLong, batch + 1);
+  s.tokens = field<int64_t>(d, "tokens", at::kLong, -1);
+  check_start(s);
+  const auto total = static_cast<int64_t>(s.tokens.size());
+  s.times = field<double>(d, "times", at::kDouble, total);
+  s.order = field<int64_t>(d, "order", at::kLong, total);
+  s.remaining = field<int64_t>(d, "remaining", at::kLong, batch);
+  s.unmasked = field<int64_t>(d, "unmasked", at::kLong, batch);
+  s.event = field<int64_t>(d, "event", at::kLong, batch);
+  s.masked = field<double>(d, "masked", at::kDouble, batch);
+  s.nfe = field<int64_t>(d, "nfe", at::kLong, batch);
+  s.rounds = field<int64_t>(d, "rounds", at::kLong, batch);
+  s.rows = field<int64_t>(d, "rows", at::kLong, batch);
+  take_guesses(d, s);
+  take_kept(d, s);
+  check_progress(s);
   return s;
 }
 
@@ -180,8 +198,10 @@ void bind_state(py::module_& m) {
   py::class_<State>(m, "State", "What a sampling run remembers between two steps: plain data.")
       .def(py::init(&make_state), py::arg("tokens"), py::arg("offsets"), py::arg("sequence"), py::arg("mask_id"),
            py::arg("seed"))
-      .def("to_dict", &to_dict, "Numbers and tensors that from_dict makes the same state of.")
-      .def_static("from_dict", &from_dict, py::arg("saved"))
+      .def("to_dict", &to_dict, "Numbers, text and tensors that from_dict makes the same state of.")
+      .def_static("from_dict", &from_dict, py::arg("saved"), "Raises ValueError unless all parts agree.")
+      .def("select", &sample::select, py::arg("sequences"), "The state of these sequences alone.")
+      .def(py::pickle(&to_dict, &from_dict))
       .def_property_readonly("tokens", tensor_property(&State::tokens, at::kLong))
       .def_property_readonly("offsets", tensor_property(&State::offsets, at::kLong))
       .def_property_readonly("times", tensor_property(&State::times, at::kDouble))
@@ -193,6 +213,8 @@ void bind_state(py::module_& m) {
       .def_property_readonly("sequence", tensor_property(&State::sequence, at::kLong))
       .def_readonly("mask_id", &State::mask_id)
       .def_readonly("seed", &State::seed)
+      .def_readonly("vocab", &State::vocab)
+      .def_readwrite("settings", &State::settings)
       .def_readonly("calls", &State::calls)
       .def_readonly("draws", &State::draws);
 }

@@ -112,6 +112,9 @@ void FirstHittingStep::load(const sample::State& state, const std::vector<int64_
   check(A == static_cast<int64_t>(lengths_.size()), kOp, "expected ", lengths_.size(), " sequences, got ", A);
   check(static_cast<int64_t>(banned.size()) == net.config().vocab_size, kOp, "expected ", net.config().vocab_size,
         " entries of banned, got ", banned.size());
+  sample::check_initialised(state);
+  check(state.vocab == 0 || state.vocab == net.config().vocab_size, kOp, "the network gives ", net.config().vocab_size,
+        " logits a row, the state is of ", state.vocab);
   check(state.mask_id == state_.mask_id, kOp, "expected mask id ", state_.mask_id, ", got ", state.mask_id);
   for (int64_t a = 0; a < A; ++a) {
     const int64_t b = sequences[a];
@@ -161,6 +164,7 @@ void FirstHittingStep::store(sample::State& state, const Schedule& schedule) con
   const std::vector<double> hit = download<double>(hit_), masked = download<double>(masked_);
   const std::vector<int64_t> counts = download<int64_t>(counts_);
   const auto A = static_cast<int64_t>(sequences_.size());
+  state.vocab = network_->transformer().config().vocab_size;
   const auto count = [&](Count which, int64_t a) { return counts[which * A + a]; };
   int64_t first = 0;
   for (int64_t a = 0; a < A; first += lengths_[a++]) {

@@ -28,6 +28,12 @@ void residual(const double* log_p, const double* log_new, int64_t vocab, double*
 
 }  // namespace
 
+void Corrected::admit(const State& state, int64_t b) const {
+  check_kept_rows(state, b, true);
+  for (const int64_t l : state.kept[b].positions)  // the tokens to be corrected have been drawn, so they are below V
+    if (state.order[state.offsets[b] + l] < 0) fail_kept(b);
+}
+
 void Corrected::plan(const State& state, int64_t b, Plan& plan) const {
   const std::vector<Hit> hits = next_hits(state, b, tokens_of_call(tokens_per_call_, state.nfe[b]), *schedule_);
   for (const Hit& hit : hits) plan.add_row(hit.position, hit.event, hit.time);

@@ -22,6 +22,7 @@ class Corrected : public Sampler {
   Corrected(std::shared_ptr<const Schedule> schedule, std::vector<int64_t> tokens_per_call)
       : schedule_(std::move(schedule)), tokens_per_call_(std::move(tokens_per_call)) {}
 
+  void admit(const State& state, int64_t b) const override;
   void plan(const State& state, int64_t b, Plan& plan) const override;
   void write(State& state, const Plan& plan, const Logits& logits, const Options& options) const override;
 

@@ -92,6 +92,22 @@ std::vector<int64_t> masked_positions(const State& state, int64_t b) {
   return out;
 }
 
+void fail_kept(int64_t b) {
+  fail("sample", "the state of sequence ", b, " keeps outputs that this sampler would not have kept: is it another's?");
+}
+
+void check_kept_rows(const State& state, int64_t b, bool with_events) {
+  const Kept& kept = state.kept[b];
+  const size_t rows = kept.positions.size();
+  if (kept.events.size() != (with_events ? rows : 0) || kept.scores.size() != rows * static_cast<size_t>(state.vocab))
+    fail_kept(b);
+}
+
+void Sampler::admit(const State& state, int64_t b) const {
+  const Kept& kept = state.kept[b];
+  if (!kept.positions.empty() || !kept.events.empty() || !kept.scores.empty()) fail_kept(b);
+}
+
 void Sampler::init(State& state) const {
   const size_t batch = state.sequence.size(), total = state.tokens.size();
   state.times.assign(total, kNever);
@@ -105,7 +121,7 @@ void Sampler::init(State& state) const {
   state.guesses.assign(batch, Guesses{});
   state.rounds.assign(batch, 0);
   state.rows.assign(batch, 0);
-  state.calls = state.draws = 0;
+  state.vocab = state.calls = state.draws = 0;
   for (size_t b = 0; b < batch; ++b)
     for (int64_t i = state.offsets[b]; i < state.offsets[b + 1]; ++i)
       state.remaining[b] += state.tokens[i] == state.mask_id;

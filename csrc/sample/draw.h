@@ -47,6 +47,12 @@ void unmask(State& state, int64_t b, int64_t position, int64_t token, double tim
 // Masks a drawn position again and closes the gap in the ranks: `order` ranks the tokens that stand by their last draw.
 void mask_again(State& state, int64_t b, int64_t position);
 
+// Throws unless sequence b keeps K rows of V scores, with the event of each row or without.
+void check_kept_rows(const State& state, int64_t b, bool with_events);
+
+// Throws, in the words of Sampler::admit.
+[[noreturn]] void fail_kept(int64_t b);
+
 // Positions of sequence b that are masked, from the left.
 std::vector<int64_t> masked_positions(const State& state, int64_t b);
 

@@ -15,6 +15,14 @@ constexpr int64_t kElements = int64_t{1} << 18;
 
 }  // namespace
 
+void Literal::admit(const State& state, int64_t b) const {
+  check_kept_rows(state, b, false);
+  const Kept& kept = state.kept[b];
+  if (static_cast<int64_t>(kept.positions.size()) != state.remaining[b]) return;  // they will be asked for again
+  for (const int64_t l : kept.positions)
+    if (state.tokens[state.offsets[b] + l] != state.mask_id) fail_kept(b);
+}
+
 void Literal::plan(const State& state, int64_t b, Plan& plan) const {
   const Kept& kept = state.kept[b];
   const int64_t step = state.event[b];

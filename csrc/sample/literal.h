@@ -20,6 +20,7 @@ class Literal : public Sampler {
   Literal(std::vector<double> times, std::vector<double> grid, bool cache, ops::Noise noise)
       : times_(std::move(times)), grid_(std::move(grid)), cache_(cache), noise_(noise) {}
 
+  void admit(const State& state, int64_t b) const override;
   void plan(const State& state, int64_t b, Plan& plan) const override;
   void write(State& state, const Plan& plan, const Logits& logits, const Options& options) const override;
 

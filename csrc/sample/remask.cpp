@@ -19,6 +19,16 @@ bool happens(double probability, const State& state, int64_t b, int64_t step, Pu
 
 }  // namespace
 
+void Remask::admit(const State& state, int64_t b) const {
+  const Kept& kept = state.kept[b];
+  const size_t scores = confident_ ? static_cast<size_t>(state.length(b)) : 0;
+  if (!kept.positions.empty() || !kept.events.empty() || (!kept.scores.empty() && kept.scores.size() != scores))
+    fail_kept(b);
+  if (confident_ && kept.scores.empty() && state.unmasked[b] > 0) fail_kept(b);
+  for (const double p : kept.scores)
+    if (!(p >= 0 && p <= 1)) fail_kept(b);
+}
+
 bool Remask::finished(const State& state, int64_t b) const {
   const auto steps = static_cast<int64_t>(sigma_.size());
   check(state.remaining[b] == 0 || state.event[b] < steps, "sample", "sequence ", b, " has masks at step ",

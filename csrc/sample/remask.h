@@ -23,6 +23,7 @@ class Remask : public Sampler {
 
   // Without a mask there may be steps left that mask again; without a free position there are none.
   bool finished(const State& state, int64_t b) const override;
+  void admit(const State& state, int64_t b) const override;
   void plan(const State& state, int64_t b, Plan& plan) const override;
   void write(State& state, const Plan& plan, const Logits& logits, const Options& options) const override;
 

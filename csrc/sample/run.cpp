@@ -62,9 +62,13 @@ void set_banned(Options& draw, const RunOptions& options, int64_t mask_id, int64
   }
 }
 
+constexpr int64_t kAll = std::numeric_limits<int64_t>::max();
+
 }  // namespace
 
 void run(State& state, const Sampler& sampler, Network& network, const RunOptions& options, const Watch& watch) {
+  check_initialised(state);
+  for (int64_t b = 0; b < state.size(); ++b) sampler.admit(state, b);
   const int64_t slots = options.batch_size > 0 ? options.batch_size : std::max<int64_t>(1, state.size());
   Plan plan;
   Packed packed;
@@ -75,7 +79,7 @@ void run(State& state, const Sampler& sampler, Network& network, const RunOption
     lookahead.emplace(*drawing);
   int64_t waiting = 0;  // sequences before this one are active or finished
   const int64_t last_call =
-      options.max_calls > 0 ? state.calls + options.max_calls : std::numeric_limits<int64_t>::max();
+      options.max_calls > 0 && options.max_calls < kAll - state.calls ? state.calls + options.max_calls : kAll;
   while (state.calls < last_call) {
     active.erase(std::remove_if(active.begin(), active.end(), [&](int64_t b) { return sampler.finished(state, b); }),
                  active.end());
@@ -92,9 +96,10 @@ void run(State& state, const Sampler& sampler, Network& network, const RunOption
     Logits logits;
     if (!packed.times.empty()) {
       logits = network.logits({view(packed.tokens), view(packed.offsets), view(packed.rows), view(packed.times)});
+      if (state.vocab == 0) state.vocab = logits.vocab;
+      check(logits.vocab == state.vocab && logits.vocab > 0, "sample", "the network gave ", logits.vocab,
+            " logits a row after ", state.vocab);
       if (draw.banned.empty()) set_banned(draw, options, state.mask_id, logits.vocab);
-      check(logits.vocab == static_cast<int64_t>(draw.banned.size()), "sample", "the network gave ", logits.vocab,
-            " logits a row after ", draw.banned.size());
       if (!sampler.only_draws() || lookahead || draw.top_k > 0 || draw.top_p < 1) logits = network.on_host(logits);
       ++state.calls;
     }

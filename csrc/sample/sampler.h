@@ -67,6 +67,9 @@ class Sampler {
   virtual ~Sampler() = default;
   // Brings a state whose tokens are set to the start of the process: m = 1, event 0, masked positions counted.
   virtual void init(State& state) const;
+  // Throws unless sequence b keeps what this sampler would have kept of earlier calls: by default nothing. With
+  // check_progress this makes any state safe to continue.
+  virtual void admit(const State& state, int64_t b) const;
   // Whether sequence b needs no further step. Until then it stays in the batch.
   virtual bool finished(const State& state, int64_t b) const { return state.remaining[b] == 0; }
   // Adds sequence b's wishes to the plan. The plan depends on addresses and the state alone.

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <limits>
+#include <string>
 #include <vector>
 
 namespace pymdm::sample {
@@ -29,6 +30,7 @@ struct State {
   uint64_t seed = 0;
   std::vector<int64_t> offsets;    // [B + 1] into tokens
   std::vector<uint64_t> sequence;  // [B] sequence ids
+  std::string settings;            // the sampler and its options as JSON, for who saves the state; never read here
 
   // Per position, T = offsets[B] of them.
   std::vector<int64_t> tokens;  // [T] mask_id where still masked
@@ -47,10 +49,21 @@ struct State {
   std::vector<Guesses> guesses;    // [B]
 
   // Of the whole run.
+  int64_t vocab = 0;  // V, the logits of a row; 0 before the first network call
   int64_t calls = 0;  // network calls
   int64_t draws = 0;  // categorical draws
 
   int64_t size() const { return static_cast<int64_t>(sequence.size()); }
+  int64_t length(int64_t b) const { return offsets[b + 1] - offsets[b]; }
 };
+
+// Each throws an Error that says what is wrong. Together they hold of every state that a sampler can run on: no read
+// or write that follows from the state alone is out of bounds, and no count overflows.
+void check_start(const State& state);        // what the caller fixes: offsets, sequence ids, tokens, mask
+void check_initialised(const State& state);  // a sampler's `init` has been called
+void check_progress(const State& state);  // counts, ranks and times agree with the tokens; O(T) and one bit a position
+
+// Sequences `which` of a state, in that order; counts of the whole run stay those of the run.
+State select(const State& state, const std::vector<int64_t>& which);
 
 }  // namespace pymdm::sample

@@ -140,6 +140,8 @@ def sample(
     )
     masks = [start.count(config.mask_id) for start in starts]
     how = _sampler(sampler, nfe, max(masks), order, rule, block_length, strategy, _lookahead(lookahead))
+    options = pymdm.SampleOptions(temperature, top_k, top_p)
+    law = options.law(how.law)
     with processes() as group:
         seed = group.share(check_seed(seed))
         ids = pymdm.sequence_ids_of_rank(len(starts))
@@ -152,9 +154,7 @@ def sample(
                     sequence_ids=ids,
                     seed=seed,
                     sampler=how,
-                    temperature=temperature,
-                    top_k=top_k,
-                    top_p=top_p,
+                    options=options,
                     batch_size=batch_size,
                     watch=watch if group.rank == 0 else None,
                     watch_interval=0.1,
@@ -166,7 +166,7 @@ def sample(
             if bar.live.is_started:
                 bar.stop()
         mine = [
-            {"text": s.text, "tokens": s.tokens.tolist(), "nfe": s.nfe, "law": how.law, "sequence_id": s.sequence_id}
+            {"text": s.text, "tokens": s.tokens.tolist(), "nfe": s.nfe, "law": law, "sequence_id": s.sequence_id}
             for s in out or ()
         ]
         parts = group.gather((mine, out.calls if out else 0, out.seconds if out else 0.0, out.rows if out else 0))
@@ -177,10 +177,10 @@ def sample(
     rounds, rows = max(s["nfe"] for s in samples), sum(part[3] for part in parts)
     speed = sum(masks) / max(seconds, 1e-9)
     if json_output:
-        facts = {"law": how.law, "sampler": sampler, "calls": calls, "rounds": rounds, "rows": rows}
+        facts = {"law": law, "sampler": sampler, "calls": calls, "rounds": rounds, "rows": rows}
         facts |= {"seconds": seconds, "seed": seed}
-        options = {"dtype": dtype, "device": device, "temperature": temperature, "top_k": top_k, "top_p": top_p}
-        print(json.dumps({"samples": samples, **facts, **options, "tokens_per_second": speed}))
+        used = {"dtype": dtype, "device": device, "temperature": temperature, "top_k": top_k, "top_p": top_p}
+        print(json.dumps({"samples": samples, **facts, **used, "tokens_per_second": speed}))
         return
     for i, s in enumerate(samples):
         if len(samples) > 1:
@@ -189,5 +189,5 @@ def sample(
     work = f"{calls} network calls"
     if lookahead != "1":
         work = f"{rounds} rounds for {max(masks)} tokens, {calls} network calls of {rows} sequences"
-    line = f"law {how.law}, {work}, {seconds:.2f} s, {speed:.0f} tokens/s, seed {seed}"
+    line = f"law {law}, {work}, {seconds:.2f} s, {speed:.0f} tokens/s, seed {seed}"
     print("\n".join((line, *how.warnings)), file=sys.stderr)

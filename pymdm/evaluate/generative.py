@@ -140,8 +140,7 @@ def generate(
         batch_size=batch_size,
     )
     settings: dict[str, Any] = asdict(sampler) if is_dataclass(sampler) and not isinstance(sampler, type) else {}
-    law = out.law if temperature == 1 else "tempered"
-    settings |= {"name": type(sampler).__name__, "law": law, "nfe": float(np.mean(out.nfe)), "seed": out.seed}
+    settings |= {"name": type(sampler).__name__, "law": out.law, "nfe": float(np.mean(out.nfe)), "seed": out.seed}
     settings |= {"temperature": temperature, "first_id": first_id, "noise": settings.get("noise", "exact")}
     settings |= {"dtype": model.engine.dtype, "seconds": out.seconds}
     return describe("samples", [t or "" for t in out.text], [t.tolist() for t in out.tokens], judges, settings)

@@ -30,7 +30,10 @@ class Model:
 
 @dataclass(frozen=True)
 class Network:
-    """What `sample` needs to know of whatever it was given. `length` is the longest sequence, None if unknown."""
+    """What `sample` needs to know of whatever it was given.
+
+    `length` is the longest sequence, None if unknown; `sees_time` whether the network is known to be conditioned on time.
+    """
 
     engine: Any | None
     callable: Callable[..., Any] | None
@@ -38,6 +41,7 @@ class Network:
     vocab_size: int | None
     length: int | None
     vocabulary: Vocabulary | None
+    sees_time: bool = False
 
 
 def load(path: str | os.PathLike[str] | None = None, *, dtype: str = "float32", device: str = "cpu") -> Model:
@@ -78,7 +82,8 @@ def resolve(model: Any, dtype: str = "float32", device: str | None = None) -> Ne
             raise ValueError(f"sample: the model is on {engine.device}, got device {device!r}; load it there instead")
         config = engine.config
         vocabulary = model.vocabulary if isinstance(model, Model) else None
-        return Network(engine.native, None, config.mask_id, config.vocab_size, config.length, vocabulary)
+        sees_time = config.conditioning == "time"
+        return Network(engine.native, None, config.mask_id, config.vocab_size, config.length, vocabulary, sees_time)
     if callable(model):
         return Network(None, model, None, None, None, None)
     raise TypeError(f"sample: model must be a loaded model, a path or a callable, got {type(model).__name__}")

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, overload
 
 from torch import Tensor
+
+from pymdm._native import C
+from pymdm.sampling.html import replay_html
+from pymdm.sampling.options import SampleOptions
+from pymdm.sampling.settings import Settings
+
+MIXED = "parts of this run had other options, so the law of none of them holds of the whole"
 
 
 @dataclass(frozen=True)
@@ -30,34 +39,51 @@ class Sample:
 class Samples:
     """The result of `pymdm.sample`: a sequence of `Sample`, and the facts of the run.
 
-    law is "exact" or "approximate"; seed reproduces the run; calls counts network calls of the whole batch, draws the
-    categorical draws; seconds is wall time. `state` is the final state: `state.to_dict()` is plain data that
-    `pymdm.resume` goes on from.
+    Attributes:
+        state: the final state of the run; `pymdm.resume` goes on from it.
+        sampler, options: what it was drawn with.
+        seconds: wall time of the latest part of the run.
+        vocabulary: turns tokens to text, or None.
+        mixed: whether parts of the run had different options.
+
+    A slice is a `Samples` of some sequences; the counts of the run, `calls` and `draws`, stay those of all of them.
+
+    >>> import pymdm, torch
+    >>> out = pymdm.sample(lambda tokens: torch.zeros(*tokens.shape, 4), mask_id=4, length=6, num_samples=3, seed=1)
+    >>> len(out[:2]), Samples.from_dict(out.to_dict()).law, torch.equal(out[1:].tokens, out.tokens[1:])
+    (2, 'exact', True)
     """
 
     state: Any = field(repr=False)
     sampler: Any
-    seconds: float
+    options: SampleOptions = SampleOptions()  # noqa: RUF009 (frozen)
+    seconds: float = 0.0
     vocabulary: Any = field(default=None, repr=False)
+    mixed: bool = False
 
     @property
     def law(self) -> str:
-        return self.sampler.law
+        """ "exact"; "tempered" or "truncated", exact for the conditionals that the options leave; or "approximate"."""
+        return "approximate" if self.mixed else self.options.law(self.sampler.law)
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        return self.sampler.warnings
+        """What a reader of the samples must know."""
+        return (*self.sampler.warnings, *((MIXED,) if self.mixed else ()))
 
     @property
     def seed(self) -> int:
+        """Reproduces the run."""
         return self.state.seed
 
     @property
     def calls(self) -> int:
+        """Network calls of the whole batch."""
         return self.state.calls
 
     @property
     def draws(self) -> int:
+        """Categorical draws of the whole batch."""
         return self.state.draws
 
     @cached_property
@@ -92,21 +118,96 @@ class Samples:
 
     @cached_property
     def sequence_ids(self) -> list[int]:
+        """Random addresses of the sequences."""
         return self.state.sequence.tolist()
 
     @property
     def text(self) -> list[str | None]:
+        """The samples as text; None without a vocabulary."""
         return [self._text(tokens) for tokens in self.tokens]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, numbers, text and tensors, for `from_dict`, `pymdm.resume` and `torch.save`."""
+        return {**self.state.to_dict(), "seconds": self.seconds}
+
+    @classmethod
+    def from_dict(cls, saved: dict[str, Any], *, vocabulary: Any = None, sampler: Any = None) -> Samples:
+        """The samples again, after a check of every part of them.
+
+        Args:
+            saved: of `to_dict`, or of `samples.state.to_dict()`.
+            vocabulary: for `text`; a vocabulary is not part of the data.
+            sampler: needed where it cannot be made of plain values: one with a schedule of the user's own functions.
+
+        Raises:
+            ValueError, TypeError: data that is damaged, of another format, or that needs `sampler`.
+        """
+        if not isinstance(saved, dict):
+            raise TypeError(f"sample: a saved state is a dict, got {type(saved).__name__}")
+        state = C.State.from_dict(saved)
+        settings = Settings.from_json(state.settings)
+        sampler = sampler or settings.make_sampler()
+        if sampler is None:
+            text = settings.sampler_text()
+            raise ValueError(f"sample: the state's sampler cannot be made of plain values; give sampler= for {text}")
+        seconds = saved.get("seconds", 0.0)
+        if not isinstance(seconds, float):
+            raise ValueError(f"sample: the saved state's seconds must be a float, got {type(seconds).__name__}")
+        return cls(state, sampler, settings.options, seconds, vocabulary, settings.mixed)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the samples to one safetensors file; `Samples.load` reads it, and nothing is unpickled."""
+        from safetensors.torch import save_file
+
+        parts = self.to_dict()
+        tensors = {name: value for name, value in parts.items() if isinstance(value, Tensor)}
+        numbers = {name: value for name, value in parts.items() if not isinstance(value, Tensor)}
+        save_file(tensors, path, metadata={"samples": json.dumps(numbers)})
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], *, vocabulary: Any = None, sampler: Any = None) -> Samples:
+        """Reads what `save` wrote; arguments and errors as of `from_dict`."""
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(os.fspath(path), framework="pt") as file:
+                numbers = json.loads((file.metadata() or {})["samples"])
+                tensors = {name: file.get_tensor(name) for name in file.keys()}
+        except (SafetensorError, KeyError, ValueError, RecursionError) as error:
+            raise ValueError(f"sample: {os.fspath(path)} does not hold samples: {error}") from None
+        if not isinstance(numbers, dict):
+            raise ValueError(f"sample: {os.fspath(path)} does not hold samples")
+        return cls.from_dict({**numbers, **tensors}, vocabulary=vocabulary, sampler=sampler)
 
     def __len__(self) -> int:
         return len(self.nfe)
 
-    def __getitem__(self, i: int) -> Sample:
+    @overload
+    def __getitem__(self, i: int) -> Sample: ...
+    @overload
+    def __getitem__(self, i: slice) -> Samples: ...
+    def __getitem__(self, i: int | slice) -> Sample | Samples:
+        if isinstance(i, slice):
+            state = self.state.select(list(range(*i.indices(len(self)))))
+            return Samples(state, self.sampler, self.options, self.seconds, self.vocabulary, self.mixed)
         tokens = self.tokens[i]
         return Sample(tokens, self._text(tokens), self.times[i], self.order[i], self.nfe[i], self.sequence_ids[i])
 
     def __iter__(self) -> Iterator[Sample]:
         return (self[i] for i in range(len(self)))
+
+    def __repr__(self) -> str:
+        lengths = self.state.offsets.diff().tolist()
+        sizes = str(max(lengths, default=0)) if len(set(lengths)) <= 1 else f"{min(lengths)} to {max(lengths)}"
+        first = "" if not lengths else repr(self[0].text or self[0].tokens.tolist())
+        return (
+            f"Samples({len(lengths)} of {sizes} tokens, law {self.law}, {self.calls} network calls, seed {self.seed}, "
+            f"{self.sampler!r})\n{first if len(first) <= 100 else first[:100] + '...'}"
+        )
+
+    def _repr_html_(self) -> str:
+        """For notebooks: the facts, and the first texts with their masks filled in, in the order they were drawn."""
+        return replay_html(self)
 
     def _text(self, tokens: Tensor) -> str | None:
         return self.vocabulary.decode(tokens.tolist()) if self.vocabulary is not None else None

@@ -5,32 +5,36 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from pymdm._native import C
-from pymdm.data.tokenizer import Vocabulary, as_vocabulary
+from pymdm.data.tokenizer import as_vocabulary
 from pymdm.network.callable import callable_network
+from pymdm.network.evaluation import evaluation_mode
 from pymdm.sampling import device_run
+from pymdm.sampling.check import described as value_described
+from pymdm.sampling.check import integer
+from pymdm.sampling.options import Cut, SampleOptions, changed
 from pymdm.sampling.prompt import Prompt, start_tokens
 from pymdm.sampling.result import Samples
-from pymdm.sampling.samplers import FirstHitting, Sampler
+from pymdm.sampling.samplers import Ancestral, FirstHitting, Sampler
+from pymdm.sampling.settings import Settings, described
 
 if TYPE_CHECKING:
     from pymdm.network.loading import Network
 
 
 def check_seed(seed: int | None) -> int:
-    """A seed in [0, 2^64); drawn from the system where none is given."""
+    """A seed in [0, 2^64); drawn from the system where none is given. NumPy's integers are seeds too."""
     if seed is None:
         return secrets.randbits(64)
-    if not isinstance(seed, int) or isinstance(seed, bool):
-        raise TypeError(f"sample: seed must be an int, got {type(seed).__name__}")
-    if not 0 <= seed < 2**64:
-        raise ValueError(f"sample: seed must be in [0, 2^64), got {seed}")
-    return seed
+    found = integer("seed", seed)
+    if not 0 <= found < 2**64:
+        raise ValueError(f"sample: seed must be in [0, 2^64), got {value_described(found)}")
+    return found
 
 
 def sample(
@@ -42,10 +46,11 @@ def sample(
     infill: Prompt | None = None,
     seed: int | None = None,
     sampler: Sampler | None = None,
-    temperature: float = 1.0,
-    top_k: int = 0,
-    top_p: float = 1.0,
-    banned_tokens: Sequence[int] = (),
+    options: SampleOptions | None = None,
+    temperature: float | None = None,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    banned_tokens: Sequence[int] | None = None,
     mask_id: int | None = None,
     vocabulary: Any = None,
     time_conditioned: bool = False,
@@ -62,7 +67,8 @@ def sample(
 
     Args:
         model: a model from `pymdm.load`, a path, a `MaskedTransformer`, an `Engine`, or any callable tokens [B, L] int64 ->
-            logits [B, L, V] (`mask_id` is then needed; a mask column in the logits is ignored).
+            logits [B, L, V] (`mask_id` is then needed; a mask column in the logits is ignored). Modules behind a callable
+            are in evaluation mode for the run.
         num_samples: sequences to draw, for each prompt.
         length: L, or one for each sequence; default the model's.
         prompt: given tokens at the front, as text or integer tokens; a list gives one prompt a sequence. Token prompts may
@@ -71,9 +77,10 @@ def sample(
             with `mask_id`.
         seed: in [0, 2^64); None draws one from the system, and the result carries it.
         sampler: default `FirstHitting()`, exact.
-        temperature: logits are divided by it; 0 takes the arg-max. Other values than 1 change the law to that of the
-            tempered conditionals; top_k (0 off) and top_p (1 off) change the law to truncated conditionals.
-        banned_tokens: ids that are never drawn.
+        options: how tokens are drawn from the network's conditionals; the next four change single values of it.
+        temperature: logits are divided by it; 0 takes the arg-max. Other values than 1, the default, change the law to that
+            of the tempered conditionals; top_k (0: off) and top_p (1: off) change the law to truncated conditionals.
+        banned_tokens: ids that are never drawn; the conditionals are truncated to the others.
         vocabulary: text of a callable's tokens: a `pymdm.Vocabulary`, a `tokenizers.Tokenizer` or a fast tokenizer of
             transformers, without its special tokens. Logits beyond its ids are never drawn.
         time_conditioned, chosen_rows: forms of a callable, see `pymdm.network.callable.callable_network`.
@@ -106,8 +113,9 @@ def sample(
     if mask is None:
         raise ValueError("sample: mask_id is needed for a network that is a plain callable")
     seed = check_seed(seed)
-    sampler = sampler if sampler is not None else FirstHitting()
-    draw = Draw(temperature, top_k, top_p, tuple(int(t) for t in banned_tokens), batch_size, max_calls)
+    sampler = check_sampler(sampler if sampler is not None else FirstHitting(), time_conditioned or network.sees_time)
+    options = changed(options, temperature, top_k, top_p, banned_tokens)
+    cut = Cut.checked(batch_size, max_calls)
     starts = start_tokens(
         prompt=prompt,
         infill=infill,
@@ -117,7 +125,11 @@ def sample(
         default_length=network.length,
         vocabulary=vocabulary,
     )
-    ids = list(range(len(starts))) if sequence_ids is None else [int(i) for i in sequence_ids]
+    ids = (
+        list(range(len(starts)))
+        if sequence_ids is None
+        else [integer("sequence_ids", i, 0, 2**56 - 1) for i in sequence_ids]
+    )
     if len(ids) != len(starts) or len(set(ids)) != len(ids):
         raise ValueError(
             f"sample: expected {len(starts)} different sequence_ids, got {len(ids)}, {len(set(ids))} different"
@@ -132,7 +144,10 @@ def sample(
     state = C.State(tokens, offsets, torch.tensor(ids, dtype=torch.int64), mask, seed)
     sampler.native().init(state)
     score = _score(network, time_conditioned, chosen_rows)
-    return _run(state, score, sampler, draw, vocabulary, watch, watch_interval)
+    settings = Settings(described(sampler), options, vocabulary.size if vocabulary is not None else 0)
+    with evaluation_mode(network.callable) if network.callable is not None else nullcontext():
+        seconds = _run(state, score, sampler, settings, cut, watch, watch_interval)
+    return Samples(state, sampler, options, seconds, vocabulary)
 
 
 def resume(
@@ -140,10 +155,11 @@ def resume(
     state: Samples | dict[str, Any],
     *,
     sampler: Sampler | None = None,
-    temperature: float = 1.0,
-    top_k: int = 0,
-    top_p: float = 1.0,
-    banned_tokens: Sequence[int] = (),
+    options: SampleOptions | None = None,
+    temperature: float | None = None,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    banned_tokens: Sequence[int] | None = None,
     vocabulary: Any = None,
     time_conditioned: bool = False,
     chosen_rows: bool = False,
@@ -156,14 +172,18 @@ def resume(
 ) -> Samples:
     """Goes on with a run that `max_calls` stopped; the outcome is that of the run without the stop.
 
+    Sampler and options are those of the stopped run. Options that are given change it: the law of the whole is then
+    "approximate", and a warning says why.
+
     Args:
-        model: as in `sample`.
-        state: the stopped `Samples`, or its plain data, `samples.state.to_dict()`.
-        sampler: the sampler of the stopped run; default that of `Samples`, or `FirstHitting()`.
-        others: as in `sample`, with the values of the stopped run.
+        model: as in `sample`, with the mask and the number of classes of the stopped run.
+        state: the stopped `Samples`, or its plain data, `samples.to_dict()` or `samples.state.to_dict()`.
+        sampler: needed only where plain data cannot say it: a schedule of the user's own functions.
+        options, temperature, top_k, top_p, banned_tokens: None is that of the stopped run.
+        others: as in `sample`.
 
     Raises:
-        ValueError: a state that contradicts itself.
+        ValueError: a state that is damaged, contradicts itself, or is of another sampler, mask or vocabulary.
 
     >>> uniform = lambda tokens: torch.zeros(*tokens.shape, 4)
     >>> half = sample(uniform, mask_id=4, length=6, seed=1, max_calls=3)
@@ -174,36 +194,49 @@ def resume(
     from pymdm.network.loading import resolve
 
     network = resolve(model, dtype, device)
-    sampler = sampler or (state.sampler if isinstance(state, Samples) else FirstHitting())
-    saved = state.state.to_dict() if isinstance(state, Samples) else state
-    draw = Draw(temperature, top_k, top_p, tuple(int(t) for t in banned_tokens), batch_size, max_calls)
+    given = state.to_dict() if isinstance(state, Samples) else state
+    saved = Samples.from_dict(given, sampler=state.sampler if isinstance(state, Samples) else sampler)
+    stopped = Settings.from_json(saved.state.settings)
+    vocabulary = (
+        as_vocabulary(vocabulary) or network.vocabulary or (state.vocabulary if isinstance(state, Samples) else None)
+    )
+    sampler = check_sampler(sampler or saved.sampler, time_conditioned or network.sees_time)
+    if not stopped.made_by(sampler):
+        raise ValueError(f"sample: the state is of another sampler: {stopped.sampler_text()}, got {sampler}")
+    for name, own, of in (
+        ("mask id", network.mask_id, saved.state.mask_id),
+        ("number of classes", network.vocab_size, saved.state.vocab or None),
+        ("number of tokens", vocabulary.size if vocabulary is not None else None, stopped.drawable or None),
+    ):
+        if own is not None and of is not None and own != of:
+            raise ValueError(f"sample: the state is of another vocabulary: its {name} is {of}, the model's {own}")
+    options = changed(options or saved.options, temperature, top_k, top_p, banned_tokens)
+    mixed = saved.mixed or (saved.calls > 0 and options != saved.options)
+    drawable = stopped.drawable or (vocabulary.size if vocabulary is not None else 0)
+    settings = Settings(stopped.sampler, options, drawable, mixed)
+    cut = Cut.checked(batch_size, max_calls)
     score = _score(network, time_conditioned, chosen_rows)
-    copy = C.State.from_dict(saved)
-    return _run(copy, score, sampler, draw, as_vocabulary(vocabulary) or network.vocabulary, watch, watch_interval)
+    with evaluation_mode(network.callable) if network.callable is not None else nullcontext():
+        seconds = _run(saved.state, score, sampler, settings, cut, watch, watch_interval)
+    return Samples(saved.state, sampler, options, seconds, vocabulary, mixed)
 
 
-@dataclass(frozen=True)
-class Draw:
-    """How tokens are drawn and how the work is cut, whatever the sampler."""
+def check_sampler(sampler: Any, sees_time: bool) -> Sampler:
+    """The sampler, if it is one and right for the network.
 
-    temperature: float
-    top_k: int
-    top_p: float
-    banned: tuple[int, ...]
-    batch_size: int | None
-    max_calls: int | None
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.temperature < float("inf"):
-            raise ValueError(f"sample: temperature must be finite and at least 0, got {self.temperature}")
-        if self.top_k < 0:
-            raise ValueError(f"sample: top_k must be at least 0, got {self.top_k}")
-        if not 0 < self.top_p <= 1:
-            raise ValueError(f"sample: top_p must be in (0, 1], got {self.top_p}")
-        for name in ("batch_size", "max_calls"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"sample: {name} must be at least 1, got {value}")
+    Raises:
+        TypeError: a class or a name instead of a sampler.
+        ValueError: the literal form would keep outputs that a network conditioned on time has to give anew.
+    """
+    if isinstance(sampler, type) or not hasattr(sampler, "native"):
+        got = f"the class {sampler.__name__}" if isinstance(sampler, type) else value_described(sampler)
+        raise TypeError(f"sample: sampler must be an object such as pymdm.FirstHitting(), got {got}")
+    if sees_time and isinstance(sampler, Ancestral) and sampler.form == "literal" and sampler.cache:
+        raise ValueError(
+            "sample: the literal form keeps outputs from step to step, which is wrong for a network that sees the time; "
+            "give cache=False"
+        )
+    return sampler
 
 
 def _score(network: Network, time_conditioned: bool, chosen_rows: bool) -> Any:
@@ -218,18 +251,21 @@ def _run(
     state: Any,
     score: Any,
     sampler: Sampler,
-    draw: Draw,
-    vocabulary: Vocabulary | None,
+    settings: Settings,
+    cut: Cut,
     watch: Callable[[Any], None] | None,
     watch_interval: float,
-) -> Samples:
+) -> float:
+    """Runs the loop on the state; the seconds it took."""
     C.set_num_threads(torch.get_num_threads())
+    state.settings = settings.to_json()
+    draw = settings.options
     options: dict[str, Any] = {
-        "batch_size": draw.batch_size or 0,
-        "max_calls": draw.max_calls or 0,
+        "batch_size": cut.batch_size,
+        "max_calls": cut.max_calls,
         "temperature": draw.temperature,
-        "banned": list(draw.banned),
-        "drawable": vocabulary.size if vocabulary is not None else 0,  # logits beyond stand for no token
+        "banned": list(draw.banned_tokens),
+        "drawable": settings.drawable,
         "watch": watch,
         "watch_interval": watch_interval,
     }
@@ -238,4 +274,4 @@ def _run(
         device_run.run(state, score, sampler, **options)
     else:
         C.run(state, sampler.native(), score, top_k=draw.top_k, top_p=draw.top_p, **options)
-    return Samples(state, sampler, time.perf_counter() - began, vocabulary)
+    return time.perf_counter() - began

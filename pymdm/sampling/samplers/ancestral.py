@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from pymdm._native import C
-from pymdm.sampling.samplers.common import NOISES, Approximate, ahead, even_times, noise_warnings, one_of
+from pymdm.sampling.check import boolean, integer, numbers
+from pymdm.sampling.samplers.common import MAX_STEPS, NOISES, Approximate, ahead, even_times, noise_warnings, one_of
 from pymdm.sampling.schedules import Schedule, as_schedule
 
 FORMS = ("choose-then-sample", "literal")
@@ -50,10 +51,15 @@ class Ancestral(Approximate):
     lookahead: int | float | str = 1
 
     def __post_init__(self) -> None:
-        if (self.times is None) == (self.steps == 0):
+        steps = integer("steps", self.steps, None, MAX_STEPS)
+        if (self.times is None) == (steps == 0):
             raise ValueError("sample: ancestral sampling needs steps or times, one of them")
-        if self.times is None and self.steps < 1:
-            raise ValueError(f"sample: steps must be at least 1, got {self.steps}")
+        if self.times is None and steps < 1:
+            raise ValueError(f"sample: steps must be at least 1, got {steps}")
+        if self.times is not None:
+            object.__setattr__(self, "times", numbers("times", self.times))
+        object.__setattr__(self, "steps", steps)
+        object.__setattr__(self, "cache", boolean("cache", self.cache))
         one_of("form", self.form, FORMS)
         one_of("noise", self.noise, NOISES)
         if self.noise != "exact" and self.form != "literal":

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+MAX_STEPS = 10**6  # of a time grid
+MAX_TOKENS = 2**62  # of one call
 NOISES = ("exact", "float32", "float64", "truncated")
 
 

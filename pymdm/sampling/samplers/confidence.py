@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from pymdm._native import C
-from pymdm.sampling.samplers.common import Approximate, one_of
+from pymdm.sampling.check import integer, number
+from pymdm.sampling.samplers.common import MAX_TOKENS, Approximate, one_of
 
 RULES = ("probability", "margin", "entropy", "random")
 
@@ -42,12 +43,13 @@ class Confidence(Approximate):
 
     def __post_init__(self) -> None:
         one_of("rule", self.rule, RULES)
-        if self.tokens_per_call < 1:
-            raise ValueError(f"sample: tokens_per_call must be at least 1, got {self.tokens_per_call}")
-        if self.block_length is not None and self.block_length < 1:
-            raise ValueError(f"sample: block_length must be at least 1, got {self.block_length}")
-        if self.threshold is not None and self.threshold != self.threshold:
-            raise ValueError("sample: threshold must be a number, got nan")
+        object.__setattr__(self, "tokens_per_call", integer("tokens_per_call", self.tokens_per_call, 1, MAX_TOKENS))
+        if self.block_length is not None:
+            object.__setattr__(self, "block_length", integer("block_length", self.block_length, 1, MAX_TOKENS))
+        if self.threshold is not None:
+            object.__setattr__(self, "threshold", number("threshold", self.threshold))
+            if self.threshold != self.threshold:
+                raise ValueError("sample: threshold must be a number, got nan")
 
     def native(self) -> Any:
         off = 2.0  # no confidence is above it

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from pymdm._native import C
-from pymdm.sampling.samplers.common import NOISES, ahead, noise_warnings, one_of
+from pymdm.sampling.check import boolean, entries, integer
+from pymdm.sampling.samplers.common import MAX_TOKENS, NOISES, ahead, noise_warnings, one_of
 from pymdm.sampling.schedules import Schedule, as_schedule
 
 
@@ -54,9 +55,14 @@ class FirstHitting:
     lookahead: int | float | str = 1
 
     def __post_init__(self) -> None:
-        counts = self._counts()
-        if not counts or any(not isinstance(k, int) or k < 1 for k in counts):
-            raise ValueError(f"sample: tokens_per_call must be at least 1, got {self.tokens_per_call}")
+        many = hasattr(self.tokens_per_call, "__len__") and not isinstance(self.tokens_per_call, str)
+        given = entries("tokens_per_call", self.tokens_per_call) if many else [self.tokens_per_call]
+        counts = tuple(integer("tokens_per_call", k, 1, MAX_TOKENS) for k in given)
+        if not counts:
+            raise ValueError("sample: tokens_per_call must have an entry, got none")
+        object.__setattr__(self, "tokens_per_call", counts if many else counts[0])
+        object.__setattr__(self, "order", integer("order", self.order))
+        object.__setattr__(self, "corrector", boolean("corrector", self.corrector))
         if self.order not in (1, 2):
             raise ValueError(f"sample: order must be 1 or 2, got {self.order}")
         if self.corrector and self.order == 2:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from pymdm._native import C
-from pymdm.sampling.samplers.common import Approximate, even_times, one_of
+from pymdm.sampling.check import integer, number
+from pymdm.sampling.samplers.common import MAX_STEPS, Approximate, even_times, one_of
 from pymdm.sampling.schedules import Schedule, as_schedule
 
 STRATEGIES = {"cap": 0.008, "rescale": 0.015, "conf": 1.0, "loop": 0.02}  # with the published eta
@@ -52,9 +53,12 @@ class Remask(Approximate):
     schedule: Schedule | str = "linear"
 
     def __post_init__(self) -> None:
-        if not isinstance(self.steps, int) or self.steps < 1:
-            raise ValueError(f"sample: steps must be at least 1, got {self.steps}")
+        object.__setattr__(self, "steps", integer("steps", self.steps, 1, MAX_STEPS))
         one_of("strategy", self.strategy, tuple(STRATEGIES))
+        for name in ("switch", "t_on", "t_off", "alpha_on"):
+            object.__setattr__(self, name, number(name, getattr(self, name)))
+        if self.eta is not None:
+            object.__setattr__(self, "eta", number("eta", self.eta))
         if self.eta is not None and not 0 <= self.eta <= 1:
             raise ValueError(f"sample: eta must be in [0, 1], got {self.eta}")
         if not 0 <= self.switch <= 1:

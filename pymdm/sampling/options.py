@@ -1,0 +1,95 @@
+"""How tokens are drawn from the network's conditionals, whatever the sampler."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pymdm.sampling.check import entries, integer, number
+
+MAX_COUNT = 2**62  # far beyond what runs, and within 64 bits
+LAWS = ("exact", "tempered", "truncated", "approximate")
+
+
+@dataclass(frozen=True)
+class SampleOptions:
+    """Changes of the network's conditionals mu(x)[l], the same for every sampler.
+
+    Args:
+        temperature: logits are divided by it, at least 0; 0 takes the most likely token, 1 is the network's own law.
+        top_k: only the k most likely tokens are drawn; 0 is all of them.
+        top_p: only the likeliest tokens that together have this probability, in (0, 1], are drawn; 1 is all of them.
+        banned_tokens: ids that are never drawn.
+
+    Raises:
+        ValueError, TypeError: a value out of range or of another type.
+
+    >>> SampleOptions(temperature=0.7).law("exact"), SampleOptions(top_k=5).law("exact")
+    ('tempered', 'truncated')
+    """
+
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+    banned_tokens: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        temperature, top_p = number("temperature", self.temperature), number("top_p", self.top_p)
+        if not 0 <= temperature < math.inf:
+            raise ValueError(f"sample: temperature must be finite and at least 0, got {temperature}")
+        if not 0 < top_p <= 1:
+            raise ValueError(f"sample: top_p must be in (0, 1], got {top_p}")
+        banned = entries("banned_tokens", self.banned_tokens)
+        values = {
+            "temperature": temperature,
+            "top_k": integer("top_k", self.top_k, 0, MAX_COUNT),
+            "top_p": top_p,
+            "banned_tokens": tuple(integer("banned_tokens", token, 0, MAX_COUNT) for token in banned),
+        }
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+    def law(self, sampler_law: str) -> str:
+        """The law of a sampler with these options, one of `LAWS`.
+
+        Args:
+            sampler_law: the sampler's own, "exact" or "approximate".
+
+        "tempered" and "truncated" are exact for the conditionals that the options leave: divided by the temperature, cut to
+        the tokens that may be drawn and normalised again.
+        """
+        if sampler_law != "exact":
+            return sampler_law
+        if self.top_k > 0 or self.top_p < 1 or self.banned_tokens:
+            return "truncated"
+        return "exact" if self.temperature == 1 else "tempered"
+
+
+def changed(
+    options: SampleOptions | None,
+    temperature: float | None,
+    top_k: int | None,
+    top_p: float | None,
+    banned_tokens: Sequence[int] | None,
+) -> SampleOptions:
+    """The options, with those values that are given instead of their own."""
+    if options is not None and not isinstance(options, SampleOptions):
+        raise TypeError(f"sample: options must be SampleOptions, got {type(options).__name__}")
+    given: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "banned_tokens": banned_tokens}
+    return replace(options or SampleOptions(), **{name: value for name, value in given.items() if value is not None})
+
+
+@dataclass(frozen=True)
+class Cut:
+    """How the work is cut into network calls; samples do not depend on it. 0 is no limit."""
+
+    batch_size: int
+    max_calls: int
+
+    @classmethod
+    def checked(cls, batch_size: int | None, max_calls: int | None) -> Cut:
+        """None is no limit."""
+        values = {"batch_size": batch_size, "max_calls": max_calls}
+        return cls(**{name: 0 if v is None else integer(name, v, 1, MAX_COUNT) for name, v in values.items()})
