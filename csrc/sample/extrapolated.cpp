@@ -41,6 +41,7 @@ double line_coefficient(const std::vector<int64_t>& tokens_per_call, int64_t fre
   if (free > 0) add(free, 1);
   return offered > 0 ? std::min(1.0, missing / offered) : 0.0;
 }
+
 void Extrapolated::admit(const State& state, int64_t b) const { check_kept_rows(state, b, false); }
 
 void Extrapolated::plan(const State& state, int64_t b, Plan& plan) const {

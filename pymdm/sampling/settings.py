@@ -89,7 +89,9 @@ class Settings:
 
 def described(sampler: Sampler) -> dict[str, Any]:
     """A sampler's name and fields as JSON values; equal descriptions are equal samplers, but for users' functions."""
-    values = {f.name: _plain(getattr(sampler, f.name)) for f in fields(sampler)} if is_dataclass(sampler) else {}
+    values: dict[str, Any] = (
+        {f.name: _plain(getattr(sampler, f.name)) for f in fields(sampler)} if is_dataclass(sampler) else {}
+    )
     return {"name": type(sampler).__name__, "fields": values}
 
 

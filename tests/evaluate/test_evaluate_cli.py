@@ -91,7 +91,7 @@ def test_frontier_is_written_and_the_same_twice(files, tmp_path):
     generations = found["generation"]["generations"]
     settings = [g["sampler"] for g in generations if g["sampler"]]
     assert [(s["temperature"], s["nfe"], s["law"]) for s in settings] == [
-        (0.5, 4, "tempered"),
+        (0.5, 4, "approximate"),
         (0.5, 12, "tempered"),
         (1.0, 4, "approximate"),
         (1.0, 12, "exact"),
