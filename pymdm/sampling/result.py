@@ -109,7 +109,7 @@ class Samples:
     @property
     def rounds(self) -> int:
         """Most network calls that a sequence had to wait for, one after another; fewer than its tokens with lookahead."""
-        return max(self.nfe)
+        return max(self.nfe, default=0)
 
     @property
     def rows(self) -> int:
