@@ -43,32 +43,36 @@ def _sampler(
     block_length: int | None,
     strategy: str | None,
     lookahead: int | float | str,
+    schedule: str | None,
 ) -> Any:
     """The sampler of the options; `masks` is the largest number of tokens to draw in a sequence."""
     from pymdm.sampling.samplers import Ancestral, Confidence, FirstHitting, Remask
 
-    options = {
+    owned = {
         "order": ("first-hitting", order),
         "rule": ("confidence", rule),
         "block-length": ("confidence", block_length),
         "strategy": ("remask", strategy),
     }
-    for name, (owner, value) in options.items():
+    for name, (owner, value) in owned.items():
         if value is not None and kind != owner:
             raise ValueError(f"sample: --{name} belongs to --sampler {owner}, got --sampler {kind}")
     if nfe is not None and nfe < 1:
         raise ValueError(f"sample: nfe must be at least 1, got {nfe}")
     if lookahead != 1 and kind not in ("first-hitting", "ancestral"):
         raise ValueError(f"sample: --lookahead belongs to --sampler first-hitting or ancestral, got --sampler {kind}")
+    if schedule is not None and kind == "confidence":
+        raise ValueError("sample: --schedule belongs to the other samplers, got --sampler confidence")
     per_call = 1 if nfe is None else max(1, -(-masks // nfe))
     if kind == "first-hitting":
-        return FirstHitting(tokens_per_call=per_call, order=1 if order is None else order, lookahead=lookahead)
+        options: dict[str, Any] = {"order": 1 if order is None else order, "lookahead": lookahead}
+        return FirstHitting(tokens_per_call=per_call, schedule=schedule, **options)
     if kind == "ancestral":
-        return Ancestral(steps=nfe or max(masks, 1), lookahead=lookahead)
+        return Ancestral(steps=nfe or max(masks, 1), lookahead=lookahead, schedule=schedule)
     if kind == "confidence":
         return Confidence(rule or "probability", tokens_per_call=per_call, block_length=block_length)
     if kind == "remask":
-        return Remask(steps=nfe or max(masks, 1), strategy=strategy or "cap")
+        return Remask(steps=nfe or max(masks, 1), strategy=strategy or "cap", schedule=schedule)
     raise ValueError(f"sample: sampler must be first-hitting, ancestral, confidence or remask, got {kind!r}")
 
 
@@ -108,6 +112,10 @@ def sample(
         str,
         typer.Option(help="Same tokens in fewer rounds: most copies in a call (1: off), a chance in (0, 1), or auto."),
     ] = "1",
+    schedule: Annotated[
+        str | None,
+        typer.Option(help="linear, cosine or geometric; default: that a time-conditioned model was trained with."),
+    ] = None,
     temperature: Annotated[float, typer.Option(help="1 is the model's law; 0 takes the most likely token.")] = 1.0,
     top_k: Annotated[int, typer.Option(help="Keep the k most likely tokens; 0: all. Changes the law.")] = 0,
     top_p: Annotated[
@@ -139,7 +147,7 @@ def sample(
         vocabulary=loaded.vocabulary,
     )
     masks = [start.count(config.mask_id) for start in starts]
-    how = _sampler(sampler, nfe, max(masks), order, rule, block_length, strategy, _lookahead(lookahead))
+    how = _sampler(sampler, nfe, max(masks), order, rule, block_length, strategy, _lookahead(lookahead), schedule)
     options = pymdm.SampleOptions(temperature, top_k, top_p)
     law = options.law(how.law)
     with processes() as group:

@@ -139,7 +139,8 @@ def generate(
         sequence_ids=range(first_id, first_id + num_samples),
         batch_size=batch_size,
     )
-    settings: dict[str, Any] = asdict(sampler) if is_dataclass(sampler) and not isinstance(sampler, type) else {}
+    used = out.sampler  # with the schedule that a time-conditioned network was trained with
+    settings: dict[str, Any] = asdict(used) if is_dataclass(used) and not isinstance(used, type) else {}
     settings |= {"name": type(sampler).__name__, "law": out.law, "nfe": float(np.mean(out.nfe)), "seed": out.seed}
     settings |= {"temperature": temperature, "first_id": first_id, "noise": settings.get("noise", "exact")}
     settings |= {"dtype": model.engine.dtype, "seconds": out.seconds}

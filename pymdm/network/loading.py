@@ -32,7 +32,8 @@ class Model:
 class Network:
     """What `sample` needs to know of whatever it was given.
 
-    `length` is the longest sequence, None if unknown; `sees_time` whether the network is known to be conditioned on time.
+    `length` is the longest sequence, None if unknown; `sees_time` whether the network is known to be conditioned on time;
+    `schedule` that of the times it was trained with then, None if unknown.
     """
 
     engine: Any | None
@@ -42,6 +43,7 @@ class Network:
     length: int | None
     vocabulary: Vocabulary | None
     sees_time: bool = False
+    schedule: str | None = None
 
 
 def load(path: str | os.PathLike[str] | None = None, *, dtype: str = "float32", device: str = "cpu") -> Model:
@@ -83,7 +85,10 @@ def resolve(model: Any, dtype: str = "float32", device: str | None = None) -> Ne
         config = engine.config
         vocabulary = model.vocabulary if isinstance(model, Model) else None
         sees_time = config.conditioning == "time"
-        return Network(engine.native, None, config.mask_id, config.vocab_size, config.length, vocabulary, sees_time)
+        recipe = model.training.get("recipe", {}) if isinstance(model, Model) else {}
+        schedule = recipe.get("schedule") if sees_time else None
+        sizes = config.mask_id, config.vocab_size, config.length
+        return Network(engine.native, None, *sizes, vocabulary, sees_time, schedule)
     if callable(model):
         return Network(None, model, None, None, None, None)
     raise TypeError(f"sample: model must be a loaded model, a path or a callable, got {type(model).__name__}")

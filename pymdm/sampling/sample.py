@@ -20,7 +20,7 @@ from pymdm.sampling.check import integer
 from pymdm.sampling.options import Cut, SampleOptions, changed
 from pymdm.sampling.prompt import Prompt, start_tokens
 from pymdm.sampling.result import Samples
-from pymdm.sampling.samplers import Ancestral, FirstHitting, Sampler
+from pymdm.sampling.samplers import Ancestral, FirstHitting, Sampler, with_schedule
 from pymdm.sampling.settings import Settings, described
 
 if TYPE_CHECKING:
@@ -114,6 +114,7 @@ def sample(
         raise ValueError("sample: mask_id is needed for a network that is a plain callable")
     seed = check_seed(seed)
     sampler = check_sampler(sampler if sampler is not None else FirstHitting(), time_conditioned or network.sees_time)
+    sampler = with_schedule(sampler, network.schedule)
     options = changed(options, temperature, top_k, top_p, banned_tokens)
     cut = Cut.checked(batch_size, max_calls)
     starts = start_tokens(
@@ -201,6 +202,7 @@ def resume(
         as_vocabulary(vocabulary) or network.vocabulary or (state.vocabulary if isinstance(state, Samples) else None)
     )
     sampler = check_sampler(sampler or saved.sampler, time_conditioned or network.sees_time)
+    sampler = with_schedule(sampler, network.schedule)
     if not stopped.made_by(sampler):
         raise ValueError(f"sample: the state is of another sampler: {stopped.sampler_text()}, got {sampler}")
     for name, own, of in (

@@ -93,6 +93,8 @@ class Schedule:
         return (self.masked_at(high) - self.masked_at(low)) / (high - low) / self.masked_at(time)
 
 
-def as_schedule(schedule: Schedule | str) -> Schedule:
-    """A schedule from its name, or itself."""
+def as_schedule(schedule: Schedule | str | None) -> Schedule:
+    """A schedule from its name, or itself; the linear one by default."""
+    if schedule is None:
+        return Schedule()
     return schedule if isinstance(schedule, Schedule) else Schedule(schedule)

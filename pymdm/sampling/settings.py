@@ -92,6 +92,8 @@ def described(sampler: Sampler) -> dict[str, Any]:
     values: dict[str, Any] = (
         {f.name: _plain(getattr(sampler, f.name)) for f in fields(sampler)} if is_dataclass(sampler) else {}
     )
+    if values.get("schedule", "") is None:
+        values["schedule"] = _plain("linear")  # what None stands for where no network's training has said otherwise
     return {"name": type(sampler).__name__, "fields": values}
 
 

@@ -30,7 +30,8 @@ class Ancestral(Approximate):
             choose-then-sample is right with it for every network. Expected calls for one sequence at the linear
             schedule: N (1 - (1 - 1/N)^L).
         noise: literal form only: "exact", or "float32", "float64", "truncated" to reproduce the defect of section 5.
-        schedule: noise schedule, a name or a `pymdm.Schedule`.
+        schedule: noise schedule, a name or a `pymdm.Schedule`; default that of a time-conditioned network's training, else
+            "linear".
         lookahead: fewer rounds of calls for the same tokens, as in `FirstHitting`; choose-then-sample form only.
 
     Raises:
@@ -47,7 +48,7 @@ class Ancestral(Approximate):
     form: str = "choose-then-sample"
     cache: bool = True
     noise: str = "exact"
-    schedule: Schedule | str = "linear"
+    schedule: Schedule | str | None = None
     lookahead: int | float | str = 1
 
     def __post_init__(self) -> None:

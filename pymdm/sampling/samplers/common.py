@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Protocol
+
+from pymdm.sampling.schedules import Schedule, as_schedule
 
 MAX_STEPS = 10**6  # of a time grid
 MAX_TOKENS = 2**62  # of one call
@@ -55,6 +58,37 @@ def ahead(lookahead: int | float | str) -> dict[str, Any]:
     raise ValueError(
         f"sample: lookahead must be in 1..{MOST_AHEAD}, a chance between 0 and 1, or 'auto', got {lookahead!r}"
     )
+
+
+def with_schedule(sampler: Any, trained: str | None) -> Any:
+    """The sampler, telling a time-conditioned network the times of the schedule that it was trained with.
+
+    Args:
+        sampler: with a schedule of its own or none.
+        trained: the schedule's name; None for a network that sees no time, or of which it is not known.
+
+    Raises:
+        ValueError: a sampler that tells other times.
+
+    >>> from pymdm.sampling.samplers import FirstHitting
+    >>> with_schedule(FirstHitting(), "cosine").schedule
+    'cosine'
+    """
+    if trained is None:
+        return sampler
+    if not hasattr(sampler, "schedule"):  # its times are shares of masks
+        told = "linear"
+    elif sampler.schedule is None:
+        return replace(sampler, schedule=trained)
+    else:
+        told = sampler.schedule
+    if as_schedule(told) != Schedule(trained):
+        name = told if isinstance(told, str) else told.name
+        raise ValueError(
+            f"sample: the network was trained with times of the {trained} schedule, but {type(sampler).__name__} "
+            f"tells it those of {'another ' if name == trained else 'the '}{name} schedule"
+        )
+    return sampler
 
 
 def even_times(steps: int) -> list[float]:

@@ -29,7 +29,8 @@ class FirstHitting:
             the coefficient that makes interactions of two tokens right on average for any tokens_per_call.
         corrector: correct the tokens of a call by the next call's output at their positions. Needs a network whose
             output at an unmasked position is its conditional given all others.
-        schedule: noise schedule, a name or a `pymdm.Schedule`. It sets the times; a time-free network does not see it.
+        schedule: noise schedule, a name or a `pymdm.Schedule`; default that of a time-conditioned network's training, else
+            "linear". It sets the times; a time-free network does not see it.
         lookahead: the same tokens, order and times in fewer rounds of calls: later tokens are guessed under their own noise,
             and the next call checks the guesses on copies of the sequence. A number of copies at most in a call, 1 (off)
             to 32; or a chance between 0 and 1: copies as long as all guesses in them are predicted right with at least
@@ -50,7 +51,7 @@ class FirstHitting:
     tokens_per_call: int | tuple[int, ...] = 1
     order: int = 1
     corrector: bool = False
-    schedule: Schedule | str = "linear"
+    schedule: Schedule | str | None = None
     noise: str = "exact"
     lookahead: int | float | str = 1
 

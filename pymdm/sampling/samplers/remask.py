@@ -32,7 +32,8 @@ class Remask(Approximate):
         switch: mask again only in steps that begin at a time <= switch (ReMDM-switch; not with "loop").
         t_on, t_off, alpha_on: loop only: 1 - m rises evenly to alpha_on until t_on, stays there until t_off, and
             rises to 1 at 0.
-        schedule: noise schedule, a name or a `pymdm.Schedule`; the levels of "loop" do not depend on it.
+        schedule: noise schedule, a name or a `pymdm.Schedule`; default that of a time-conditioned network's training, else
+            "linear". The levels of "loop" do not depend on it.
 
     Raises:
         ValueError: a value out of range.
@@ -50,7 +51,7 @@ class Remask(Approximate):
     t_on: float = 0.55
     t_off: float = 0.05
     alpha_on: float = 0.9
-    schedule: Schedule | str = "linear"
+    schedule: Schedule | str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "steps", integer("steps", self.steps, 1, MAX_STEPS))
