@@ -39,7 +39,10 @@ class Settings:
         """Whether a sampler goes on from such a state: all its fields agree but those that change no token."""
 
         def law(description: dict[str, Any]) -> dict[str, Any]:
-            return description | {"fields": {k: v for k, v in description["fields"].items() if k not in FREE_FIELDS}}
+            kept = {k: v for k, v in description["fields"].items() if k not in FREE_FIELDS}
+            if kept.get("schedule", "") is None:
+                kept["schedule"] = _plain("linear")  # what None stands for where no network's training says otherwise
+            return description | {"fields": kept}
 
         return self.sampler is not None and law(self.sampler) == law(described(sampler))
 
@@ -92,8 +95,6 @@ def described(sampler: Sampler) -> dict[str, Any]:
     values: dict[str, Any] = (
         {f.name: _plain(getattr(sampler, f.name)) for f in fields(sampler)} if is_dataclass(sampler) else {}
     )
-    if values.get("schedule", "") is None:
-        values["schedule"] = _plain("linear")  # what None stands for where no network's training has said otherwise
     return {"name": type(sampler).__name__, "fields": values}
 
 
