@@ -17,6 +17,7 @@ from pymdm.evaluate.intervals import ratio_interval, t_quantile
 from pymdm.network.engine import Engine
 from pymdm.network.mu import log_mu
 
+UNSEEN = 0.05  # what a 95% interval may miss
 Denoiser = nn.Module | Engine | Callable[[Tensor], Tensor]
 
 
@@ -30,6 +31,7 @@ class Bound:
         tokens, characters: size of the text (characters is 0 when it was not given).
         draws: network rows that were evaluated.
         freedom: degrees of freedom of `std_error`.
+        unseen: chance that a token was masked in no draw, so that nothing is known of its loss.
         by_sequence: the estimate of each sequence in nats, float64 [S]. sizes: its tokens, int64 [S].
         curve: loss by masked share, where it was asked for.
     """
@@ -40,6 +42,7 @@ class Bound:
     characters: int
     draws: int
     freedom: float = math.inf
+    unseen: float = 0.0
     by_sequence: NDArray[np.float64] | None = None
     sizes: NDArray[np.int64] | None = None
     curve: Curve | None = None
@@ -66,6 +69,16 @@ class Bound:
             t_quantile(self.freedom) * self.std_error / math.log(2.0) / self.characters if self.characters else math.nan
         )
         return self.bits_per_char - half, self.bits_per_char + half
+
+    @property
+    def caveat(self) -> str:
+        """Why `interval` may not be trusted, or "": it can not hold what no draw could have seen."""
+        if self.unseen > UNSEEN:
+            return (
+                f"{self.unseen:.0%} of the tokens were masked in no draw: a loss that is large at a few tokens may be missing "
+                "from the bound and from its interval; more draws a sequence see them"
+            )
+        return ""
 
     @property
     def text_interval(self) -> tuple[float, float]:
@@ -117,8 +130,10 @@ def evaluate_bound(
         progress: told the number of rows done, after each group of sequences.
 
     Returns:
-        The bound of all sequences together. Its Monte Carlo error comes from differences of neighbouring draws, its
-        degrees of freedom from Satterthwaite's formula, corrected for pairs.
+        The bound of all sequences together. Its Monte Carlo error comes from differences of neighbouring draws, or from
+        the spread of the losses within the draws where that is larger: a rare large loss that one draw of a pair saw and
+        the other could have seen counts even if both happened to see it. Its degrees of freedom come from
+        Satterthwaite's formula, corrected for pairs.
 
     Raises:
         ValueError: no sequence, or a number of samples that is not even and positive.
@@ -131,23 +146,26 @@ def evaluate_bound(
         raise ValueError(f"evaluate_bound: batch_size must be at least 1, got {batch_size}")
     rng = np.random.default_rng([seed, 7])
     squares: list[NDArray[np.float64]] = []
+    spreads: list[NDArray[np.float64]] = []
     parts: list[NDArray[np.float64]] = []
     sizes: list[int] = []
-    draws = 0
+    draws, unseen = 0, 0.0
     tally = CurveTally(curve_bins) if curve_bins else None
     training = isinstance(model, nn.Module) and model.training
     if isinstance(model, nn.Module):
         model.eval()
     try:
         for rows, counts, weights in _plan(sequences, samples, exact_counts, rng):
-            # [b, K], mean over the n masked positions
-            means = _mean_losses(model, rows, counts, mask_id, drawable, batch_size, rng, autocast)
+            # [b, K], mean and sum of squared deviations over the n masked positions
+            means, scatter = _mean_losses(model, rows, counts, mask_id, drawable, batch_size, rng, autocast)
             values = means * weights
             parts.append(values.sum(1))
             pairs = values.reshape(-1, 2)
             squares.append(np.square(pairs[:, 0] - pairs[:, 1]))
+            spreads.append(weights**2 * _mask_variances(scatter, counts, rows.shape[-1]).reshape(-1, 2).sum(1))
             sizes += [rows.shape[-1]] * len(rows)
             draws += counts.size
+            unseen += float((1 - counts / rows.shape[-1]).prod(axis=1).sum()) * rows.shape[-1]
             if tally is not None:
                 tally.add(counts, rows.shape[-1], means)
             if progress is not None:
@@ -157,7 +175,9 @@ def evaluate_bound(
             model.train(training)
     if not sizes:
         raise ValueError("evaluate_bound: no text to evaluate")
-    by_sequence, square = np.concatenate(parts), np.concatenate(squares)
+    by_sequence, square, spread = (np.concatenate(values) for values in (parts, squares, spreads))
+    if spread.sum() > square.sum():  # the draws happened to agree more than the losses within them allow
+        square = spread
     return Bound(
         nats=float(by_sequence.sum()),
         std_error=math.sqrt(float(square.sum())),
@@ -165,6 +185,7 @@ def evaluate_bound(
         characters=characters,
         draws=draws,
         freedom=_freedom(square),
+        unseen=unseen / sum(sizes),
         by_sequence=by_sequence,
         sizes=np.array(sizes, dtype=np.int64),
         curve=tally.curve() if tally is not None else None,
@@ -178,6 +199,17 @@ def _freedom(squares: NDArray[np.float64]) -> float:
     """
     fourth = float(np.square(squares).sum())
     return max(1.0, 3.0 * float(squares.sum()) ** 2 / fourth - 2.0) if fourth > 0 else math.inf
+
+
+def _mask_variances(scatter: NDArray[np.float64], counts: NDArray[np.int64], length: int) -> NDArray[np.float64]:
+    """Variance [b, K] of a draw's mean loss over n of L positions chosen without replacement: S^2 (1/n - 1/L).
+
+    S^2 is pooled over the draws of a sequence, so that what a draw of many positions saw also counts for one of few.
+    scatter: [b, K] sums of squared deviations. (Cochran 1977, section 2.6.)
+    """
+    freedom = (counts - 1).sum(axis=1)
+    pooled = scatter.sum(axis=1) / np.maximum(freedom, 1)
+    return np.asarray(pooled[:, None] * (1 / counts - 1 / length))
 
 
 def _plan(
@@ -206,18 +238,20 @@ def _mean_losses(
     batch_size: int,
     rng: np.random.Generator,
     autocast: bool,
-) -> NDArray[np.float64]:
-    """Mean cross-entropy over the masked positions of each row, float64 [b, K]."""
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Of the cross-entropies at the masked positions of each row: mean and sum of squared deviations, float64 [b, K]."""
     flat = rows.reshape(-1, rows.shape[-1])
     n = counts.reshape(-1)
-    out = np.empty(len(n))
+    out, scatter = np.empty(len(n)), np.empty(len(n))
     for start in range(0, len(n), batch_size):
         part = slice(start, start + batch_size)
         masks = torch.from_numpy(draw_masks(n[part], flat.shape[1], rng)).to(flat.device)
         with torch.autocast(flat.device.type, torch.bfloat16, enabled=autocast):
             losses = token_losses(model, flat[part], masks, mask_id, drawable).double().cpu().numpy()
-        out[part] = np.add.reduceat(losses, np.cumsum(n[part]) - n[part]) / n[part]
-    return out.reshape(counts.shape)
+        starts = np.cumsum(n[part]) - n[part]
+        out[part] = np.add.reduceat(losses, starts) / n[part]
+        scatter[part] = np.add.reduceat(np.square(losses - np.repeat(out[part], n[part])), starts)
+    return out.reshape(counts.shape), scatter.reshape(counts.shape)
 
 
 def token_losses(model: Denoiser, tokens: Tensor, masks: Tensor, mask_id: int, drawable: int = 0) -> Tensor:

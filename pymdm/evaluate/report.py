@@ -80,6 +80,8 @@ def _likelihood(found: dict[str, Any], ngrams: dict[str, float], unit: str) -> l
     size = f"{found['tokens']:,} tokens, {found['characters']:,} {unit}s"
     how = f"; {found['counts']}, {found['draws']:,} network rows" if bound else ""
     lines += ["", f"{per}; {size} evaluated{how}.", ""]
+    if found.get("caveat"):
+        lines += [f"Note: {found['caveat']}.", ""]
     if found.get("curve"):
         lines += [
             "Information curve: what a masked token costs, in nats, when this share of the sequence is masked with it. "

@@ -286,6 +286,7 @@ def likelihood_facts(found: Bound | Likelihood, counts: str) -> dict[str, Any]:
     }
     if isinstance(found, Bound):
         facts |= {"monte_carlo_interval95": list(found.interval), "draws": found.draws, "counts": counts}
+        facts["caveat"] = found.caveat
         facts["curve"] = found.curve.to_dict() if found.curve is not None else None
     return facts
 
