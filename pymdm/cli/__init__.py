@@ -14,6 +14,7 @@ from pymdm.cli.demo import demo
 from pymdm.cli.errors import user_errors
 from pymdm.cli.evaluate import evaluate
 from pymdm.cli.info import info
+from pymdm.cli.output import guarded
 from pymdm.cli.precision import audit as audit_source
 from pymdm.cli.precision import precision
 from pymdm.cli.sample import sample
@@ -46,11 +47,18 @@ app.add_typer(precision_app, name="precision")
 
 def main() -> None:
     """Entry point of the `pymdm` command; bad options are one line and exit code 2."""
+    sys.exit(guarded(_run))
+
+
+def _run() -> int:
     try:
         code = app(standalone_mode=False, prog_name="pymdm")
+    except KeyboardInterrupt:
+        print("pymdm: interrupted", file=sys.stderr)
+        return 130
     except Exception as error:
         if type(error).__name__ == "Abort":
-            sys.exit(130)
+            return 130
         if not isinstance(error, ClickError):
             raise
         if type(error).__name__ == "NoArgsIsHelpError":
@@ -61,5 +69,5 @@ def main() -> None:
             print(
                 f"pymdm: {command + ': ' if command else ''}{' '.join(error.format_message().split())}", file=sys.stderr
             )
-        sys.exit(error.exit_code)
-    sys.exit(code if isinstance(code, int) else 0)
+        return int(error.exit_code)
+    return code if isinstance(code, int) else 0

@@ -59,10 +59,10 @@ def data(
         written = prepare(source, out, chosen, size, held_out, end, command)
     sizes_of = {"train": len(written.train), "held_out": len(written.held_out), "test": len(written.test)}
     if as_json:
-        typer.echo(json.dumps({"data": str(out), "vocab_size": written.vocabulary.size, "tokens": sizes_of}))
+        print(json.dumps({"data": str(out), "vocab_size": written.vocabulary.size, "tokens": sizes_of}))
         return
     text = ", ".join(f"{count:,} {side.replace('_', ' ')}" for side, count in sizes_of.items() if count)
-    typer.echo(f"wrote {out}: {text} tokens of {written.vocabulary.size:,} kinds")
+    print(f"wrote {out}: {text} tokens of {written.vocabulary.size:,} kinds")
 
 
 data.__doc__ = f"{data.__doc__}\n\n{EXAMPLE}"

@@ -12,6 +12,8 @@ from typing import Any, NoReturn, TypeVar
 
 import typer
 
+from pymdm.cli.output import BROKEN_PIPE
+
 Result = TypeVar("Result")
 
 
@@ -45,6 +47,8 @@ def user_errors(command: Callable[..., Result]) -> Callable[..., Result]:
         try:
             with one_line_warnings():
                 return command(*args, **kwargs)
+        except BrokenPipeError:
+            raise typer.Exit(BROKEN_PIPE) from None
         except OSError as error:
             where = f" {error.filename}" if error.filename else ""
             stop(f"{command.__name__}:{where}: {error.strerror}" if error.strerror else str(error))

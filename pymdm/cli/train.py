@@ -123,15 +123,15 @@ def train(
         plot_curve(log_file(out), out.with_name(out.name + ".png"))
     score, ngrams = training["held_out"], training["ngram_bits_per_char"]
     if as_json:
-        typer.echo(json.dumps({"checkpoint": str(out), **training}))
+        print(json.dumps({"checkpoint": str(out), **training}))
         return
     others = ", ".join(f"order {k}: {v:.3f}" for k, v in ngrams.items())
     kind = "exact" if training["recipe"]["objective"] == "autoregressive" else "bound"
     unit = "byte" if training["corpus"]["unit"] == "byte" else "character"
-    typer.echo(f"held out: {score['bits_per_char']:.3f} bits per {unit} ({kind}); n-grams: {others}")
+    print(f"held out: {score['bits_per_char']:.3f} bits per {unit} ({kind}); n-grams: {others}")
     if lost := training["corpus"]["held_out_lost"]:
-        typer.echo(lost_words(lost, "the held-out text"))
-    typer.echo(f"wrote {out} after {training['steps']} steps, {training['seconds']:.0f} s")
+        print(lost_words(lost, "the held-out text"))
+    print(f"wrote {out} after {training['steps']} steps, {training['seconds']:.0f} s")
 
 
 train.__doc__ = f"{train.__doc__}\n\n{EXAMPLE}"
