@@ -51,7 +51,7 @@ at::Tensor device_bits(const at::Device& device, uint64_t seed, const at::Tensor
 
 // choose without waiting, every tensor on one device; bad rows get -1.
 void choose_into(const at::Tensor& logits, uint64_t seed, const at::Tensor& sequence, const at::Tensor& event,
-                 const at::Tensor& token, double temperature) {
+                 const at::Tensor& token, double temperature, const std::optional<at::Tensor>& scratch) {
   const char* op = "choose_into";
   check(logits.dim() == 2 && logits.size(1) > 0 && logits.stride(1) == 1 && temperature >= 0, op,
         "expected logits [M, V] with adjacent columns and a temperature of at least 0, got ", shape_of(logits));
@@ -72,9 +72,8 @@ void choose_into(const at::Tensor& logits, uint64_t seed, const at::Tensor& sequ
   args.temperature = temperature;
   args.token = device::data<int64_t>(token);
   const c10::DeviceGuard guard(logits.device());
-  const at::Tensor scratch =
-      device::empty({device::choose_scratch(logits.device(), rows, args.vocab)}, at::kByte, logits.device());
-  device::queue_choose(device::where(logits.device()), args, scratch.data_ptr());
+  const at::Tensor own = scratch ? *scratch : device::choose_scratch(logits.device(), rows, args.vocab);
+  device::queue_choose(device::where(logits.device()), args, own);
 }
 
 }  // namespace
@@ -94,11 +93,18 @@ void bind_device(py::module_& m) {
           [](const Network& n) { return n.transformer().config().conditioning == model::Conditioning::kTime; })
       .def_property_readonly("workspace_bytes", &Network::workspace_bytes)
       .def_property_readonly("weight_bytes", [](const Network& n) { return n.transformer().weight_bytes(); })
+      .def_property(
+          "gelu_in_product", [](const Network& n) { return n.transformer().gelu_in_product(); },
+          [](Network& n, bool on) { n.transformer().set_gelu_in_product(on); },
+          "Whether the MLP's first product adds its bias and applies GELU; a CUDA device's choice in bfloat16.")
       .def("poison_workspace", &Network::poison, "Fills the workspace with NaN; for tests.");
 
-  m.def("choose_into", &choose_into, py::arg("logits"), py::arg("seed"), py::arg("sequence"), py::arg("event"),
-        py::arg("token"), py::arg("temperature") = 1.0,
-        "Queues choose on the logits' device and does not wait: token [M] int64 is written, -1 for a bad row.");
+  m.def(
+      "choose_into", &choose_into, py::arg("logits"), py::arg("seed"), py::arg("sequence"), py::arg("event"),
+      py::arg("token"), py::arg("temperature") = 1.0, py::arg("scratch") = py::none(),
+      "Queues choose on the logits' device and does not wait: token [M] int64 is written, -1 for a bad row. Calls one "
+      "after the other may share a `scratch` of choose_scratch.");
+  m.def("choose_scratch", &device::choose_scratch, py::arg("device"), py::arg("rows"), py::arg("vocab"));
   m.def("device_bits", &device_bits, py::arg("device"), py::arg("seed"), py::arg("sequence"), py::arg("event"),
         py::arg("purpose"), py::arg("index"), "[n] int64 draws as a kernel makes them, for tests.");
 

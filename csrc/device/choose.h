@@ -7,10 +7,10 @@
 namespace pymdm::device {
 
 // Queues choose; every pointer of `args` is in the device's memory. Bad rows get token -1.
-void queue_choose(const ops::Where& where, const ops::ChooseArgs& args, void* scratch);
+void queue_choose(const ops::Where& where, const ops::ChooseArgs& args, const at::Tensor& scratch);
 
-// Bytes that queue_choose needs as scratch.
-int64_t choose_scratch(const at::Device& device, int64_t rows, int64_t vocab);
+// What queue_choose needs for this many rows; serves one call after the other.
+at::Tensor choose_scratch(const at::Device& device, int64_t rows, int64_t vocab);
 
 // Draws, and waits: the logits are rows of `logits` [M, V]; addresses, bans and tokens of `args` are in the CPU's
 // memory. Throws Error, naming the row, where a row has NaN, +inf, or nothing above -inf that is not banned.

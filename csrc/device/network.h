@@ -34,6 +34,7 @@ class Network {
   at::Tensor score(const model::Batch& batch);
 
   const Transformer& transformer() const { return transformer_; }
+  Transformer& transformer() { return transformer_; }
   int64_t workspace_bytes();  // of the memory that no run holds at the moment
   void poison();
 

@@ -64,7 +64,7 @@ FirstHittingStep::FirstHittingStep(std::shared_ptr<Network> network, const std::
   row_ = zeros({M}, at::kLong), source_ = zeros({M}, at::kLong), row_sequence_ = zeros({M}, at::kLong);
   row_event_ = zeros({M}, at::kInt), row_masked_ = zeros({M}, at::kDouble), valid_ = zeros({M}, at::kInt);
   token_ = zeros({M}, at::kLong), banned_ = zeros({V}, at::kByte);
-  scratch_ = empty({choose_scratch(device, M, V)}, at::kByte, device);
+  scratch_ = choose_scratch(device, M, V);
   in_.rows = source_;
   // The mask's id is never among the tokens of ended sequences: id 0 or 1.
   if (mask_id == 0) in_.tokens.fill_(c.embed_rows() > 1 ? 1 : 0);
@@ -155,7 +155,7 @@ void FirstHittingStep::step() {
   const auto A = static_cast<int64_t>(lengths_.size());
   ops::launch_warps(at, A, sample::PlanStep{state_});
   choose_.logits = net.forward(in_, workspace_).data_ptr();
-  queue_choose(at, choose_, scratch_.data_ptr());
+  queue_choose(at, choose_, scratch_);
   ops::launch_grid(at, A, 1, sample::WriteStep{state_});
 }
 

@@ -1,5 +1,6 @@
 #include "device/transformer.h"
 
+#include <ATen/ops/_addmm_activation.h>
 #include <ATen/ops/addmm.h>
 #include <ATen/ops/mm.h>
 #include <ATen/ops/scaled_dot_product_attention.h>
@@ -141,6 +142,16 @@ struct Transformer::Pass {
     return out;
   }
 
+  // The MLP's hidden layer, activated.
+  template <class E>
+  at::Tensor mlp_hidden(const at::Tensor& h, const Block& b) {
+    if (!net.gelu_in_product_ || !b.mlp_in_bias.defined())
+      return activate<E>(product(Workspace::kHidden, h, b.mlp_in), b.mlp_in.bias);
+    at::Tensor y = take(Workspace::kHidden, h.size(0), net.config_.mlp_width, type());
+    at::_addmm_activation_out(y, b.mlp_in_bias, h, b.mlp_in.weight.t(), 1, 1, true);
+    return y;
+  }
+
   // Attention of each group; q [slots, H hd] holds `queries` consecutive rows a sequence (0: the group's own number), k
   // and v are heads first .. first + 2 G of kv [T, .]. Gives [slots, H hd].
   at::Tensor attend(const at::Tensor& q, const at::Tensor& kv, int64_t first, bool all) {
@@ -217,8 +228,7 @@ at::Tensor Transformer::Pass::run() {
     y = product(Workspace::kY, o, b.out);
     h = take(Workspace::kH, x.size(0), D, type());
     add_norm<E, E>(x, y, b.out.bias, b.norm2, modulated_by(now, 2, 3), last, h);
-    const at::Tensor active = activate<E>(product(Workspace::kHidden, h, b.mlp_in), b.mlp_in.bias);
-    y = product(Workspace::kY, active, b.mlp_out);
+    y = product(Workspace::kY, mlp_hidden<E>(h, b), b.mlp_out);
     y_bias = b.mlp_out.bias;
   }
 
@@ -236,7 +246,11 @@ at::Tensor Transformer::Pass::run() {
 
 Transformer::Transformer(const model::Config& config, const model::Parameters& parameters, DType dtype,
                          const at::Device& device)
-    : config_(config), dtype_(dtype), device_(device), weights_(make_weights(config, parameters, dtype, device)) {
+    : config_(config),
+      dtype_(dtype),
+      device_(device),
+      weights_(make_weights(config, parameters, dtype, device)),
+      gelu_in_product_(device.is_cuda() && dtype == DType::kBFloat16) {
   if (config.conditioning != Conditioning::kConstant) return;
   const c10::NoGradGuard no_grad;
   const std::vector<float> c = model::constant_condition(weights_.time);

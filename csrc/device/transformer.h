@@ -64,6 +64,11 @@ class Transformer {
   DType dtype() const { return dtype_; }
   int64_t weight_bytes() const { return weights_.bytes; }
 
+  // Whether the product of the MLP's first layer adds the bias, as bfloat16, and applies GELU itself, which saves a
+  // pass over [T, F]. Else a kernel of ours follows it. Networks with SwiGLU or without that bias take no notice.
+  bool gelu_in_product() const { return gelu_in_product_; }
+  void set_gelu_in_product(bool on) { gelu_in_product_ = on; }
+
  private:
   struct Pass;
   at::Tensor mods(const Linear& ada, const at::Tensor& condition) const;
@@ -72,6 +77,7 @@ class Transformer {
   DType dtype_;
   at::Device device_;
   Weights weights_;
+  bool gelu_in_product_;
   std::vector<at::Tensor> constant_mods_;  // of each block, then of the end; where the conditioning is constant
 };
 

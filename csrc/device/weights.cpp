@@ -48,6 +48,7 @@ struct Maker {
     b.kv = rows(b.qkv, queries, 2 * keys);
     b.out = linear(name + "out", D, queries, c.out_bias, type);
     b.mlp_in = linear(name + "mlp_in", c.swiglu ? 2 * F : F, D, c.mlp_bias, type);
+    if (c.mlp_bias && !c.swiglu) b.mlp_in_bias = b.mlp_in.bias.to(type);
     b.mlp_out = linear(name + "mlp_out", D, F, c.mlp_bias, type);
     return b;
   }

@@ -23,7 +23,8 @@ struct Block {
   Linear qkv;    // [(H + 2 G) hd, D]
   Linear q, kv;  // its first H hd rows, and the rest
   Linear out, mlp_in, mlp_out;
-  Linear ada;  // float32 [6 D, cond]: shift1, scale1, gate1, shift2, scale2, gate2
+  at::Tensor mlp_in_bias;  // of the network's type, where the product may add it: GELU networks with a bias
+  Linear ada;              // float32 [6 D, cond]: shift1, scale1, gate1, shift2, scale2, gate2
 };
 
 struct Weights {

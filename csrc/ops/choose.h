@@ -44,8 +44,8 @@ void choose_tiles(const ChooseArgs& args);
 // Largest logit of each row as float32: the time of reading logits once, for pymdm/bench/choose.py.
 void plain_max(const void* logits, DType dtype, int64_t rows, int64_t vocab, int64_t row_stride, float* most);
 
-// The same on a CUDA device; pointers are device pointers. `scratch` holds choose_cuda_scratch(rows, vocab) bytes. Bad
-// rows get token -1, top_k and top_p are not looked at.
+// The same on a CUDA device; pointers are device pointers. `scratch` holds choose_cuda_scratch(rows, vocab) bytes,
+// zero before the first call and again after each. Bad rows get token -1, top_k and top_p are not looked at.
 void choose_cuda(const ChooseArgs& args, void* scratch, Where where);
 int64_t choose_cuda_scratch(int64_t rows, int64_t vocab);
 

@@ -41,26 +41,72 @@ struct Quad {
   float x[4];  // -inf beyond the row and where banned
 };
 
-PYMDM_HD int tile_element_size(DType dtype) { return dtype == DType::kFloat32 ? 4 : dtype == DType::kFloat64 ? 8 : 2; }
-
-PYMDM_HD const char* tile_row(const ChooseArgs& args, int64_t row) {
-  return static_cast<const char*>(args.logits) + row * args.row_stride * tile_element_size(args.dtype);
-}
-
+// Four elements of a row as they are in memory. Typed, so that a device loads them at once: out of an array of bytes
+// its compiler takes every wide load apart and puts it together again, before it starts the next.
 template <DType kType>
-struct alignas(kType == DType::kFloat64   ? 16
-               : kType == DType::kFloat32 ? 16
-                                          : 8) RawQuad {
-  unsigned char bytes[kType == DType::kFloat64 ? 32 : kType == DType::kFloat32 ? 16 : 8];
+struct alignas(8) RawQuad {
+  using Element = uint16_t;
+  Element x[4];
+};
+template <>
+struct alignas(16) RawQuad<DType::kFloat32> {
+  using Element = float;
+  Element x[4];
+};
+template <>
+struct alignas(16) RawQuad<DType::kFloat64> {
+  using Element = double;
+  Element x[4];
 };
 
-// Columns v .. v + 3 of a row. `vector`: the row starts on a boundary of RawQuad, so that one or two wide loads do.
 template <DType kType>
-PYMDM_HD Quad load_quad(const char* logits, const uint8_t* banned, int64_t vocab, int64_t v, bool vector) {
+PYMDM_HD const char* tile_row(const ChooseArgs& args, int64_t row) {
+  return static_cast<const char*>(args.logits) +
+         row * args.row_stride * static_cast<int64_t>(sizeof(RawQuad<kType>) / 4);
+}
+
+// Whether the row starts on a boundary of RawQuad, so that one wide load does (two in float64).
+template <DType kType>
+PYMDM_HD bool quads_aligned(const char* logits) {
+  return reinterpret_cast<uintptr_t>(logits) % alignof(RawQuad<kType>) == 0;
+}
+
+template <DType kType, class T>
+PYMDM_HD float raw_to_float(T x) {
+  if constexpr (kType == DType::kBFloat16) {
+    return bfloat16_to_float(x);
+  } else if constexpr (kType == DType::kFloat16) {
+#if defined(__CUDA_ARCH__)
+    float out;
+    asm("cvt.f32.f16 %0, %1;" : "=f"(out) : "h"(x));
+    return out;
+#else
+    return float16_to_float(x);
+#endif
+  } else {
+    return static_cast<float>(x);
+  }
+}
+
+// Columns v .. v + 3, all within the row, bans not looked at; `wide`: quads_aligned.
+template <DType kType>
+PYMDM_HD Quad load_whole(const char* logits, int64_t v, bool wide) {
+  RawQuad<kType> raw;
+  if (wide)
+    raw = reinterpret_cast<const RawQuad<kType>*>(logits)[v >> 2];
+  else
+    for (int i = 0; i < 4; ++i) raw.x[i] = reinterpret_cast<const typename RawQuad<kType>::Element*>(logits)[v + i];
   Quad out;
-  if (vector && v + 4 <= vocab) {
-    const RawQuad<kType> raw = reinterpret_cast<const RawQuad<kType>*>(logits)[v >> 2];
-    for (int i = 0; i < 4; ++i) out.x[i] = static_cast<float>(load_element(raw.bytes, kType, i));
+  for (int i = 0; i < 4; ++i) out.x[i] = raw_to_float<kType>(raw.x[i]);
+  return out;
+}
+
+// Columns v .. v + 3 of a row, wherever it ends.
+template <DType kType>
+PYMDM_HD Quad load_quad(const char* logits, const uint8_t* banned, int64_t vocab, int64_t v, bool wide) {
+  Quad out;
+  if (v + 4 <= vocab) {
+    out = load_whole<kType>(logits, v, wide);
   } else {
     for (int i = 0; i < 4; ++i)
       out.x[i] = v + i < vocab ? static_cast<float>(load_element(logits, kType, v + i)) : -INFINITY;

@@ -16,25 +16,25 @@ struct Where {
   bool cuda() const { return device >= 0; }
 };
 
-constexpr int kLanes = 32;
+constexpr int kWarpLanes = 32;
 
 // The lanes of a warp one after the other. A value of each lane is an array here, and a register on the device (the
 // same interface in ops/cuda/launch.h). Between two calls all lanes have met.
 struct WalkedWarp {
   template <class T>
   struct Lanes {
-    T of[kLanes];
+    T of[kWarpLanes];
   };
   // f(lane) of every lane
   template <class F>
   PYMDM_HD auto each(const F& f) const {
     Lanes<decltype(f(0))> out;
-    for (int lane = 0; lane < kLanes; ++lane) out.of[lane] = f(lane);
+    for (int lane = 0; lane < kWarpLanes; ++lane) out.of[lane] = f(lane);
     return out;
   }
   template <class F>
   PYMDM_HD void run(const F& f) const {
-    for (int lane = 0; lane < kLanes; ++lane) f(lane);
+    for (int lane = 0; lane < kWarpLanes; ++lane) f(lane);
   }
   template <class T>
   PYMDM_HD T of(const Lanes<T>& value, int lane) const {
@@ -43,9 +43,9 @@ struct WalkedWarp {
   // Sum over the lanes in the order of a butterfly: the same bits as on the device.
   template <class T>
   PYMDM_HD T sum(Lanes<T> value) const {
-    for (int distance = kLanes / 2; distance > 0; distance /= 2) {
+    for (int distance = kWarpLanes / 2; distance > 0; distance /= 2) {
       Lanes<T> next;
-      for (int lane = 0; lane < kLanes; ++lane) next.of[lane] = value.of[lane] + value.of[lane ^ distance];
+      for (int lane = 0; lane < kWarpLanes; ++lane) next.of[lane] = value.of[lane] + value.of[lane ^ distance];
       value = next;
     }
     return value.of[0];
@@ -55,7 +55,7 @@ struct WalkedWarp {
   PYMDM_HD Lanes<T> before(const Lanes<T>& value) const {
     Lanes<T> out;
     T total = 0;
-    for (int lane = 0; lane < kLanes; ++lane) out.of[lane] = total, total += value.of[lane];
+    for (int lane = 0; lane < kWarpLanes; ++lane) out.of[lane] = total, total += value.of[lane];
     return out;
   }
 };

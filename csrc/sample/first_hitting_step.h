@@ -46,7 +46,7 @@ struct PlanStep {
   template <class Warp>
   PYMDM_HD void operator()(const Warp& warp, int64_t a) const {
     const int64_t begin = s.offsets[a], length = s.offsets[a + 1] - begin;
-    const int64_t stretch = (length + ops::kLanes - 1) / ops::kLanes;
+    const int64_t stretch = (length + ops::kWarpLanes - 1) / ops::kWarpLanes;
     const auto end_of = [&](int lane) {
       const int64_t end = (lane + 1) * stretch;
       return begin + (end < length ? end : length);

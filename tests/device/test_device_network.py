@@ -67,6 +67,21 @@ def test_long_and_wide_networks_match_float64(device, dtype, shape):
 
 
 @pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_gelu_in_the_product_is_the_kernels(device, dtype):
+    """The product's own bias and GELU; on the CPU torch applies the exact GELU there, within 5e-4 of the tanh form."""
+    model = random_network(ModelConfig(vocab_size=50, length=20, width=64, layers=2, heads=2), 7)
+    tokens, times = batch(model.config, 8, 3)
+    engine = device_engine(model, dtype, device)
+    assert engine.native.gelu_in_product == (device == "cuda" and dtype == "bfloat16")
+    logits = []
+    for on in (False, True):
+        engine.native.gelu_in_product = on
+        logits.append(packed(engine, tokens, times).double().numpy())
+    assert 0 < relative_error(logits[1], logits[0]) < (6e-2 if dtype == "bfloat16" else 2e-3)
+
+
+@pytest.mark.parametrize("device", DEVICES)
 def test_bad_input_is_named_as_on_the_cpu(device):
     model = random_network(ModelConfig(vocab_size=9, length=4, width=8, layers=1, heads=2), 0)
     engine = device_engine(model, "float32", device)

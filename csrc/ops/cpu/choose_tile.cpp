@@ -8,8 +8,8 @@ namespace {
 
 template <DType kType>
 TileBest choose_part(const ChooseArgs& a, int64_t row, int64_t begin, int64_t end) {
-  const char* logits = tile_row(a, row);
-  const bool vector = reinterpret_cast<uintptr_t>(logits) % alignof(RawQuad<kType>) == 0;
+  const char* logits = tile_row<kType>(a, row);
+  const bool wide = quads_aligned<kType>(logits);
   const PhiloxRow philox = tile_philox(a, row);
   const float slope = lazy_bound(a.temperature > 0 ? a.temperature : 1).slope;
   TileBest best{0, -1};
@@ -17,7 +17,7 @@ TileBest choose_part(const ChooseArgs& a, int64_t row, int64_t begin, int64_t en
   for (int pass = 0; pass < 2; ++pass) {  // 0: the first quad of each thread sets the cut
     const int64_t last = pass == 0 && begin + 4 * kTileThreads < end ? begin + 4 * kTileThreads : end;
     for (int64_t v = begin; v < last; v += 4) {
-      const Quad q = load_quad<kType>(logits, a.banned, a.vocab, v, vector);
+      const Quad q = load_quad<kType>(logits, a.banned, a.vocab, v, wide);
       const float most = quad_most(q);
       if (!(most < INFINITY) && quad_bad(logits, a.dtype, a.banned, a.vocab, v)) return TileBest{0, -2};
       if (a.temperature == 0) {
