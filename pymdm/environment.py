@@ -78,7 +78,12 @@ def processor() -> str:
 
 
 def commit() -> str | None:
-    """Short commit of the tree that this package runs from, with + where files differ from it; None if not in one."""
+    """Short commit of the tree that this package runs from, with + where files differ from it; None if not in one.
+
+    PYMDM_COMMIT in the environment names it where the tree is a copy without its repository.
+    """
+    if os.environ.get("PYMDM_COMMIT"):
+        return os.environ["PYMDM_COMMIT"]
     folder = Path(pymdm.__file__).resolve().parent
 
     def git(*words: str) -> str:

@@ -133,24 +133,31 @@ def measure(case: ModuleType, argv: list[str]) -> tuple[dict[str, Any], argparse
         figures()  # a missing library is said before, not after, the measurement
     with threads(args.threads):
         record, others = environment(), OtherWork()
+
+        def result_of(found: Measured) -> dict[str, Any]:
+            return {
+                "schema": SCHEMA,
+                "case": case_name(case),
+                "command": command_line(case, argv),
+                "settings": found.settings,
+                "rows": found.rows,
+                "notes": found.notes,
+                "passed": found.passed,
+                "timed": getattr(case, "TIMED", True) and args.clock == "wall",
+                "environment": record | {"other_work": others.share()},
+            }
+
+        def keep(found: Measured) -> None:
+            if args.json and args.json != "-":
+                write_json(result_of(found), args.json)
+
+        args.keep = keep  # for cases that write what they have before they end
         use_clock(args.clock)
         try:
             found: Measured = case.run(args)
         finally:
             use_clock("wall")
-    record["other_work"] = others.share()
-    result = {
-        "schema": SCHEMA,
-        "case": case_name(case),
-        "command": command_line(case, argv),
-        "settings": found.settings,
-        "rows": found.rows,
-        "notes": found.notes,
-        "passed": found.passed,
-        "timed": getattr(case, "TIMED", True) and args.clock == "wall",
-        "environment": record,
-    }
-    return result, args
+        return result_of(found), args
 
 
 def main(case: ModuleType, argv: list[str] | None = None) -> int:

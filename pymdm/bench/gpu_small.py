@@ -16,12 +16,24 @@ from pymdm.network.device import as_device
 from pymdm.sampling import device_run
 
 
+def choose() -> None:
+    """choose at full size on the card, four times, for ncu's counters of the third."""
+    rows, device = 1024, as_device("cuda")
+    logits = torch.randn(rows, 50_304, device=device) * 3
+    token, event = torch.arange(rows, device=device), torch.zeros(rows, dtype=torch.int32, device=device)
+    for _ in range(4):
+        C.choose_into(logits, 1, torch.arange(rows, device=device), event, token)
+    torch.cuda.synchronize()
+
+
 def main(name: str = "cuda") -> None:
     """Runs choose of every dtype, the network of each kind, and a few steps of the sampler."""
+    if name == "choose":
+        return choose()
     device = as_device(name)
     generator = torch.Generator().manual_seed(0)
     for dtype in (torch.float32, torch.bfloat16, torch.float16, torch.float64):
-        for rows, vocab in ((3, 5003), (37, 257)):
+        for rows, vocab in ((3, 9003), (37, 257)):  # three parts of a row, with a tile of whole quads; one
             logits = torch.randn(rows, vocab, generator=generator).to(dtype).to(device)
             token = torch.empty(rows, dtype=torch.int64, device=device)
             at = torch.arange(rows, device=device), torch.zeros(rows, dtype=torch.int32, device=device)

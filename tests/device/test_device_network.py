@@ -12,8 +12,15 @@ from pymdm._native import C
 from pymdm.network.config import ModelConfig
 
 # As of the CPU engine (test_engine.py); bfloat16 also rounds each layer's output before it joins the residual stream.
+# Attention in float32 runs as three TF32 products on a card.
 TOLERANCE = {"float32": 1e-5, "bfloat16": 6e-2}
 DTYPES = list(TOLERANCE)
+
+
+def tolerance(dtype, device):
+    return 3e-5 if (dtype, device) == ("float32", "cuda") else TOLERANCE[dtype]
+
+
 seeds = st.integers(0, 2**31)
 
 
@@ -42,10 +49,10 @@ def test_ragged_batch_with_chosen_rows_matches_float64(device, dtype, config, se
     engine = device_engine(model, dtype, device)
     whole = packed(engine, tokens, times)
     assert whole.shape == want.shape and whole.dtype == torch.float32
-    assert relative_error(whole, want) < TOLERANCE[dtype]
+    assert relative_error(whole, want) < tolerance(dtype, device)
     rows = torch.from_numpy(np.random.default_rng(seed).integers(0, len(want), 1 + seed % 30))  # any order, repeated
     engine.native.poison_workspace()
-    assert relative_error(packed(engine, tokens, times, rows), want[rows]) < TOLERANCE[dtype]
+    assert relative_error(packed(engine, tokens, times, rows), want[rows]) < tolerance(dtype, device)
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -63,7 +70,7 @@ def test_long_and_wide_networks_match_float64(device, dtype, shape):
     tokens, times = batch(model.config, 6, 1)
     tokens[0] = torch.randint(0, 151, (model.config.length,), generator=torch.Generator().manual_seed(1))
     got = device_engine(model, dtype, device)(tokens[0][None], times).cpu()
-    assert relative_error(got, reference(model, tokens[0][None], times)) < TOLERANCE[dtype]
+    assert relative_error(got, reference(model, tokens[0][None], times)) < tolerance(dtype, device)
 
 
 @pytest.mark.parametrize("device", DEVICES)
