@@ -27,7 +27,7 @@ from pymdm.bench.gpu_choose import choose_rows, torch_rows
 from pymdm.bench.gpu_timer import Timer, card
 from pymdm.bench.network import random_model
 from pymdm.bench.rows import Row, row
-from pymdm.devices import as_device
+from pymdm.network.device import as_device
 
 EXAMPLE = "pymdm bench gpu --out bench/results"
 QUICK = {"rounds": 5}
