@@ -184,14 +184,13 @@ void bind_samplers(py::module_& m) {
   m.def("remask", &make_remask, py::arg("levels"), py::arg("sigma"), py::arg("schedule"), py::arg("confident"));
   m.def(
       "confidence",
-      [](int64_t rule, int64_t tokens_per_call, double threshold, int64_t block) {
-        check(rule >= 0 && rule <= 3, kOp, "rule must be 0..3, got ", rule);
-        check(tokens_per_call >= 1, kOp, "tokens_per_call must be at least 1, got ", tokens_per_call);
+      [](int64_t rule, std::vector<int64_t> tokens_per_call, double threshold, int64_t block, double bound) {
+        check(rule >= 0 && rule <= 4, kOp, "rule must be 0..4, got ", rule);
         check(block >= 0, kOp, "block must be at least 0, got ", block);
-        return SamplerRef(std::make_shared<sample::Confidence>(
-            sample::ConfidenceOptions{static_cast<sample::Rule>(rule), tokens_per_call, threshold, block}));
+        return SamplerRef(std::make_shared<sample::Confidence>(sample::ConfidenceOptions{
+            static_cast<sample::Rule>(rule), checked_counts(std::move(tokens_per_call)), threshold, block, bound}));
       },
-      py::arg("rule"), py::arg("tokens_per_call"), py::arg("threshold"), py::arg("block"));
+      py::arg("rule"), py::arg("tokens_per_call"), py::arg("threshold"), py::arg("block"), py::arg("bound"));
 }
 
 }  // namespace

@@ -1,37 +1,49 @@
-// Samplers that unmask where the network is most sure, as LLaDA, Dream and Fast-dLLM do.
+// Samplers that unmask where the network is most sure, as LLaDA, Dream, Fast-dLLM and the entropy-bounded sampler do.
 // Law: none in closed form (approximate). At each call every masked position of the current block proposes a token from
 // mu at the wanted temperature; the positions with the largest confidence take their proposals, the rest stay masked.
-// Order and tokens depend on each other, so the samples do not follow the reverse process.
+// Order and tokens depend on each other, so the samples do not follow the reverse process. Confidences within kTie of
+// the largest that is left are tied, as rows that are equal but for rounding are; of these an addressed draw decides.
 #pragma once
 
+#include <limits>
+#include <utility>
 #include <vector>
 
 #include "sample/sampler.h"
 
 namespace pymdm::sample {
 
+constexpr double kTie = 1e-4;  // nats, or for the margin probability
+
 enum class Rule : int32_t {
-  kProbability = 0,  // of the proposed token (LLaDA's low-confidence remasking, Dream's maskgit_plus)
+  kProbability = 0,  // of the proposed token, before temperature and truncation (LLaDA's low-confidence remasking)
   kMargin = 1,       // between the two most likely tokens (Dream's topk_margin)
   kEntropy = 2,      // negative entropy of mu (Dream's entropy)
   kRandom = 3,       // a uniform number: random order, as LLaDA's random remasking
+  kDrawn = 4,        // of the proposed token, as it was drawn (Dream's maskgit_plus)
 };
+// Margin, entropy and kDrawn measure mu tempered (at temperature 0: as the network gives it) and truncated.
 
 struct ConfidenceOptions {
   Rule rule = Rule::kProbability;
-  int64_t tokens_per_call = 1;  // positions unmasked at each call, at least
-  double threshold = 2.0;       // also every position whose confidence is above it (Fast-dLLM); above 1 is off
-  int64_t block = 0;            // semi-autoregressive blocks of this many positions, left to right; 0 is one block
+  std::vector<int64_t> tokens_per_call = {1};                  // positions unmasked by each call, at least
+  double threshold = std::numeric_limits<double>::infinity();  // also all that are at least this sure (Fast-dLLM)
+  int64_t block = 0;  // semi-autoregressive blocks of this many positions from the first free one on; 0 is one block
+  // Also the largest set whose entropies, but for the largest one, sum to at most this; below 0 is off.
+  double bound = -std::numeric_limits<double>::infinity();
 };
 
 class Confidence : public Sampler {
  public:
-  explicit Confidence(ConfidenceOptions options) : options_(options) {}
+  explicit Confidence(ConfidenceOptions options) : options_(std::move(options)) {}
 
   void plan(const State& state, int64_t b, Plan& plan) const override;
   void write(State& state, const Plan& plan, const Logits& logits, const Options& options) const override;
 
  private:
+  std::vector<double> confidences(const State& state, const Plan& plan, const Logits& logits, const Options& options,
+                                  const std::vector<int64_t>& proposed) const;
+
   ConfidenceOptions options_;
 };
 

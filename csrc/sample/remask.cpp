@@ -71,12 +71,10 @@ void Remask::write(State& state, const Plan& plan, const Logits& logits, const O
   if (plan.rows() > 0)
     tokens = draw(state, addresses(state, plan, true, logits.vocab), logits, options, Purpose::kToken);
   if (confident_ && plan.rows() > 0) {
-    Options untempered = options;
-    untempered.temperature = 1.0;
     parallel_for(plan.rows(), rows_at_once(logits.vocab), [&](int64_t begin, int64_t end) {
       std::vector<double> log_p(logits.vocab);
       for (int64_t r = begin; r < end; ++r) {
-        log_probabilities(logits, r, untempered, log_p.data());
+        log_probabilities(logits, r, options, log_p.data());
         sure[r] = std::exp(log_p[tokens[r]]);
       }
     });

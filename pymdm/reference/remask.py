@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from pymdm.reference import laws, philox
 from pymdm.reference.ancestral import stride
-from pymdm.reference.choose import choose
+from pymdm.reference.choose import choose, filtered
 from pymdm.reference.first_hitting import Sample, network_row, start_state
 from pymdm.reference.uniform import uniform
 
@@ -64,7 +64,8 @@ def remask(
             logits = network_row(model, x, mask_id, None)[moved]
             base = moved * stride(mask_id)
             x[moved] = choose(logits, seed, sequence, step, base=base, temperature=temperature)
-            weights = np.exp(logits - logits.max(axis=-1, keepdims=True))
+            scores = filtered(logits, temperature)
+            weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
             probability[moved] = (weights / weights.sum(axis=-1, keepdims=True))[np.arange(len(moved)), x[moved]]
             nfe += 1
         x[again] = mask_id

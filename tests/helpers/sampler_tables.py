@@ -71,6 +71,8 @@ SAMPLERS = [
     pymdm.Confidence("entropy", block_length=2),
     pymdm.Confidence("probability", threshold=0.5),
     pymdm.Confidence("random"),
+    pymdm.Confidence("maskgit_plus", tokens_per_call=(1, 2)),
+    pymdm.Confidence("entropy", bound=0.7),
     pymdm.Remask(steps=6, eta=0.4),
     pymdm.Remask(steps=6, strategy="conf"),
     pymdm.Remask(steps=12, strategy="loop", eta=0.5),

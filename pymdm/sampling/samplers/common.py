@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Protocol
 
+from pymdm.sampling.check import entries, integer
 from pymdm.sampling.schedules import Schedule, as_schedule
 
 MAX_STEPS = 10**6  # of a time grid
@@ -89,6 +90,25 @@ def with_schedule(sampler: Any, trained: str | None) -> Any:
             f"tells it those of {'another ' if name == trained else 'the '}{name} schedule"
         )
     return sampler
+
+
+def token_counts(value: Any) -> int | tuple[int, ...]:
+    """Tokens of a call, or of each call as a tuple whose last entry repeats; each an integer from 1 to MAX_TOKENS.
+
+    >>> token_counts([3, 2]), token_counts(4)
+    ((3, 2), 4)
+    """
+    if not hasattr(value, "__len__") or isinstance(value, str):
+        return integer("tokens_per_call", value, 1, MAX_TOKENS)
+    counts = tuple(integer("tokens_per_call", k, 1, MAX_TOKENS) for k in entries("tokens_per_call", value))
+    if not counts:
+        raise ValueError("sample: tokens_per_call must have an entry, got none")
+    return counts
+
+
+def listed(counts: int | tuple[int, ...]) -> list[int]:
+    """What `token_counts` gave, as a list."""
+    return [counts] if isinstance(counts, int) else list(counts)
 
 
 def even_times(steps: int) -> list[float]:

@@ -1,15 +1,16 @@
-"""Confidence rules, as LLaDA, Dream and Fast-dLLM sample."""
+"""Confidence rules, as LLaDA, Dream, Fast-dLLM and the entropy-bounded sampler unmask."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 from pymdm._native import C
 from pymdm.sampling.check import integer, number
-from pymdm.sampling.samplers.common import MAX_TOKENS, Approximate, one_of
+from pymdm.sampling.samplers.common import MAX_TOKENS, Approximate, listed, one_of, token_counts
 
-RULES = ("probability", "margin", "entropy", "random")
+RULES = ("probability", "margin", "entropy", "random", "maskgit_plus")
 
 
 @dataclass(frozen=True)
@@ -18,40 +19,54 @@ class Confidence(Approximate):
 
     Law: none in closed form (*approximate*): order and tokens depend on each other, so samples do not follow the reverse
     process, and they repeat themselves more. At each call every masked position of the current block proposes a token;
-    the most confident take theirs.
+    the most confident take theirs. Positions within 1e-4 of the surest (nats; probability for "margin") are tied, as rows
+    are that differ by float32 rounding alone, and a draw at the sequence's own address decides among them.
 
     Args:
-        rule: "probability" of the proposed token (LLaDA low confidence, Dream maskgit_plus), "margin" between the two most
-            likely tokens, negative "entropy" (Dream), or "random" order (LLaDA random remasking).
-        tokens_per_call: positions unmasked by each call, at least.
-        threshold: also unmask every position whose confidence is above this (Fast-dLLM: rule "probability", 0.9).
-        block_length: semi-autoregressive blocks of this many positions, left to right.
+        rule: "probability" of the proposed token before temperature, top-k and top-p (LLaDA low_confidence, Fast-dLLM);
+            the same as it was drawn, "maskgit_plus", the "margin" between the two most likely tokens, or negative
+            "entropy", these three of the tempered and truncated law (Dream); or "random" order (LLaDA random remasking).
+        tokens_per_call: positions unmasked by each call, at least; or a sequence, whose last entry repeats.
+        threshold: also unmask every position whose confidence is at least this (Fast-dLLM: rule "probability", 0.9).
+        block_length: semi-autoregressive blocks of this many positions, left to right, counted from the first position
+            that is not given.
+        bound: of rule "entropy": also unmask the largest set whose entropies, the largest left out, sum to at most this, in
+            nats (the entropy-bounded sampler).
 
     Raises:
         ValueError: a value out of range.
 
-    Source: Nie et al., arXiv 2502.09992 (LLaDA); Ye et al., arXiv 2508.15487 (Dream); Wu et al., arXiv 2505.22618 (Fast-dLLM).
+    Source: Nie et al., arXiv 2502.09992 (LLaDA); Ye et al., arXiv 2508.15487 (Dream); Wu et al., arXiv 2505.22618
+    (Fast-dLLM); Ben-Hamu et al., arXiv 2505.24857 (entropy bound).
 
     >>> Confidence("margin", tokens_per_call=2).law
     'approximate'
     """
 
     rule: str = "probability"
-    tokens_per_call: int = 1
+    tokens_per_call: int | tuple[int, ...] = 1
     threshold: float | None = None
     block_length: int | None = None
+    bound: float | None = None
 
     def __post_init__(self) -> None:
         one_of("rule", self.rule, RULES)
-        object.__setattr__(self, "tokens_per_call", integer("tokens_per_call", self.tokens_per_call, 1, MAX_TOKENS))
+        object.__setattr__(self, "tokens_per_call", token_counts(self.tokens_per_call))
         if self.block_length is not None:
             object.__setattr__(self, "block_length", integer("block_length", self.block_length, 1, MAX_TOKENS))
         if self.threshold is not None:
             object.__setattr__(self, "threshold", number("threshold", self.threshold))
             if self.threshold != self.threshold:
                 raise ValueError("sample: threshold must be a number, got nan")
+        if self.bound is not None:
+            object.__setattr__(self, "bound", number("bound", self.bound))
+            if self.rule != "entropy" or not self.bound >= 0:
+                raise ValueError(
+                    f'sample: bound must be at least 0 and is for rule "entropy", got {self.bound}, {self.rule!r}'
+                )
 
     def native(self) -> Any:
-        off = 2.0  # no confidence is above it
-        threshold = off if self.threshold is None else self.threshold
-        return C.confidence(RULES.index(self.rule), self.tokens_per_call, threshold, self.block_length or 0)
+        threshold = inf if self.threshold is None else self.threshold
+        bound = -inf if self.bound is None else self.bound
+        counts = listed(self.tokens_per_call)
+        return C.confidence(RULES.index(self.rule), counts, threshold, self.block_length or 0, bound)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pymdm._native import C
-from pymdm.sampling.check import boolean, entries, integer
-from pymdm.sampling.samplers.common import MAX_TOKENS, NOISES, ahead, noise_warnings, one_of
+from pymdm.sampling.check import boolean, integer
+from pymdm.sampling.samplers.common import NOISES, ahead, listed, noise_warnings, one_of, token_counts
 from pymdm.sampling.schedules import Schedule, as_schedule
 
 
@@ -56,12 +55,7 @@ class FirstHitting:
     lookahead: int | float | str = 1
 
     def __post_init__(self) -> None:
-        many = hasattr(self.tokens_per_call, "__len__") and not isinstance(self.tokens_per_call, str)
-        given = entries("tokens_per_call", self.tokens_per_call) if many else [self.tokens_per_call]
-        counts = tuple(integer("tokens_per_call", k, 1, MAX_TOKENS) for k in given)
-        if not counts:
-            raise ValueError("sample: tokens_per_call must have an entry, got none")
-        object.__setattr__(self, "tokens_per_call", counts if many else counts[0])
+        object.__setattr__(self, "tokens_per_call", token_counts(self.tokens_per_call))
         object.__setattr__(self, "order", integer("order", self.order))
         object.__setattr__(self, "corrector", boolean("corrector", self.corrector))
         if self.order not in (1, 2):
@@ -76,7 +70,7 @@ class FirstHitting:
         as_schedule(self.schedule)
 
     def _counts(self) -> list[int]:
-        return list(self.tokens_per_call) if isinstance(self.tokens_per_call, Sequence) else [self.tokens_per_call]
+        return listed(self.tokens_per_call)
 
     @property
     def law(self) -> str:
