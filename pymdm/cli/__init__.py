@@ -18,6 +18,7 @@ from pymdm.cli.output import guarded
 from pymdm.cli.precision import audit as audit_source
 from pymdm.cli.precision import precision
 from pymdm.cli.sample import sample
+from pymdm.cli.screen import one_line
 from pymdm.cli.train import train
 
 # What typer raises for bad options: an error of click, or of the copy of it inside newer versions.
@@ -66,8 +67,6 @@ def _run() -> int:
         else:
             context = getattr(error, "ctx", None)
             command = context.command_path.partition(" ")[2] if context is not None else ""
-            print(
-                f"pymdm: {command + ': ' if command else ''}{' '.join(error.format_message().split())}", file=sys.stderr
-            )
+            print(one_line(f"pymdm: {command + ': ' if command else ''}{error.format_message()}"), file=sys.stderr)
         return int(error.exit_code)
     return code if isinstance(code, int) else 0

@@ -10,6 +10,8 @@ from typing import Annotated
 
 import typer
 
+from pymdm.cli.screen import say
+
 EXAMPLE = """Example: pymdm data notes/ --out tokens --vocab bpe --vocab-size 4096 && pymdm train tokens
 
 Example: pymdm data enwik8 --out enwik8-bytes --split 90000000,5000000,5000000"""
@@ -62,7 +64,7 @@ def data(
         print(json.dumps({"data": str(out), "vocab_size": written.vocabulary.size, "tokens": sizes_of}))
         return
     text = ", ".join(f"{count:,} {side.replace('_', ' ')}" for side, count in sizes_of.items() if count)
-    print(f"wrote {out}: {text} tokens of {written.vocabulary.size:,} kinds")
+    say(f"wrote {out}: {text} tokens of {written.vocabulary.size:,} kinds")
 
 
 data.__doc__ = f"{data.__doc__}\n\n{EXAMPLE}"

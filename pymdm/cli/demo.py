@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
+from pymdm.cli.screen import harmless
+
 INFILL = "Return the [MASK:4] of the [MASK:3] if it is not found."
 SNAPSHOTS = 6  # states of the sequence printed where there is no terminal to animate
 
@@ -103,7 +105,7 @@ def _watch_masks(console: Any, model: Any, seed: int) -> Any:
     length, shown = 64, 0
 
     def text_of(state: Any) -> Text:
-        return Text(json.dumps(model.vocabulary.decode(state.tokens.tolist()), ensure_ascii=False)[1:-1])
+        return Text(harmless(json.dumps(model.vocabulary.decode(state.tokens.tolist()), ensure_ascii=False)[1:-1]))
 
     if not console.is_terminal:
 
@@ -130,7 +132,7 @@ def _show(console: Any, samples: Any) -> None:
     from rich.text import Text
 
     for sample in samples:
-        console.print(Text("| "), Text(sample.text), sep="")
+        console.print(Text("| "), Text(harmless(sample.text)), sep="")
     drawn = int((samples.state.order >= 0).sum())
     console.print(
         f"[bold]law {samples.law}[/bold], {samples.calls} network calls, {samples.seconds:.2f} s, "

@@ -13,13 +13,14 @@ from typing import Any, NoReturn, TypeVar
 import typer
 
 from pymdm.cli.output import BROKEN_PIPE
+from pymdm.cli.screen import one_line
 
 Result = TypeVar("Result")
 
 
 def stop(message: str) -> NoReturn:
     """Prints one line and leaves with code 2."""
-    print("pymdm: " + " ".join(message.split()), file=sys.stderr)
+    print("pymdm: " + one_line(message), file=sys.stderr)
     raise typer.Exit(2)
 
 
@@ -31,7 +32,7 @@ def one_line_warnings() -> Iterator[None]:
 
         def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
             if category.__module__.partition(".")[0] == "pymdm":
-                print("pymdm: note: " + " ".join(str(message).split()), file=sys.stderr)
+                print("pymdm: note: " + one_line(str(message)), file=sys.stderr)
             else:
                 usual(message, category, *place, **more)
 

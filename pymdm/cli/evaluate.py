@@ -11,6 +11,8 @@ from typing import Annotated, Any
 
 import typer
 
+from pymdm.cli.screen import say
+
 QUICK = 256  # sequences of the text that are taken without --full
 QUICK_DRAWS, FULL_DRAWS = 16, 64
 
@@ -118,8 +120,11 @@ def evaluate(
         result["generation"] = _generation(subject, judges, dtype, noise, seed, settings)
     if out is not None:
         for path in write(result, out):
-            print(f"wrote {path}", file=sys.stderr)
-    print(json.dumps(finite(result)) if json_output else markdown(finite(result)), end="\n" if json_output else "")
+            say(f"wrote {path}", sys.stderr)
+    if json_output:
+        print(json.dumps(finite(result)))
+    else:
+        say(markdown(finite(result)).rstrip("\n"))
 
 
 def _judges(names: list[str] | None, dtype: str, train_text: str) -> list[Any]:

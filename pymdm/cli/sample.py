@@ -10,6 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
+from pymdm.cli.screen import say
+
 
 def _progress(total: int) -> tuple[Any, Callable[[Any], None]]:
     """A bar on stderr over the tokens to be drawn, and the function the sampling loop calls."""
@@ -193,7 +195,7 @@ def sample(
     for i, s in enumerate(samples):
         if len(samples) > 1:
             print(f"--- sample {i}")
-        print(s["text"])
+        say(s["text"])
     work = f"{calls} network calls"
     if lookahead != "1":
         work = f"{rounds} rounds for {max(masks)} tokens, {calls} network calls of {rows} sequences"

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from pymdm.cli.errors import stop
+from pymdm.cli.screen import say
 from pymdm.data.round_trip import lost_words
 from pymdm.train import PRESETS, Recipe, preset, settings
 from pymdm.train import Progress as Report
@@ -131,7 +132,7 @@ def train(
     print(f"held out: {score['bits_per_char']:.3f} bits per {unit} ({kind}); n-grams: {others}")
     if lost := training["corpus"]["held_out_lost"]:
         print(lost_words(lost, "the held-out text"))
-    print(f"wrote {out} after {training['steps']} steps, {training['seconds']:.0f} s")
+    say(f"wrote {out} after {training['steps']} steps, {training['seconds']:.0f} s")
 
 
 train.__doc__ = f"{train.__doc__}\n\n{EXAMPLE}"

@@ -1,6 +1,7 @@
 """What a wheel holds: every package and every file that the code reads beside itself."""
 
 import fnmatch
+import re
 from pathlib import Path
 
 import pytest
@@ -28,3 +29,30 @@ def test_every_file_beside_the_code_is_package_data():
         missed = [name for name in data if not any(fnmatch.fnmatch(name, pattern) for pattern in patterns)]
         assert not missed, f"{package}: {missed} would be missing from a wheel"
         assert all(fnmatch.filter(data, pattern) for pattern in patterns), f"{package}: a pattern without a file"
+
+
+def test_constraints_lock_every_package_at_every_depth():
+    """What the extras need, and what that needs: all of it has one version in constraints.txt."""
+    metadata = pytest.importorskip("importlib.metadata")
+    requirements = pytest.importorskip("packaging.requirements")
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    locked = dict(line.split("==") for line in lines if line and not line.startswith("#"))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    waiting = [*project["dependencies"], *(r for extra in project["optional-dependencies"].values() for r in extra)]
+    seen, missed = set(), set()
+    while waiting:
+        found = requirements.Requirement(waiting.pop())
+        name = found.name.lower().replace("_", "-")
+        if name in seen or (found.marker is not None and not found.marker.evaluate({"extra": ""})):
+            continue
+        seen.add(name)
+        if name not in locked:
+            missed.add(name)
+        try:
+            installed = metadata.requires(name) or []
+        except metadata.PackageNotFoundError:
+            continue
+        if name == "torch":  # which fixes the versions of its CUDA libraries itself
+            installed = [r for r in installed if not re.match(r"nvidia|cuda|triton|setuptools", r)]
+        waiting += installed
+    assert not missed and len(seen) > 40
