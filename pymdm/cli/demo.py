@@ -79,7 +79,14 @@ def _train(console: Any, recipe: Any, out: Path | None, overwrite: bool) -> Any:
             bits = f"{report.bits_per_char:.2f} bits/char" + (f", held out {held:.2f}" if held is not None else "")
             bar.update(task, completed=report.fraction, description=f"step {report.step}", bits=bits)
 
-        return train(recipe, out, corpus=corpus, on_progress=show, overwrite=overwrite, command="pymdm demo")
+        return train(
+            recipe,
+            out,
+            corpus=corpus,
+            on_progress=show,
+            overwrite=overwrite,
+            command=f"pymdm demo --minutes {recipe.minutes} --seed {recipe.seed}",
+        )
 
 
 def _compare(console: Any, training: dict[str, Any]) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 import signal
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NoReturn, TypeVar
 
 import typer
@@ -40,12 +41,21 @@ def one_line_warnings() -> Iterator[None]:
         yield
 
 
+def _check_finite(command: str, options: Mapping[str, object]) -> None:
+    """Refuse nan and infinities in any option that is a number, or several."""
+    for name, value in options.items():
+        for number in value if isinstance(value, list | tuple) else (value,):
+            if isinstance(number, float) and not math.isfinite(number):
+                raise ValueError(f"{command}: {name} must be a finite number, got {number}")
+
+
 def user_errors(command: Callable[..., Result]) -> Callable[..., Result]:
     """Wraps a command so that a user's mistake never shows a traceback."""
 
     @functools.wraps(command)
     def wrapped(*args: object, **kwargs: object) -> Result:
         try:
+            _check_finite(command.__name__, kwargs)
             with one_line_warnings():
                 return command(*args, **kwargs)
         except BrokenPipeError:

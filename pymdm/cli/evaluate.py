@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shlex
 import sys
@@ -23,6 +24,8 @@ def _numbers(text: str, kind: Any, name: str) -> list[Any]:
         found = [kind(part) for part in text.split(",")]
     except ValueError:
         raise ValueError(f"evaluate: {name} must be numbers with commas between, got {text!r}") from None
+    if not all(map(math.isfinite, found)):
+        raise ValueError(f"evaluate: {name} must be finite numbers, got {text!r}")
     return found
 
 

@@ -19,6 +19,7 @@ from pymdm.data.round_trip import lost_words
 from pymdm.train import PRESETS, Recipe, preset, settings
 from pymdm.train import Progress as Report
 from pymdm.train import train as run_training
+from pymdm.train.choices import check_given
 from pymdm.train.log import log_file, plot_curve
 from pymdm.train.parallel import ToldByFirst
 from pymdm.train.stop import Stopped
@@ -104,9 +105,10 @@ def train(
     try:
         if weights is not None:
             changes["weights"] = _read_weights(weights)
-        if vocab_size is not None and vocab in ("char", "byte"):
-            raise ValueError(f"train: vocab_size is for bpe only, not for {vocab}")
-        recipe = settings(preset_name, changes) if resume else preset(preset_name or "demo", **changes)
+        recipe: Recipe | dict[str, Any] = settings(preset_name, changes)
+        if not resume:
+            recipe = preset(preset_name or "demo", **changes)
+            check_given(recipe, changes)
         if plot:
             check_picture(out, overwrite)
         training = _run(recipe, out, resume, overwrite)

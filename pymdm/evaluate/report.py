@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -156,8 +157,7 @@ def _generation(found: dict[str, Any]) -> list[str]:
             _number(g["self_bleu4"]),
         ]
         lines.append("| " + " | ".join(cells) + " |")
-    first = found["generations"][0]
-    lines += ["", f"{first['texts']} texts of {first['length']} tokens each, all scored.", "", "Judges:", ""]
+    lines += ["", _scored(found["generations"]), "", "Judges:", ""]
     for judge, facts in found["judges"].items():
         lines.append(f"* {describe_judge(judge, facts)}.")
         lost = max(g["judges"][judge].get("lost", 0.0) for g in found["generations"])
@@ -172,6 +172,18 @@ def _generation(found: dict[str, Any]) -> list[str]:
             lines.append(f"| {judge} | {'yes' if facts['in_order'] else 'NO'} | {behind} |")
     lines.append("")
     return lines
+
+
+def _scored(generations: list[dict[str, Any]]) -> str:
+    """How many texts of each kind were scored, and how long they are."""
+    rows: dict[int, list[str]] = {}
+    for g in generations:
+        rows.setdefault(g["texts"], []).append(_name(g))
+    length = f"of {generations[0]['length']} tokens each"
+    if len(rows) == 1:
+        return f"{next(iter(rows))} texts {length} in every row, all scored."
+    counts = (f"{number} of {' and of '.join(names)}" for number, names in rows.items())
+    return f"Texts {length}, all scored: {'; '.join(counts)}."
 
 
 def _behind(generations: list[dict[str, Any]], judge: str, names: list[str]) -> list[str]:
@@ -197,21 +209,23 @@ def _range(ends: Sequence[float | None]) -> str:
     return f"{_number(ends[0])} to {_number(ends[1])}"
 
 
-def draw(result: dict[str, Any], path: Path) -> None:
-    """The information curve, and bits per character over entropy for every judge, as PNG.
+class NoPicture(UserWarning):
+    """An evaluation is written without its picture."""
+
+
+def draw(result: dict[str, Any], path: Path) -> bool:
+    """The information curve, and bits per character over entropy for every judge, as PNG; whether there was anything to draw.
 
     Raises:
-        ValueError: matplotlib is missing.
+        ImportError: matplotlib is missing.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise ValueError("evaluate: the picture needs matplotlib: pip install 'pymdm[plot]'") from None
+    from matplotlib.figure import Figure
+
     curve = (result.get("likelihood") or {}).get("curve")
     judges = list(result["generation"]["judges"]) if "generation" in result else []
     panels = bool(curve) + len(judges)
     if not panels:
-        return
+        return False
     figure = Figure(figsize=(5.2 * panels, 4.2), layout="constrained")
     axes = list(figure.subplots(1, panels, squeeze=False)[0])
     if curve:
@@ -222,6 +236,7 @@ def draw(result: dict[str, Any], path: Path) -> None:
     for ax, judge in zip(axes, judges, strict=True):
         _frontier_panel(ax, judge, result["generation"]["generations"])
     figure.savefig(path, dpi=120)
+    return True
 
 
 def _frontier_panel(ax: Any, judge: str, generations: list[dict[str, Any]]) -> None:
@@ -242,14 +257,18 @@ def _frontier_panel(ax: Any, judge: str, generations: list[dict[str, Any]]) -> N
 
 
 def write(result: dict[str, Any], stem: Path) -> list[Path]:
-    """Writes stem.json, stem.md and stem.png.
+    """Writes stem.json, stem.md and stem.png; without matplotlib the first two, and a warning.
 
     Raises:
-        ValueError: matplotlib is missing. OSError: a file cannot be written.
+        OSError: a file cannot be written.
     """
     stem.parent.mkdir(parents=True, exist_ok=True)
-    paths = [stem.with_name(stem.name + suffix) for suffix in (".json", ".md", ".png")]
-    draw(result, paths[2])
-    paths[0].write_text(json.dumps(finite(result), indent=1) + "\n", encoding="utf-8")
-    paths[1].write_text(markdown(finite(result), paths[2].name if paths[2].exists() else ""), encoding="utf-8")
-    return [p for p in paths if p.exists()]
+    numbers, text, picture = (stem.with_name(stem.name + suffix) for suffix in (".json", ".md", ".png"))
+    numbers.write_text(json.dumps(finite(result), indent=1) + "\n", encoding="utf-8")  # first: it cannot be had again
+    try:
+        drawn = draw(result, picture)
+    except ImportError:
+        drawn = False
+        warnings.warn(f"evaluate: {picture} is not drawn, matplotlib is not installed", NoPicture, stacklevel=2)
+    text.write_text(markdown(finite(result), picture.name if drawn else ""), encoding="utf-8")
+    return [numbers, text, *([picture] if drawn else [])]

@@ -21,6 +21,7 @@ from pymdm.sampling.schedules import Schedule
 from pymdm.train.loss import count_weights, draw_counts, draw_uniforms
 
 OBJECTIVES = ("count", "order-agnostic", "continuous", "autoregressive")
+WEIGHTED = ("count", "order-agnostic")  # those that draw mask counts, which may be weighted
 SCHEDULES = ("linear", "cosine", "geometric")
 
 
@@ -69,7 +70,7 @@ class Objective:
     def __post_init__(self) -> None:
         if self.name not in OBJECTIVES:
             raise ValueError(f"objective: expected one of {', '.join(OBJECTIVES)}, got {self.name!r}")
-        if self.name in ("continuous", "autoregressive") and (self.weight_power != 1.0 or self.weights is not None):
+        if self.name not in WEIGHTED and (self.weight_power != 1.0 or self.weights is not None):
             raise ValueError(f"objective: weights w_n belong to mask counts, not to the {self.name} objective")
 
     def noise(self, rows: int, length: int, rng: np.random.Generator) -> Noise:

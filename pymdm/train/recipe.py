@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 from pymdm.data.tokenizer import KINDS
 from pymdm.network.config import CONDITIONINGS
 from pymdm.train.loss import DRAWS, count_weights
-from pymdm.train.objective import OBJECTIVES, SCHEDULES, Objective
+from pymdm.train.objective import OBJECTIVES, SCHEDULES, WEIGHTED, Objective
 from pymdm.train.parallel import PARALLEL
 
 OPTIMIZERS = ("adamw", "muon")
@@ -108,6 +109,10 @@ class Recipe:
     def __post_init__(self) -> None:
         if (self.steps is None) == (self.minutes is None):
             raise ValueError("train: give either steps or minutes")
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(f"train: {f.name} must be a finite number, got {value}")
         at_least: dict[str, float] = dict.fromkeys(
             ("length", "width", "layers", "heads", "batch_size", "vocab_size", "cond_dim", "accumulate", "eval_tokens"),
             1,
@@ -217,7 +222,9 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 def settings(name: str | None, changes: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that a preset, if one is named, and changes to it give; a budget in the changes replaces the preset's.
+    """The settings that a preset, if one is named, and changes to it give.
+
+    A budget in the changes replaces the preset's; an objective without mask counts, the preset's weights of them.
 
     Raises:
         ValueError: an unknown name.
@@ -227,6 +234,8 @@ def settings(name: str | None, changes: Mapping[str, Any]) -> dict[str, Any]:
     found = dict(PRESETS[name]) if name is not None else {}
     if changes.get("steps") is not None:
         found.pop("minutes", None)
+    if changes.get("objective", "count") not in WEIGHTED:
+        found.pop("weight_power", None)  # of mask counts
     return found | dict(changes)
 
 

@@ -68,10 +68,10 @@ def bad_input(tmp_path, kind):
         "negative seed": (["--seed", -1], "seed must be at least 0, got -1"),
         "length": (["--length", 0], "length must be at least 1, got 0"),
         "heads": (["--heads", 3], "width / heads"),
-        "rate": (["--lr", "nan"], "lr must be positive"),
+        "rate": (["--lr", "nan"], "lr must be a finite number, got nan"),
         "vocabulary": (["--vocab", "words"], "vocab must be one of char, byte, bpe"),
         "vocabulary size": (["--vocab", "bpe", "--vocab-size", 100], "at least 256"),
-        "size without pieces": (["--vocab-size", 300], "for bpe only"),
+        "size without pieces": (["--vocab-size", 300], "--vocab-size belongs to --vocab bpe"),
         "preset": (["--preset", "huge"], "preset must be one of"),
         "device": (["--device", "tpu"], "device must be one of"),
     }
