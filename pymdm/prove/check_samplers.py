@@ -46,9 +46,12 @@ def first_hitting(
     late = model.late
     timed = late is not None
     if late is not None:
-        if schedule != "linear" or temperature != 1.0 or tokens_per_call != 1:
-            raise ValueError("first_hitting: a time-conditioned table is enumerated for the linear schedule only")
-        law = laws.timed_law(lambda m: m * model.mu + (1 - m) * late, prompt)
+        if temperature != 1.0 or tokens_per_call != 1 or filters:
+            raise ValueError(
+                "first_hitting: a time-conditioned table is enumerated for one untempered token a call only"
+            )
+        when = SCHEDULES[schedule]().time  # the table mixes by time, the process runs in m
+        law = laws.timed_law(lambda m: when(m) * model.mu + (1 - when(m)) * late, prompt)
     else:
         mu = model.conditionals(temperature, **filters)
         law = (extrapolated_law if order == 2 else _first_order)(mu, tokens_per_call, prompt)
@@ -91,6 +94,28 @@ def first_hitting(
     if "times" in wanted:
         verdicts += tally.time_verdicts(label, level)
     return verdicts
+
+
+def mixed_prompts(
+    impl: Implementation, model: TableModel, n: int, seed: int, level: float, **filters: Any
+) -> list[Verdict]:
+    """Joint law of (prompt, tokens) in batches whose rows have different prompts, one of them empty and one with one mask."""
+    length, v = model.length, model.vocab_size
+    prompts = np.full((4, length), v)
+    prompts[1, 1] = prompts[2, 0] = 1
+    prompts[3, :-1] = 0
+    mu = model.conditionals(**filters)
+    law = np.stack([np.append(laws.first_hitting_law(mu, prompt), 0.0) / len(prompts) for prompt in prompts])
+    counts = np.zeros(law.shape, dtype=np.int64)
+    for start in range(0, n, BATCH):
+        ids = np.arange(start, min(n, start + BATCH) // 4 * 4, dtype=np.uint64)
+        which = (ids % np.uint64(4)).astype(np.int64)
+        batch = impl.first_hitting(model, len(ids), seed, sequences=ids, prompt=prompts[which], **filters)
+        counts += np.bincount(which * law.shape[1] + states(batch.tokens, model), minlength=law.size).reshape(law.shape)
+    fit = chi_square(counts, law)
+    formula = "P(prompt, x) = 1/4 P(x | prompt), four prompts in turn in each batch"
+    label = describe("first-hitting", model, None, **filters) + " / mixed prompts"
+    return [Verdict(label, formula, fit, chi_square_power(int(counts.sum()), fit.cells, level))]
 
 
 def _first_order(mu: Any, tokens_per_call: Counts, prompt: Any) -> Any:

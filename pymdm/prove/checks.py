@@ -8,7 +8,7 @@ planted faults are measured with.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Any
 
@@ -54,6 +54,8 @@ def suite() -> dict[str, TableModel]:
         "long": random_model(2, 5, "inconsistent", rng),
         "timed": random_model(3, 3, "timed", rng),
     }
+    for half in ("float16", "bfloat16"):
+        models[half] = replace(models["consistent"], name=f"consistent in {half}", half=half)
     return models
 
 
@@ -112,6 +114,15 @@ CHECKS: dict[str, Check] = {
         Check("tokens, order 2", _tokens("inconsistent", tokens_per_call=2, order=2), _FAST, _FULL, 1),
         Check("tokens, order 2, unequal calls", _tokens("long", tokens_per_call=(1, 3), order=2), _FAST, _FULL, 1),
         Check("tokens, order 2, top-k", _tokens("five", tokens_per_call=2, order=2, top_k=2), _FAST, _FULL, 1),
+        Check("tokens, top-k", _tokens("five", top_k=3), _FAST, _FULL, 1),
+        Check("tokens, top-p", _tokens("five", temperature=1.3, top_p=0.8), _FAST, _FULL, 1),
+        Check("tokens, bans", _tokens("five", banned=(False, True, False, False, True)), _FAST, _FULL, 1),
+        Check("tokens, mixed prompts", _on(check_samplers.mixed_prompts, "consistent"), _FAST, _FULL, 1),
+        Check("tokens, mixed prompts, top-k", _on(check_samplers.mixed_prompts, "five", top_k=2), _FAST, _FULL, 1),
+        Check("tokens, float16 logits", _tokens("float16"), _FAST, _FULL, 1),
+        Check("tokens, bfloat16 logits", _tokens("bfloat16"), _FAST, _FULL, 1),
+        Check("tokens, time-conditioned, cosine", _tokens("timed", schedule="cosine"), _FAST, _FULL, 1),
+        Check("tokens, time-conditioned, geometric", _tokens("timed", schedule="geometric"), _FAST, _FULL, 1),
         Check("tokens, given ones", _given(_fh, "inconsistent", wanted=("tokens",)), _FAST, _FULL, 1),
         Check("tokens, time-conditioned", _tokens("timed"), _FAST, _FULL, 1),
         Check("order", _on(_fh, "long", wanted=("order",)), _FAST, _FULL, 1),

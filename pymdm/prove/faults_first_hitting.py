@@ -256,3 +256,16 @@ class TruncatedLate(BatchReference):
         whole, before = replace(step, filters={}), replace(older, filters={})
         later, logits = super().line(whole, before, positions, logits, c)
         return replace(later, filters=step.filters), logits
+
+
+@fault("filters forgotten", "top-k is not handed to the draw", "tokens, mixed prompts, top-k")
+class FiltersForgotten(BatchReference):
+    def token(self, step, positions, logits):
+        return super().token(replace(step, filters={}), positions, logits)
+
+
+@fault("prompt of the batch's second row for all", "rows do not keep their own prompts", "tokens, mixed prompts")
+class PromptShared(BatchReference):
+    def first_hitting(self, model, num_samples, seed, *, prompt=None, **kwargs):
+        prompt = prompt if prompt is None or np.ndim(prompt) == 1 else np.asarray(prompt)[1]
+        return super().first_hitting(model, num_samples, seed, prompt=prompt, **kwargs)

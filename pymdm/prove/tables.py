@@ -26,12 +26,14 @@ class TableModel:
         mu: [S, L, V] conditionals at every partial sequence (see `pymdm.reference.laws`).
         late: None, or a second table: at level m (linear time) the conditionals are m * mu + (1 - m) * late.
         mask_column: answer V + 1 columns, the last one garbage that a sampler has to ignore.
+        half: "float16" or "bfloat16": logits are rounded to it (and torch tensors have it), and the law is theirs.
     """
 
     name: str
     mu: NDArray[np.float64]
     late: NDArray[np.float64] | None = None
     mask_column: bool = False
+    half: str = ""
 
     @property
     def length(self) -> int:
@@ -72,7 +74,7 @@ class TableModel:
     @cached_property
     def _logits(self) -> NDArray[np.float64]:
         with np.errstate(divide="ignore"):
-            return np.log(self._garbage)
+            return rounded(np.log(self._garbage), self.half)
 
     def _lookup(self, index: Any, time: Any) -> NDArray[np.float64]:
         """Logits at table index (an int array or a tuple of them), mixed by time where the model has two tables."""
@@ -99,8 +101,8 @@ class TableModel:
             return self._lookup(self.index(tokens), time)
         import torch  # only callers that hold tensors need it
 
-        found = self(tokens.cpu().numpy(), None if time is None else time.cpu().numpy())
-        return torch.from_numpy(found).to(tokens.device)
+        found = torch.from_numpy(self(tokens.cpu().numpy(), None if time is None else time.cpu().numpy()))
+        return found.to(tokens.device, getattr(torch, self.half) if self.half else None)
 
     def rows(self, tokens: NDArray[np.int64], positions: NDArray[np.int64], time: Any = None) -> NDArray[np.float64]:
         """Logits [M, V] of position positions[i] of sequence tokens[i]; the same numbers as the full call."""
@@ -108,12 +110,29 @@ class TableModel:
 
     def conditionals(self, temperature: float = 1.0, **filters: Any) -> NDArray[np.float64]:
         """[S, L, V] conditionals at a temperature above 0, without banned tokens, truncated by top_k and top_p."""
-        if temperature == 1.0 and not filters:
+        if temperature == 1.0 and not filters and not self.half:
             return self.mu
         with np.errstate(divide="ignore"):
-            scores = filtered(np.log(self.mu).reshape(-1, self.vocab_size), temperature, **filters)
+            logits = rounded(np.log(self.mu), self.half).reshape(-1, self.vocab_size)
+        scores = filtered(logits, temperature, **filters)
         p = np.exp(scores - scores.max(axis=-1, keepdims=True))
         return (p / p.sum(axis=-1, keepdims=True)).reshape(self.mu.shape)
+
+
+def rounded(logits: NDArray[np.float64], half: str) -> NDArray[np.float64]:
+    """Logits rounded to "float16" or, half to even, to "bfloat16"; as they are for "".
+
+    Example:
+        >>> float(rounded(np.array([0.1]), "bfloat16")[0]), float(rounded(np.array([0.1]), "float16")[0])
+        (0.10009765625, 0.0999755859375)
+    """
+    if half == "float16":
+        return logits.astype(np.float16).astype(np.float64)
+    if half == "bfloat16":
+        bits = logits.astype(np.float32).view(np.uint32)
+        bits = (bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) & np.uint32(0xFFFF0000)
+        return bits.view(np.float32).astype(np.float64)
+    return logits
 
 
 def random_model(
