@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import io
 from typing import Any
+
+from pymdm.report import figure
 
 WIDTH, HEIGHT = 5.2, 3.5  # inches; at a phone's width the letters stay near their size
 COLOURS = {"exact": "#222222", "float64": "#1b6ca8", "float32": "#c8402a", "truncated": "#e39b2d", "text": "#6a8f3c"}
@@ -12,22 +13,15 @@ MARKS = {"exact": "o", "float64": "s", "float32": "o", "truncated": "^"}
 
 def figures(result: dict[str, Any]) -> list[tuple[str, str]]:
     """(caption, SVG) of each plot; empty without matplotlib."""
-    try:
-        import matplotlib
-        from matplotlib.figure import Figure
-    except ImportError:
+    if not figure.available():
         return []
     found: list[tuple[str, str]] = []
-    style: Any = {"svg.fonttype": "none", "font.size": 10, "axes.spines.top": False, "axes.spines.right": False}
-    style |= {"svg.hashsalt": "pymdm", "font.family": "sans-serif"}
-    with matplotlib.rc_context(style):
+    with figure.styled():
 
         def plot(caption: str, draw: Any, *arguments: Any) -> None:
-            figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
-            axes = figure.subplots()
+            picture, axes = figure.axes(WIDTH, HEIGHT)
             draw(axes, result, *arguments)
-            axes.grid(alpha=0.25)
-            found.append((caption, _svg(figure)))
+            found.append((caption, figure.svg(picture)))
 
         plot(
             "Entropy of the samples over the number of ancestral steps; bands are first-hitting's intervals.", _entropy
@@ -39,14 +33,6 @@ def figures(result: dict[str, Any]) -> list[tuple[str, str]]:
         plot("Factor on the unmask rate in the first of N ancestral steps, by Proposition 5.2.", _factor)
         plot("Temperature of equal entropy of one draw, by cap; 1 is no change.", _temperature)
     return found
-
-
-def _svg(figure: Any) -> str:
-    """The figure without the XML head, whose addresses a self-contained page does not want."""
-    out = io.StringIO()
-    figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-    text = out.getvalue()
-    return text[text.index("<svg") :]
 
 
 def _over_steps(axes: Any, result: dict[str, Any], value: Any, label: str) -> None:
@@ -82,7 +68,7 @@ def _over_steps(axes: Any, result: dict[str, Any], value: Any, label: str) -> No
     axes.set(xscale="log", xlabel="ancestral steps N", ylabel=label)
     axes.set_xticks(steps, [f"{n:,}" for n in steps])
     axes.minorticks_off()
-    axes.legend(fontsize=8, frameon=False)
+    axes.legend(fontsize=8)
 
 
 def _entropy(axes: Any, result: dict[str, Any]) -> None:
@@ -98,7 +84,7 @@ def _bits(axes: Any, result: dict[str, Any], judge: str) -> None:
 
 def _masks(axes: Any, result: dict[str, Any]) -> None:
     last = max(r["steps"] for r in result["runs"])
-    axes.plot([1, 0], [1, 0], color="0.75", lw=1)
+    axes.plot([1, 0], [1, 0], color="0.75", lw=1, label="without a cap: t")
     for r in result["runs"]:
         shown = (r["sampler"] == "ancestral" and r["steps"] == last) or (r["sampler"], r["noise"]) == (
             "first-hitting",
@@ -109,7 +95,7 @@ def _masks(axes: Any, result: dict[str, Any]) -> None:
             style = ":" if r["sampler"] == "first-hitting" else "-"
             axes.plot(t, r["masks"], color=COLOURS[r["noise"]], ls=style, label=r["name"])
     axes.set(xlabel="time t (sampling goes from 1 to 0)", ylabel="share masked", xlim=(1, 0))
-    axes.legend(fontsize=8, frameon=False)
+    axes.legend(fontsize=8)
 
 
 def _known(axes: Any, result: dict[str, Any]) -> None:
@@ -117,12 +103,17 @@ def _known(axes: Any, result: dict[str, Any]) -> None:
     labels = []
     for i, k in enumerate(known):
         colour = COLOURS[k["noise"]]
-        axes.errorbar(i, k["nats"], 1.96 * k["nats_error"], color=colour, marker=MARKS[k["noise"]], ms=4, capsize=2)
-        axes.hlines(k["expected_nats"], i - 0.35, i + 0.35, color=colour, lw=1)
-        labels.append(f"{k['noise']}\n" + (f"N={k['steps']:,}" if k["steps"] else "first-\nhitting"))
-    axes.axhline(known[0]["exact_nats"], color="0.75", lw=1, zorder=0)
-    axes.set_xticks(range(len(known)), labels, fontsize=7)
-    axes.set(ylabel="nats per token")
+        measured, law = ("measured, 95%", "its law") if not i else (None, None)
+        error = 1.96 * k["nats_error"]
+        axes.errorbar(
+            k["nats"], -i, xerr=error, color=colour, marker=MARKS[k["noise"]], ms=4, capsize=2, label=measured
+        )
+        axes.vlines(k["expected_nats"], -i - 0.35, -i + 0.35, color=colour, lw=2, label=law)
+        labels.append(f"{k['sampler']}, {k['noise']}" + (f", N={k['steps']:,}" if k["steps"] else ""))
+    axes.axvline(known[0]["exact_nats"], color="0.75", lw=1, zorder=0, label="without a cap")
+    axes.set_yticks([-i for i in range(len(known))], labels, fontsize=8)
+    axes.set(xlabel="nats per token")
+    axes.legend(loc="lower center", bbox_to_anchor=(0.3, 1), ncols=3)
 
 
 def _factor(axes: Any, result: dict[str, Any]) -> None:
@@ -133,10 +124,15 @@ def _factor(axes: Any, result: dict[str, Any]) -> None:
             x = [s["steps"] for s in effects]
             axes.plot(x, [s["factor"] for s in effects], color=colour, ls=style, label=f"{p['name']}, {form}")
             axes.fill_between(
-                x, *zip(*(s["factor_range"] for s in effects), strict=True), color=colour, alpha=0.08, lw=0
+                x,
+                *zip(*(s["factor_range"] for s in effects), strict=True),
+                color=colour,
+                alpha=0.08,
+                lw=0,
+                label=f"{p['name']}, {form}: range over rows" if p["rows"] > 1 and form == "float32" else None,
             )
     axes.set(xscale="log", xlabel="ancestral steps N", ylabel="factor on the unmask rate", ylim=(-0.03, 1.05))
-    axes.legend(fontsize=7, frameon=False)
+    axes.legend(fontsize=7)
 
 
 def _temperature(axes: Any, result: dict[str, Any]) -> None:
@@ -145,4 +141,4 @@ def _temperature(axes: Any, result: dict[str, Any]) -> None:
         points = [(cap, t) for cap, t in points if t is not None]
         axes.plot([c for c, _ in points], [t for _, t in points], mark, ms=4, lw=1, label=p["name"])
     axes.set(xlabel="cap of the noise", ylabel="effective temperature")
-    axes.legend(fontsize=8, frameon=False)
+    axes.legend(fontsize=8)

@@ -4,30 +4,43 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pymdm.evaluate.intervals import t_quantile
 from pymdm.evaluate.judges import Scores
 from pymdm.precision.experiment import NOISES, Run
 
-CLEAR = 3.0  # standard errors from which on a difference counts
+ALPHA = 0.04  # chance that runs of one law get a NO somewhere, split over all samenesses
+SHUFFLES = 20_000
 CAPPED = ("float32", "truncated")
+Values = tuple[NDArray[np.float64], NDArray[np.float64]]  # totals and sizes of sequences; their measure is sum / sum
 
 
 @dataclass(frozen=True)
 class Gap:
-    """A difference of two means with its standard error."""
+    """A difference of two measures over sequences.
+
+    Attributes:
+        difference: with `error`, its standard error, and `freedom`, Welch's degrees of freedom.
+        p_value: chance of a difference at least as large where both groups are of one law, by `permutation`.
+        needed: sequences a run that would show this difference 9 times of 10, at the level of the verdicts.
+    """
 
     name: str
     difference: float
     error: float
+    freedom: float
+    p_value: float
+    needed: float = math.nan
 
     @property
-    def z(self) -> float:
-        return self.difference / self.error if self.error > 0 else 0.0
+    def half(self) -> float:
+        """Half the width of the 95% interval."""
+        return t_quantile(self.freedom) * self.error
 
 
 @dataclass(frozen=True)
@@ -38,8 +51,8 @@ class Finding:
         claim: what the paper reports. measure, unit: of the differences.
         fall: whether it is a fall or a sameness.
         gaps: the differences that it speaks of; the last decides about a fall, all about a sameness.
-        verdict: "yes"; "NO", where a difference of at least 3 standard errors speaks against it; "unclear", where a fall
-            is within 3 standard errors of nothing.
+        level: p-value from which on a difference counts.
+        verdict: "yes"; "NO", where a difference that counts speaks against it; "unclear", where a fall does not count.
     """
 
     claim: str
@@ -47,17 +60,20 @@ class Finding:
     unit: str
     fall: bool
     gaps: list[Gap]
+    level: float = 0.0
 
     @property
     def verdict(self) -> str:
         if self.fall:
-            z = self.gaps[-1].z
-            return "yes" if z <= -CLEAR else "NO" if z >= CLEAR else "unclear"
-        return "yes" if all(abs(g.z) < CLEAR for g in self.gaps) else "NO"
+            if self.gaps[-1].p_value > self.level:
+                return "unclear"
+            return "yes" if self.gaps[-1].difference < 0 else "NO"
+        return "yes" if all(g.p_value > self.level for g in self.gaps) else "NO"
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON-ready values."""
-        return asdict(self) | {"verdict": self.verdict}
+        gaps = [asdict(g) | {"half": g.half} for g in self.gaps]
+        return asdict(self) | {"verdict": self.verdict, "gaps": gaps}
 
 
 def findings(runs: Iterable[Run]) -> list[Finding]:
@@ -79,7 +95,7 @@ def findings(runs: Iterable[Run]) -> list[Finding]:
 
     def tell(claim: str, pairs: list[tuple[str, list[Run], list[Run]]], fall: bool) -> None:
         for measure, unit in [("entropy", "nats"), *((judge, "bits/char") for judge in hitting.scores)]:
-            gaps = [_gap(name, *(_mean(together, measure) for together in sides)) for name, *sides in pairs]
+            gaps = [_gap(name, *(_values(together, measure) for together in sides)) for name, *sides in pairs]
             out.append(Finding(claim, measure, unit, fall, gaps))
 
     if all((noise, last) in a for noise in NOISES):
@@ -98,31 +114,68 @@ def findings(runs: Iterable[Run]) -> list[Finding]:
         tell("ancestral: 64-bit noise stays with exact first-hitting", stays, fall=False)
     kinds = [k for k in NOISES if ("first-hitting", k, 0) in by]
     tell("first-hitting hardly cares", [(k, [by["first-hitting", k, 0]], [hitting]) for k in kinds], fall=False)
-    return out
+    return _judged(out, len(hitting.entropy))
 
 
-def chance(found: Sequence[dict[str, Any]]) -> float:
-    """Of findings as dictionaries: probability that samenesses which hold get a NO somewhere; at most this."""
-    return min(1.0, sum(len(f["gaps"]) for f in found if not f["fall"]) * math.erfc(CLEAR / math.sqrt(2)))
+def permutation(a: Values, b: Values, seed: int = 0) -> float:
+    """p-value of the difference of two measures where all sequences are of one law: it then matters not whose they are.
+
+    Exact at every number of sequences but for the Monte Carlo error of `SHUFFLES` shuffles, which are counted with the
+    observed one, so that the p-value never understates. Two groups of 4 can not give less than 2/70.
+    """
+    totals, sizes = (np.concatenate(pair) for pair in zip(a, b, strict=True))
+    n, m = len(totals), len(a[0])
+    if n > m > 0 and len(np.unique(np.stack([totals, sizes]), axis=1).T) == 1:
+        return 1.0
+    rng = np.random.default_rng(seed)
+
+    def apart(first: NDArray[Any]) -> NDArray[Any]:
+        t, s = totals[first].sum(axis=-1), sizes[first].sum(axis=-1)
+        return np.abs(t / np.maximum(s, 1) - (totals.sum() - t) / np.maximum(sizes.sum() - s, 1))
+
+    observed = float(apart(np.arange(m)))
+    beyond, left = 1, SHUFFLES
+    while left:
+        some = min(left, 1 << 12)
+        chosen = np.argpartition(rng.random((some, n)), m - 1, axis=1)[:, :m]
+        beyond, left = beyond + int((apart(chosen) >= observed * (1 - 1e-12)).sum()), left - some
+    return beyond / (SHUFFLES + 1)
 
 
-def _gap(name: str, a: tuple[float, float], b: tuple[float, float]) -> Gap:
-    return Gap(name, a[0] - b[0], math.hypot(a[1], b[1]))
+def _gap(name: str, a: Values, b: Values) -> Gap:
+    (one, va, na), (other, vb, nb) = _ratio(*a), _ratio(*b)
+    variance = va + vb
+    freedom = variance**2 / (va**2 / (na - 1) + vb**2 / (nb - 1)) if variance > 0 else math.inf
+    return Gap(name, one - other, math.sqrt(variance), freedom, permutation(a, b))
 
 
-def _mean(runs: Sequence[Run], measure: str) -> tuple[float, float]:
-    """Of the sequences of all runs: mean entropy, or bits per character of all texts, with its standard error."""
+def _judged(found: list[Finding], samples: int) -> list[Finding]:
+    """The level that a difference has to reach, and the size of runs that would let each reach it."""
+    from scipy.stats import norm
+
+    level = ALPHA / max(1, sum(len(f.gaps) for f in found if not f.fall))
+    wanted = float(norm.isf(level / 2) + norm.isf(0.1))  # standard errors that are seen 9 times of 10
+
+    def sized(gap: Gap) -> Gap:
+        """For a difference below its standard error, the size that would show one as large as that."""
+        effect = max(abs(gap.difference), gap.error)
+        return replace(gap, needed=math.ceil(samples * (wanted * gap.error / effect) ** 2) if effect else math.inf)
+
+    return [replace(f, level=level, gaps=[sized(g) for g in f.gaps]) for f in found]
+
+
+def _values(runs: Sequence[Run], measure: str) -> Values:
+    """Of the sequences of all runs: entropies, or bits and characters."""
     if measure == "entropy":
         values = np.concatenate([r.entropy for r in runs])
-        return _ratio(values, np.ones(len(values)))
+        return values, np.ones(len(values))
     scores: list[Scores] = [r.scores[measure] for r in runs]
-    return _ratio(
-        np.concatenate([s.nats for s in scores]) / math.log(2), np.concatenate([s.characters for s in scores])
-    )
+    bits = np.concatenate([s.nats for s in scores]) / math.log(2)
+    return bits, np.concatenate([s.characters for s in scores]).astype(np.float64)
 
 
-def _ratio(totals: NDArray[Any], sizes: NDArray[Any]) -> tuple[float, float]:
-    """Ratio of totals and its linearised standard error over sequences."""
+def _ratio(totals: NDArray[Any], sizes: NDArray[Any]) -> tuple[float, float, int]:
+    """Ratio of totals, its linearised variance over sequences, and their number."""
     ratio, n = float(totals.sum() / max(sizes.sum(), 1)), len(totals)
-    error = math.sqrt(n / (n - 1) * float(np.square(totals - ratio * sizes).sum())) / max(float(sizes.sum()), 1.0)
-    return ratio, error
+    variance = n / (n - 1) * float(np.square(totals - ratio * sizes).sum()) / max(float(sizes.sum()), 1.0) ** 2
+    return ratio, variance, n

@@ -26,7 +26,7 @@ AUDIT = (
 SAME_TEXT = "Sequences of each kind, not chosen: the first of each run."
 REPLAY = (
     "One sequence, twice, by the ancestral sampler with N = {steps:,} and the same 64-bit random numbers: with exact "
-    "noise, and with the noise truncated at the cap of 32 bits. The second starts late and with the likely tokens."
+    "noise, and with the noise truncated at the cap of 32 bits."
 )
 
 STYLE = """
@@ -81,11 +81,25 @@ def _replay(replay: dict[str, Any]) -> str:
     data = json.dumps(replay).replace("<", "\\u003c")
     script = files("pymdm.precision").joinpath("replay.js").read_text(encoding="utf-8")
     return (
-        f"<h2>The masks filling in</h2><p>{html.escape(REPLAY.format(steps=replay['steps']))}</p>"
+        f"<h2>The masks filling in</h2><p>{html.escape(replay_caption(replay))}</p>"
         '<div class="controls"><button id="replay-play">Play</button>'
         '<input id="replay-time" type="range" min="0" max="100" value="50" aria-label="time">'
         f'<span id="replay-label"></span></div><div class="texts">{panels}</div>'
         f'<script type="application/json" id="replay-data">{data}</script><script>{script}</script>'
+    )
+
+
+def replay_caption(replay: dict[str, Any]) -> str:
+    """What the two panels are, and how they differ, read from them."""
+    exact, capped = replay["panels"]
+    text = REPLAY.format(steps=replay["steps"])
+    if exact["tokens"] == capped["tokens"] and exact["times"] == capped["times"]:
+        return f"{text} Both are the same: here the cap did not show."
+    half = [sum(t < 0.5 for t in panel["times"]) / len(panel["times"]) for panel in (exact, capped)]
+    differ = sum(a != b for a, b in zip(exact["tokens"], capped["tokens"], strict=True))
+    return (
+        f"{text} At half time {half[0]:.0%} of the tokens of the first and {half[1]:.0%} of those of the second are still "
+        f"masked; {differ} of {len(exact['tokens'])} tokens end up different."
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from pymdm.evaluate.judges import describe_judge
 from pymdm.precision.audit import FAULTY, LEVEL
-from pymdm.precision.findings import chance
+from pymdm.precision.findings import ALPHA
 from pymdm.report.table import Table
 
 
@@ -180,29 +180,37 @@ def experiment_table(result: dict[str, Any]) -> Table:
 
 def findings_table(result: dict[str, Any]) -> Table:
     """The paper's shapes."""
+    found = result["findings"]
     text = (
         "The shapes of the paper's Table 2 and Figures 7, 9 and 10, in the entropy of the samples and in the bits per "
-        "character that each judge gives them. Differences with their 95% intervals, and how many standard errors (s.e.) they "
-        "are from nothing; from 3 on they count. Samenesses: NO where a difference counts, and a yes says no more than that "
-        "it lies within its interval. Falls: yes or NO where the difference of both kinds of capped noise together counts, "
-        f"unclear where it does not. By chance alone, a sameness that holds gets a NO somewhere with probability "
-        f"{number(chance(result['findings']), 1)} at most."
-    )
-    rows = [
-        [
-            f["verdict"],
-            f["claim"],
-            f["measure"],
-            "; ".join(_gap(g, f["unit"]) for g in f["gaps"]),
-        ]
-        for f in result["findings"]
-    ]
+        "character that each judge gives them. Differences with their 95% intervals (Welch's t), and the p-value of a "
+        f"permutation test, which holds at any number of sequences; from {number(found[0]['level'], 2)} down they count. "
+        "Samenesses: NO where a difference counts, and a yes says no more than that it lies within its interval. Falls: yes or "
+        "NO where the difference of both kinds of capped noise together counts, unclear where it does not. By chance alone, a "
+        f"sameness that holds gets a NO somewhere with probability {ALPHA} at most. {would_show(result)}"
+    ).rstrip()
+    rows = [[f["verdict"], f["claim"], f["measure"], "; ".join(_gap(g, f["unit"]) for g in f["gaps"])] for f in found]
     return Table(["shows", "claim", "measure", "differences"], rows, "What the paper reports, here", text)
 
 
+def would_show(result: dict[str, Any]) -> str:
+    """Of falls that are unclear: the number of samples that would show one of the size measured; "" where none is."""
+    falls = [f for f in result["findings"] if f["fall"]]
+    unclear = [f for f in falls if f["verdict"] == "unclear"]
+    if not unclear:
+        return ""
+    least = min(unclear, key=lambda f: f["gaps"][-1]["needed"])
+    gap = least["gaps"][-1]
+    size = max(abs(gap["difference"]), gap["error"])
+    return (
+        f"Unclear with these {result['preset']['samples']} samples a run: {len(unclear)} of {len(falls)} falls; about "
+        f"--samples {gap['needed']:,} would show one of {size:.3f} {least['unit']} in {least['measure']} 9 times of 10."
+    )
+
+
 def _gap(gap: dict[str, Any], unit: str) -> str:
-    z = gap["difference"] / gap["error"] if gap["error"] > 0 else 0.0
-    return f"{gap['name']}: {signed(gap['difference'])} ± {1.96 * gap['error']:.3f} {unit} ({z:+.1f} s.e.)"
+    p = f"p {gap['p_value']:.2g}"
+    return f"{gap['name']}: {signed(gap['difference'])} ± {gap['half']:.3f} {unit} ({p})"
 
 
 def audit_verdict(a: dict[str, Any]) -> str:

@@ -17,7 +17,7 @@ from pymdm.network.checkpoint import save_checkpoint
 from pymdm.precision import lab
 from pymdm.precision.caps import cap_of_bits
 from pymdm.precision.experiment import experiment, masks_left
-from pymdm.precision.findings import chance, findings
+from pymdm.precision.findings import ALPHA, findings
 from pymdm.precision.report import html_page, markdown
 from pymdm.precision.theory import ancestral_run, zipf
 from pymdm.precision.zipf import known_law
@@ -121,7 +121,7 @@ def test_findings_tell_runs_that_differ_from_runs_that_do_not(result, checkpoint
     same = findings(runs)
     assert len(same) == 10 and {f.measure for f in same} == {"entropy", "3-gram"}
     assert {f.verdict for f in same if not f.fall} == {"yes"} and "yes" not in {f.verdict for f in same if f.fall}
-    assert chance([f.to_dict() for f in same]) == pytest.approx(12 * 0.0027, rel=0.01)
+    assert all(f.level == pytest.approx(ALPHA / 12) for f in same)
     assert all(f.verdict == "yes" for f in findings(_colder(runs, 2, 0.5)))
     warmer = findings(_colder(runs, -2, 1.5))
     assert {f.verdict for f in warmer if f.fall} == {"NO"} and {f.verdict for f in warmer if not f.fall} == {"yes"}
