@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from helpers.sampler_tables import ALPHA, L, V, chi_square, draw, network, table
+from helpers.sampler_tables import ALPHA, POWERS, L, V, chi_square, draw, network, table
 from scipy import stats
 
 import pymdm
+from pymdm.prove import goodness
 from pymdm.reference import laws
+from pymdm.reference.second_order import extrapolated_law
 
 
 def test_parallel_law_matches_enumeration():
@@ -123,3 +125,24 @@ def test_rules_that_do_not_see_the_token_are_exact_for_consistent_conditionals()
     inconsistent = table(8)
     law = laws.first_hitting_law(inconsistent)
     assert chi_square(draw(pymdm.Confidence("margin"), n=60_000, mu=inconsistent), law) < ALPHA
+
+
+def test_a_mask_inside_the_vocabulary_whose_column_is_nan():
+    """Ids 0, 2, 3 are the tokens, 1 the mask: the joint law is that of the table on the other columns."""
+    mu, ids = table(41), torch.tensor([0, 2, 3])
+    compact = torch.tensor([0, V, 1, 2])  # of the ids with the mask at 1, those of the table
+    logits = torch.from_numpy(np.log(mu))
+
+    def score(tokens: torch.Tensor) -> torch.Tensor:
+        out = torch.full((*tokens.shape, V + 1), float("nan"), dtype=torch.float64)
+        out[..., ids] = logits[compact[tokens] @ POWERS]
+        return out
+
+    for sampler, law in (
+        (pymdm.FirstHitting(), laws.first_hitting_law(mu)),
+        (pymdm.FirstHitting(tokens_per_call=2, order=2), extrapolated_law(mu, 2)),
+        (pymdm.Ancestral(steps=3), laws.ancestral_law(mu, np.linspace(1, 0, 4))),
+    ):
+        out = pymdm.sample(score, mask_id=1, length=L, num_samples=60_000, seed=6, sampler=sampler)
+        counts = np.bincount((compact[out.tokens] @ POWERS).numpy(), minlength=(V + 1) ** L)
+        assert bool((out.tokens != 1).all()) and goodness.chi_square(counts, law).p_value > ALPHA
