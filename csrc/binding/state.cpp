@@ -48,6 +48,7 @@ py::dict to_dict(const State& s) {
   out["sequence"] = tensor_of(s.sequence, at::kLong);
   out["tokens"] = tensor_of(s.tokens, at::kLong);
   out["times"] = tensor_of(s.times, at::kDouble);
+  out["log_prob"] = tensor_of(s.log_prob, at::kDouble);
   out["order"] = tensor_of(s.order, at::kLong);
   out["remaining"] = tensor_of(s.remaining, at::kLong);
   out["unmasked"] = tensor_of(s.unmasked, at::kLong);
@@ -173,6 +174,7 @@ State from_dict(const py::dict& d) {
   check_start(s);
   const auto total = static_cast<int64_t>(s.tokens.size());
   s.times = field<double>(d, "times", at::kDouble, total);
+  s.log_prob = field<double>(d, "log_prob", at::kDouble, total);
   s.order = field<int64_t>(d, "order", at::kLong, total);
   s.remaining = field<int64_t>(d, "remaining", at::kLong, batch);
   s.unmasked = field<int64_t>(d, "unmasked", at::kLong, batch);
@@ -205,6 +207,7 @@ void bind_state(py::module_& m) {
       .def_property_readonly("tokens", tensor_property(&State::tokens, at::kLong))
       .def_property_readonly("offsets", tensor_property(&State::offsets, at::kLong))
       .def_property_readonly("times", tensor_property(&State::times, at::kDouble))
+      .def_property_readonly("log_prob", tensor_property(&State::log_prob, at::kDouble))
       .def_property_readonly("order", tensor_property(&State::order, at::kLong))
       .def_property_readonly("remaining", tensor_property(&State::remaining, at::kLong))
       .def_property_readonly("nfe", tensor_property(&State::nfe, at::kLong))

@@ -25,6 +25,7 @@ class Corrected : public Sampler {
   void admit(const State& state, int64_t b) const override;
   void plan(const State& state, int64_t b, Plan& plan) const override;
   void write(State& state, const Plan& plan, const Logits& logits, const Options& options) const override;
+  bool from_rows() const override { return false; }
 
  private:
   std::shared_ptr<const Schedule> schedule_;

@@ -1,5 +1,8 @@
 #include "sample/draw.h"
 
+#include <cmath>
+
+#include "core/parallel.h"
 #include "ops/cpu/choose_truncate.h"
 #include "ops/log_softmax.h"
 
@@ -66,10 +69,29 @@ void advance(State& state, const Plan& plan, int64_t i) {
   state.nfe[b] += plan.ask[i];
 }
 
-void unmask(State& state, int64_t b, int64_t position, int64_t token, double time) {
+void record(State& state, const Plan& plan, const Logits& logits, const Options& options) {
+  if (plan.rows() == 0 || logits.chooser != nullptr) return;
+  std::vector<int64_t> at(plan.rows(), -1);  // tokens that this step drew
+  for (int64_t i = 0; i < plan.size(); ++i)
+    for (int64_t r = plan.row_begin[i]; r < plan.row_begin[i + 1]; ++r) {
+      const int64_t place = state.offsets[plan.sequences[i]] + plan.positions[r];
+      if (state.order[place] >= 0 && std::isnan(state.log_prob[place])) at[r] = place;
+    }
+  parallel_for(plan.rows(), rows_at_once(logits.vocab), [&](int64_t begin, int64_t end) {
+    std::vector<double> log_p(logits.vocab);
+    for (int64_t r = begin; r < end; ++r) {
+      if (at[r] < 0) continue;
+      log_probabilities(logits, r, options, log_p.data());
+      state.log_prob[at[r]] = log_p[state.tokens[at[r]]];
+    }
+  });
+}
+
+void unmask(State& state, int64_t b, int64_t position, int64_t token, double time, double log_prob) {
   const int64_t at = state.offsets[b] + position;
   state.tokens[at] = token;
   state.times[at] = time;
+  state.log_prob[at] = log_prob;
   state.order[at] = state.unmasked[b]++;
   --state.remaining[b];
 }
@@ -79,6 +101,7 @@ void mask_again(State& state, int64_t b, int64_t position) {
   state.tokens[at] = state.mask_id;
   state.times[at] = kNever;
   state.order[at] = -1;
+  state.log_prob[at] = kNever;
   for (int64_t i = state.offsets[b]; i < state.offsets[b + 1]; ++i) state.order[i] -= state.order[i] > rank;
   --state.unmasked[b];
   ++state.remaining[b];
@@ -112,6 +135,7 @@ void Sampler::init(State& state) const {
   const size_t batch = state.sequence.size(), total = state.tokens.size();
   state.times.assign(total, kNever);
   state.order.assign(total, -1);
+  state.log_prob.assign(total, kNever);
   state.remaining.assign(batch, 0);
   state.unmasked.assign(batch, 0);
   state.event.assign(batch, 0);

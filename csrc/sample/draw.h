@@ -41,8 +41,11 @@ void log_probabilities(const Logits& logits, int64_t row, const Options& options
 // After a step of planned sequence i: its next event and m, and one network evaluation more if it asked.
 void advance(State& state, const Plan& plan, int64_t i);
 
-// Writes token, time and rank of unmasking of one planned row.
-void unmask(State& state, int64_t b, int64_t position, int64_t token, double time);
+// Log-probabilities of the tokens that a step has drawn from the planned rows, where they are not set.
+void record(State& state, const Plan& plan, const Logits& logits, const Options& options);
+
+// Writes token, time, log-probability and rank of unmasking of one planned row.
+void unmask(State& state, int64_t b, int64_t position, int64_t token, double time, double log_prob = kNever);
 
 // Masks a drawn position again and closes the gap in the ranks: `order` ranks the tokens that stand by their last draw.
 void mask_again(State& state, int64_t b, int64_t position);

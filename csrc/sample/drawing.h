@@ -19,6 +19,7 @@ class Drawing : public Sampler {
 
   void write(State& state, const Plan& plan, const Logits& logits, const Options& options) const final;
   bool only_draws() const override { return noise_ == ops::Noise::kExact; }
+  bool from_rows() const override { return noise_ == ops::Noise::kExact; }
   const Drawing* drawing() const override { return this; }
 
   // The planned rows' tokens; with `mark_bad` a row that cannot be drawn from gets -1, else it is an error.

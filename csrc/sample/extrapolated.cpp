@@ -88,8 +88,8 @@ void Extrapolated::write(State& state, const Plan& plan, const Logits& logits, c
       draw(state, at, {wanted.data(), DType::kFloat64, vocab, vocab}, plain, Purpose::kToken);
   size_t k = 0;
   for (int64_t i = 0; i < plan.size(); ++i)
-    for (int64_t r = plan.row_begin[i]; r < plan.row_begin[i + 1] && plan.events[r] < plan.next_event[i]; ++r)
-      unmask(state, plan.sequences[i], plan.positions[r], tokens[k++], plan.row_times[r]);
+    for (int64_t r = plan.row_begin[i]; r < plan.row_begin[i + 1] && plan.events[r] < plan.next_event[i]; ++r, ++k)
+      unmask(state, plan.sequences[i], plan.positions[r], tokens[k], plan.row_times[r], scores[r * vocab + tokens[k]]);
 }
 
 }  // namespace pymdm::sample

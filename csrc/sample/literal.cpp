@@ -104,8 +104,10 @@ void Literal::write(State& state, const Plan& plan, const Logits& logits, const 
   const std::vector<int64_t> classes = draw_classes(state, rows, vocab);
   for (size_t r = 0; r < rows.size(); ++r) {
     const int64_t b = rows[r].sequence;
-    if (classes[r] != vocab)
-      unmask(state, b, state.kept[b].positions[rows[r].kept], classes[r], times_[state.event[b] + 1]);
+    if (classes[r] == vocab) continue;
+    const double log_prob =
+        noise_ == ops::Noise::kExact ? state.kept[b].scores[rows[r].kept * vocab + classes[r]] : kNever;
+    unmask(state, b, state.kept[b].positions[rows[r].kept], classes[r], times_[state.event[b] + 1], log_prob);
   }
 }
 

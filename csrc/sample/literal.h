@@ -23,6 +23,7 @@ class Literal : public Sampler {
   void admit(const State& state, int64_t b) const override;
   void plan(const State& state, int64_t b, Plan& plan) const override;
   void write(State& state, const Plan& plan, const Logits& logits, const Options& options) const override;
+  bool from_rows() const override { return false; }
 
  private:
   struct Row {

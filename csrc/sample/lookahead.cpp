@@ -55,6 +55,7 @@ State alone(const State& state, int64_t b) {
   out.sequence = {state.sequence[b]};
   out.tokens.assign(state.tokens.begin() + first, state.tokens.begin() + end);
   out.times.assign(state.times.begin() + first, state.times.begin() + end);
+  out.log_prob.assign(end - first, kNever);
   out.order.assign(state.order.begin() + first, state.order.begin() + end);
   out.remaining = {state.remaining[b]}, out.unmasked = {state.unmasked[b]}, out.event = {state.event[b]};
   out.masked = {state.masked[b]}, out.nfe = {state.nfe[b]};
@@ -152,6 +153,7 @@ void Lookahead::write(State& state, const Plan& plan, const Logits& logits, cons
       step.add_sequence(b, plan.ask[i] != 0, plan.times[i], plan.masked[i], plan.next_event[i]);
       if (bad) sampler_.tokens(state, step, rows_from(logits, begin), options, false);  // throws, naming the row
       sampler_.place(state, step, &tokens[begin]);
+      record(state, step, rows_from(logits, begin), options);
       advance(state, step, 0);
       bool right = true;
       for (int64_t r = begin; r < begin + own_[i] && at < guesses.tokens.size(); ++r, ++at) {

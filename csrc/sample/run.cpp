@@ -108,6 +108,7 @@ void run(State& state, const Sampler& sampler, Network& network, const RunOption
       lookahead->write(state, plan, logits, draw);
     } else {
       sampler.write(state, plan, logits, draw);
+      if (sampler.from_rows()) record(state, plan, logits, draw);
       for (int64_t i = 0; i < plan.size(); ++i) advance(state, plan, i);
     }
     if (watch) watch(state);

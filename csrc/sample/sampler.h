@@ -78,6 +78,8 @@ class Sampler {
   virtual void write(State& state, const Plan& plan, const Logits& logits, const Options& options) const = 0;
   // Whether `write` only draws with exact noise, and never reads a logit: then they may stay on a device.
   virtual bool only_draws() const { return false; }
+  // Whether every token is drawn from its planned row's distribution, so that the loop can tell its log-probability.
+  virtual bool from_rows() const { return true; }
   // This sampler as one whose later tokens can be guessed, if it is one.
   virtual const Drawing* drawing() const { return nullptr; }
 };

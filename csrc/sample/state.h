@@ -33,9 +33,10 @@ struct State {
   std::string settings;            // the sampler and its options as JSON, for who saves the state; never read here
 
   // Per position, T = offsets[B] of them.
-  std::vector<int64_t> tokens;  // [T] mask_id where still masked
-  std::vector<double> times;    // [T] when the position was unmasked; NaN where it was given or is masked
-  std::vector<int64_t> order;   // [T] rank of its unmasking within its sequence; -1 where given or masked
+  std::vector<int64_t> tokens;   // [T] mask_id where still masked
+  std::vector<double> times;     // [T] when the position was unmasked; NaN where it was given or is masked
+  std::vector<double> log_prob;  // [T] of the token where it was drawn; NaN where given, masked or unknown
+  std::vector<int64_t> order;    // [T] rank of its unmasking within its sequence; -1 where given or masked
 
   // Per sequence.
   std::vector<int64_t> remaining;  // [B] masked positions left

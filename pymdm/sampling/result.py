@@ -24,7 +24,8 @@ class Sample:
     """One sequence: its tokens and how they came to be.
 
     tokens [L] int64; text or None; times [L] float64, when each position was unmasked (NaN where it was given); order [L]
-    int64, its rank among them (-1 where given); nfe, network evaluations it took part in; sequence_id, its random address.
+    int64, its rank among them (-1 where given); nfe, network evaluations it took part in;
+    log_prob [L] float64, of each token where it was drawn; sequence_id, its random address.
     """
 
     tokens: Tensor
@@ -32,6 +33,7 @@ class Sample:
     times: Tensor
     order: Tensor
     nfe: int
+    log_prob: Tensor
     sequence_id: int
 
 
@@ -100,6 +102,16 @@ class Samples:
     def order(self) -> Tensor | list[Tensor]:
         """[B, L] int64 ranks of unmasking; a list if the lengths differ."""
         return self._by_sequence(self.state.order)
+
+    @cached_property
+    def log_prob(self) -> Tensor | list[Tensor]:
+        """[B, L] float64 log-probability of each token in the distribution it was drawn from (temperature, top-k, top-p and
+        bans included); NaN where it was given, or is not known: coarse noise, the corrector, runs on a device.
+
+        For first-hitting and ancestral sampling the sum over a sequence is the exact log-probability of its tokens given
+        order and times (docs/samplers.md).
+        """
+        return self._by_sequence(self.state.log_prob)
 
     @cached_property
     def nfe(self) -> list[int]:
@@ -191,7 +203,7 @@ class Samples:
             state = self.state.select(list(range(*i.indices(len(self)))))
             return Samples(state, self.sampler, self.options, self.seconds, self.vocabulary, self.mixed)
         tokens = self.tokens[i]
-        return Sample(tokens, self._text(tokens), self.times[i], self.order[i], self.nfe[i], self.sequence_ids[i])
+        return Sample(tokens, self._text(tokens), self.times[i], self.order[i], self.nfe[i], self.log_prob[i], self.sequence_ids[i])
 
     def __iter__(self) -> Iterator[Sample]:
         return (self[i] for i in range(len(self)))
