@@ -9,10 +9,13 @@ from pymdm._native import C as _C
 from pymdm.choose import choose
 from pymdm.data.tokenizer import Vocabulary
 from pymdm.distributed import sequence_ids_of_rank
+from pymdm.evaluate.rule import RuleLikelihood, log_likelihood
+from pymdm.evaluate.schedule import schedule
 from pymdm.network.config import ModelConfig
 from pymdm.network.engine import Engine
 from pymdm.network.loading import Model, load
 from pymdm.network.transformer import MaskedTransformer
+from pymdm.sampling.call_schedule import CallSchedule
 from pymdm.sampling.options import SampleOptions
 from pymdm.sampling.result import Sample, Samples
 from pymdm.sampling.sample import resume, sample
@@ -23,6 +26,7 @@ __version__: str = _C.version
 
 __all__ = [
     "Ancestral",
+    "CallSchedule",
     "Confidence",
     "Engine",
     "FirstHitting",
@@ -30,6 +34,7 @@ __all__ = [
     "Model",
     "ModelConfig",
     "Remask",
+    "RuleLikelihood",
     "Sample",
     "SampleOptions",
     "Samples",
@@ -38,8 +43,10 @@ __all__ = [
     "__version__",
     "choose",
     "load",
+    "log_likelihood",
     "random",
     "resume",
     "sample",
+    "schedule",
     "sequence_ids_of_rank",
 ]

@@ -211,6 +211,14 @@ void bind_state(py::module_& m) {
       .def_property_readonly("order", tensor_property(&State::order, at::kLong))
       .def_property_readonly("remaining", tensor_property(&State::remaining, at::kLong))
       .def_property_readonly("nfe", tensor_property(&State::nfe, at::kLong))
+      .def(
+          "force",
+          [](State& s, const at::Tensor& tokens) {
+            s.forced = vector_of<int64_t>(cpu_tensor(kOp, "forced tokens", tokens, at::kLong, 1));
+            check(s.forced.size() == s.tokens.size(), kOp, "expected ", s.tokens.size(), " forced tokens, got ",
+                  s.forced.size());
+          },
+          py::arg("tokens"), "Tokens [T] that are taken at masked positions in place of drawn ones: teacher forcing.")
       .def_property_readonly("rounds", tensor_property(&State::rounds, at::kLong))
       .def_property_readonly("rows", tensor_property(&State::rows, at::kLong))
       .def_property_readonly("sequence", tensor_property(&State::sequence, at::kLong))

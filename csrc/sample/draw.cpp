@@ -11,6 +11,7 @@ namespace pymdm::sample {
 std::vector<int64_t> draw(State& state, const Addresses& at, const Logits& logits, const Options& options,
                           Purpose purpose, ops::Noise noise, bool mark_bad) {
   std::vector<int64_t> tokens(at.sequence.size());
+  if (!at.forced.empty()) return at.forced;
   state.draws += static_cast<int64_t>(tokens.size());
   ops::ChooseArgs args;
   args.logits = logits.data;
@@ -42,6 +43,10 @@ Addresses addresses(const State& state, const Plan& plan, bool several_positions
   at.sequence.reserve(plan.positions.size());
   for (int64_t i = 0; i < plan.size(); ++i)
     at.sequence.insert(at.sequence.end(), plan.row_begin[i + 1] - plan.row_begin[i], state.sequence[plan.sequences[i]]);
+  if (!state.forced.empty())
+    for (int64_t i = 0; i < plan.size(); ++i)
+      for (int64_t r = plan.row_begin[i]; r < plan.row_begin[i + 1]; ++r)
+        at.forced.push_back(state.forced[state.offsets[plan.sequences[i]] + plan.positions[r]]);
   if (several_positions)
     for (const int64_t position : plan.positions) at.base.push_back(base_of(position, classes));
   return at;

@@ -16,6 +16,7 @@ struct Addresses {
   std::vector<uint64_t> sequence;  // [M]
   std::vector<uint32_t> event;     // [M]
   std::vector<uint64_t> base;      // [M], or empty for 0
+  std::vector<int64_t> forced;     // [M] tokens to take without drawing, or empty
 };
 std::vector<int64_t> draw(State& state, const Addresses& at, const Logits& logits, const Options& options,
                           Purpose purpose, ops::Noise noise = ops::Noise::kExact, bool mark_bad = false);

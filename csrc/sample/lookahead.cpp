@@ -46,23 +46,6 @@ double score_gap(const State& state, const Plan& plan, int64_t i, int64_t r, int
   return score(token) - score(second);
 }
 
-// Sequence b as a state of its own.
-State alone(const State& state, int64_t b) {
-  const int64_t first = state.offsets[b], end = state.offsets[b + 1];
-  State out;
-  out.mask_id = state.mask_id, out.seed = state.seed;
-  out.offsets = {0, end - first};
-  out.sequence = {state.sequence[b]};
-  out.tokens.assign(state.tokens.begin() + first, state.tokens.begin() + end);
-  out.times.assign(state.times.begin() + first, state.times.begin() + end);
-  out.log_prob.assign(end - first, kNever);
-  out.order.assign(state.order.begin() + first, state.order.begin() + end);
-  out.remaining = {state.remaining[b]}, out.unmasked = {state.unmasked[b]}, out.event = {state.event[b]};
-  out.masked = {state.masked[b]}, out.nfe = {state.nfe[b]};
-  out.kept.resize(1);
-  return out;
-}
-
 // Adds the rows of a step's only sequence.
 void add_rows(const Plan& step, Plan& plan) {
   for (int64_t r = 0; r < step.rows(); ++r) plan.add_row(step.positions[r], step.events[r], step.row_times[r]);
@@ -72,7 +55,7 @@ void add_rows(const Plan& step, Plan& plan) {
 
 // The steps that the guesses at hand reach, one more, and those to guess next. Positions and times need no token.
 std::vector<Plan> Lookahead::steps(const State& state, int64_t b) const {
-  State future = alone(state, b);
+  State future = select(state, {b});
   std::vector<Plan> out;
   const auto guesses = static_cast<int64_t>(state.guesses[b].tokens.size());
   const std::vector<int64_t> unknown(future.tokens.size(), state.mask_id + 1);  // any token but the mask

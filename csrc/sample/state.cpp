@@ -21,11 +21,15 @@ void check_position(const State& s, int64_t b, int64_t i, std::vector<uint8_t>& 
   if (rank == -1) {
     check(std::isnan(s.times[i]), kOp, "the state of sequence ", b, " has a time at position ", i - s.offsets[b],
           ", which was not drawn");
+    check(std::isnan(s.log_prob[i]), kOp, "the state of sequence ", b, " has a log-probability at position ",
+          i - s.offsets[b], ", which was not drawn");
     return;
   }
   check(rank >= 0 && rank < s.unmasked[b] && !seen[rank], kOp, "the state of sequence ", b,
         " does not rank its drawn positions 0, 1, ...");
   seen[rank] = 1;
+  check(!(s.log_prob[i] > 1e-9), kOp, "the state of sequence ", b, " has log-probability ", s.log_prob[i],
+        " at position ", i - s.offsets[b]);
   check(token != s.mask_id && token < s.vocab && within(s.times[i], 0, 1), kOp, "the state of sequence ", b,
         " has token ", token, " and time ", s.times[i], " at position ", i - s.offsets[b], ", which was drawn from ",
         s.vocab, " classes at a time in [0, 1]");
@@ -77,10 +81,10 @@ void check_start(const State& s) {
 
 void check_initialised(const State& s) {
   const size_t batch = s.sequence.size();
-  check(s.times.size() == s.tokens.size() && s.order.size() == s.tokens.size() && s.remaining.size() == batch &&
-            s.unmasked.size() == batch && s.event.size() == batch && s.masked.size() == batch &&
-            s.nfe.size() == batch && s.rounds.size() == batch && s.rows.size() == batch && s.kept.size() == batch &&
-            s.guesses.size() == batch,
+  check(s.times.size() == s.tokens.size() && s.log_prob.size() == s.tokens.size() &&
+            s.order.size() == s.tokens.size() && s.remaining.size() == batch && s.unmasked.size() == batch &&
+            s.event.size() == batch && s.masked.size() == batch && s.nfe.size() == batch && s.rounds.size() == batch &&
+            s.rows.size() == batch && s.kept.size() == batch && s.guesses.size() == batch,
         kOp, "the state is not initialised; call the sampler's init first");
 }
 
@@ -122,6 +126,7 @@ State select(const State& s, const std::vector<int64_t>& which) {
       to.insert(to.end(), from.begin() + s.offsets[b], from.begin() + s.offsets[b + 1]);
     };
     positions(s.tokens, out.tokens), positions(s.times, out.times), positions(s.order, out.order);
+    positions(s.log_prob, out.log_prob);
     out.offsets.push_back(static_cast<int64_t>(out.tokens.size()));
     out.sequence.push_back(s.sequence[b]), out.remaining.push_back(s.remaining[b]);
     out.unmasked.push_back(s.unmasked[b]), out.event.push_back(s.event[b]), out.masked.push_back(s.masked[b]);

@@ -36,6 +36,7 @@ struct State {
   std::vector<int64_t> tokens;   // [T] mask_id where still masked
   std::vector<double> times;     // [T] when the position was unmasked; NaN where it was given or is masked
   std::vector<double> log_prob;  // [T] of the token where it was drawn; NaN where given, masked or unknown
+  std::vector<int64_t> forced;   // [T] tokens to take in place of what would be drawn (teacher forcing), or empty
   std::vector<int64_t> order;    // [T] rank of its unmasking within its sequence; -1 where given or masked
 
   // Per sequence.

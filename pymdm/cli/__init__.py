@@ -18,6 +18,7 @@ from pymdm.cli.output import guarded
 from pymdm.cli.precision import audit as audit_source
 from pymdm.cli.precision import precision
 from pymdm.cli.sample import sample
+from pymdm.cli.schedule import schedule
 from pymdm.cli.screen import one_line
 from pymdm.cli.train import train
 
@@ -33,7 +34,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, sample, train, data, evaluate, audit, info):
+for command in (demo, sample, schedule, train, data, evaluate, audit, info):
     app.command()(user_errors(command))
 # Options after the case belong to the case.
 passed_on = {"allow_extra_args": True, "allow_interspersed_args": False}

@@ -45,6 +45,10 @@ def evaluate(
     windows: Annotated[
         int | None, typer.Option(help=f"Sequences to take, evenly spread; 0: all. Default {QUICK}.")
     ] = None,
+    rule: Annotated[
+        str | None,
+        typer.Option(help="Exact likelihood under this rule instead of the bound: margin or entropy; a call a token."),
+    ] = None,
     skip_likelihood: Annotated[bool, typer.Option("--skip-likelihood", help="Only samples and judges.")] = False,
     samples: Annotated[int, typer.Option(help="Sequences to draw and judge; 0: none.")] = 0,
     judge: Annotated[
@@ -77,6 +81,7 @@ def evaluate(
     Example: pymdm evaluate --samples 32 --judge ngram
     """
     from pymdm.evaluate.report import markdown, write
+    from pymdm.evaluate.rule import rule_sampler
     from pymdm.evaluate.subject import finite, likelihood_facts, load_subject, run_facts
     from pymdm.sampling.sample import check_seed
 
@@ -86,6 +91,10 @@ def evaluate(
         raise ValueError(f"evaluate: samples must be 0 or at least 2, got {samples}")
     if windows is not None and windows < 0:
         raise ValueError(f"evaluate: windows must be at least 0, got {windows}")
+    if rule is not None:
+        if exact or skip_likelihood:
+            raise ValueError(f"evaluate: --rule goes with neither --exact nor --skip-likelihood, got --rule {rule}")
+        rule_sampler(rule)
     if dtype not in ("float32", "bfloat16"):
         raise ValueError(f"evaluate: dtype must be float32 or bfloat16, got {dtype!r}")
     limit = (0 if full else QUICK) if windows is None else windows
@@ -107,14 +116,13 @@ def evaluate(
     judges = _judges(judge, judge_dtype, subject.train_text) if samples else []
     result: dict[str, Any] = {"run": run_facts(subject, seed, shlex.join(["pymdm", *sys.argv[1:]]))}
     if not skip_likelihood:
-        with _Bar("likelihood, network rows") as bar:
-            found = subject.likelihood(
-                draws=draws,
-                exact_counts=exact,
-                seed=seed,
-                autocast=dtype == "bfloat16",
-                progress=bar.to,
-            )
+        with _Bar("likelihood, tokens" if rule else "likelihood, network rows") as bar:
+            if rule is not None:
+                found: Any = subject.rule_likelihood(rule, dtype=dtype, progress=bar.to)
+            else:
+                found = subject.likelihood(
+                    draws=draws, exact_counts=exact, seed=seed, autocast=dtype == "bfloat16", progress=bar.to
+                )
         counts = "every count n = 1..L" if exact else f"{draws} strata of n"
         result["likelihood"] = likelihood_facts(found, counts) | {"dtype": dtype}
         result["ngram_bits_per_char"] = {"5": subject.ngram_bits_per_char(5)}

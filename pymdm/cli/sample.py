@@ -46,8 +46,10 @@ def _sampler(
     strategy: str | None,
     lookahead: int | float | str,
     schedule: str | None,
+    call_schedule: Path | None,
 ) -> Any:
     """The sampler of the options; `masks` is the largest number of tokens to draw in a sequence."""
+    from pymdm.sampling.call_schedule import CallSchedule
     from pymdm.sampling.samplers import Ancestral, Confidence, FirstHitting, Remask
 
     owned = {
@@ -65,7 +67,13 @@ def _sampler(
         raise ValueError(f"sample: --lookahead belongs to --sampler first-hitting or ancestral, got --sampler {kind}")
     if schedule is not None and kind == "confidence":
         raise ValueError("sample: --schedule belongs to the other samplers, got --sampler confidence")
-    per_call = 1 if nfe is None else max(1, -(-masks // nfe))
+    per_call: Any = 1 if nfe is None else max(1, -(-masks // nfe))
+    if call_schedule is not None:
+        if kind != "first-hitting" or nfe is not None or order == 2:
+            raise ValueError("sample: --call-schedule is for first-hitting of order 1, without --nfe")
+        per_call = CallSchedule.read(call_schedule)
+        if sum(per_call) != masks:
+            raise ValueError(f"sample: the call schedule is for {sum(per_call)} tokens, got a sequence of {masks} to draw")
     if kind == "first-hitting":
         options: dict[str, Any] = {"order": 1 if order is None else order, "lookahead": lookahead}
         return FirstHitting(tokens_per_call=per_call, schedule=schedule, **options)
@@ -118,6 +126,9 @@ def sample(
         str | None,
         typer.Option(help="linear, cosine or geometric; default: that a time-conditioned model was trained with."),
     ] = None,
+    call_schedule: Annotated[
+        Path | None, typer.Option(help="First-hitting: tokens of each call, from `pymdm schedule --out`.")
+    ] = None,
     temperature: Annotated[float, typer.Option(help="1 is the model's law; 0 takes the most likely token.")] = 1.0,
     top_k: Annotated[int, typer.Option(help="Keep the k most likely tokens; 0: all. Changes the law.")] = 0,
     top_p: Annotated[
@@ -149,7 +160,10 @@ def sample(
         vocabulary=loaded.vocabulary,
     )
     masks = [start.count(config.mask_id) for start in starts]
-    how = _sampler(sampler, nfe, max(masks), order, rule, block_length, strategy, _lookahead(lookahead), schedule)
+    ahead = _lookahead(lookahead)
+    how = _sampler(
+        sampler, nfe, max(masks), order, rule, block_length, strategy, ahead, schedule, call_schedule
+    )
     options = pymdm.SampleOptions(temperature, top_k, top_p)
     law = options.law(how.law)
     with processes() as group:

@@ -5,14 +5,18 @@ from pymdm.evaluate.bound import Bound, evaluate_bound, exact_bound
 from pymdm.evaluate.judges import CheckpointJudge, Judge, NGramJudge, Scores, load_judge
 from pymdm.evaluate.metrics import distinct_n, repetition, self_bleu, token_entropy
 from pymdm.evaluate.ngram import NGram, ngram_bits
+from pymdm.evaluate.rule import RuleLikelihood, log_likelihood
+from pymdm.evaluate.schedule import Information, measure_information, schedule
 
 __all__ = [
     "Bound",
     "CheckpointJudge",
+    "Information",
     "Judge",
     "Likelihood",
     "NGram",
     "NGramJudge",
+    "RuleLikelihood",
     "Scores",
     "causal_losses",
     "distinct_n",
@@ -20,8 +24,11 @@ __all__ = [
     "evaluate_likelihood",
     "exact_bound",
     "load_judge",
+    "log_likelihood",
+    "measure_information",
     "ngram_bits",
     "repetition",
+    "schedule",
     "self_bleu",
     "token_entropy",
 ]

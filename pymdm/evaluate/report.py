@@ -68,7 +68,7 @@ def _likelihood(found: dict[str, Any], ngrams: dict[str, float], unit: str) -> l
     bound = found["kind"] == "bound"
     lines = ["## Likelihood", "", _likelihood_words(bound, unit), ""]
     lines += [f"| | bits per {unit} | 95% interval |", "|---|---|---|"]
-    name = "upper bound" if bound else "exact, autoregressive"
+    name = "upper bound" if bound else f"exact, {found.get('rule') or 'autoregressive'}"
     monte_carlo = f"{_range(found['monte_carlo_interval95'])} (Monte Carlo)" if bound else "no Monte Carlo error"
     lines.append(f"| {name} | {_number(found['bits_per_char'])} | {monte_carlo} |")
     known = found["text_interval95"][0] is not None

@@ -26,8 +26,10 @@ from pymdm.evaluate.autoregressive import Likelihood, evaluate_likelihood
 from pymdm.evaluate.bound import Bound, evaluate_bound
 from pymdm.evaluate.judges import file_sha256
 from pymdm.evaluate.ngram import NGram
+from pymdm.evaluate.rule import RuleLikelihood, log_likelihood
 from pymdm.network.checkpoint import WEIGHTS, Checkpoint, load_checkpoint
 from pymdm.network.config import ModelConfig
+from pymdm.network.engine import Engine
 
 EMBEDDED = "held-out prose of the running Python"
 LOGITS = 1 << 26  # elements of logits in one network call
@@ -134,6 +136,19 @@ class Subject:
             autocast=autocast,
             curve_bins=min(32 if exact_counts else draws, self.config.length),
             progress=progress,
+        )
+
+    def rule_likelihood(self, rule: str, *, dtype: str = "float32", progress: Any = None) -> RuleLikelihood:
+        """The exact likelihood under a sampler that picks positions by a rule, see `log_likelihood`."""
+        if self.config.causal:
+            raise ValueError("evaluate: --rule is for masked models; an autoregressive one has one likelihood")
+        return log_likelihood(
+            Engine(self.checkpoint, dtype=dtype),
+            self.pieces,
+            rule=rule,
+            characters=self.evaluated_characters,
+            progress=progress,
+            vocabulary=self.checkpoint.vocabulary,
         )
 
     def ngram_bits_per_char(self, order: int = 5) -> float:
@@ -288,6 +303,9 @@ def likelihood_facts(found: Bound | Likelihood, counts: str) -> dict[str, Any]:
         facts |= {"monte_carlo_interval95": list(found.interval), "draws": found.draws, "counts": counts}
         facts["caveat"] = found.caveat
         facts["curve"] = found.curve.to_dict() if found.curve is not None else None
+    if isinstance(found, RuleLikelihood):
+        facts |= {"rule": found.rule.rule, "step_maps": [o.tolist() for o in found.order]}
+        facts["log_prob"] = [p.tolist() for p in found.log_prob]
     return facts
 
 

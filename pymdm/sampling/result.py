@@ -203,7 +203,15 @@ class Samples:
             state = self.state.select(list(range(*i.indices(len(self)))))
             return Samples(state, self.sampler, self.options, self.seconds, self.vocabulary, self.mixed)
         tokens = self.tokens[i]
-        return Sample(tokens, self._text(tokens), self.times[i], self.order[i], self.nfe[i], self.log_prob[i], self.sequence_ids[i])
+        return Sample(
+            tokens,
+            self._text(tokens),
+            self.times[i],
+            self.order[i],
+            self.nfe[i],
+            self.log_prob[i],
+            self.sequence_ids[i],
+        )
 
     def __iter__(self) -> Iterator[Sample]:
         return (self[i] for i in range(len(self)))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pymdm._native import C
+from pymdm.sampling.call_schedule import CallSchedule
 from pymdm.sampling.check import boolean, integer
 from pymdm.sampling.samplers.common import NOISES, ahead, listed, noise_warnings, one_of, token_counts
 from pymdm.sampling.schedules import Schedule, as_schedule
@@ -22,8 +23,8 @@ class FirstHitting:
     answer at unmasked positions too (docs/samplers.md).
 
     Args:
-        tokens_per_call: tokens unmasked by one network call, at least 1; or a sequence, whose last entry repeats. NFE of
-            a sequence with n masks is ceil(n / tokens_per_call).
+        tokens_per_call: tokens unmasked by one network call, at least 1; or a sequence, whose last entry repeats; or what
+            `pymdm.schedule` gives, with its certificate. NFE of a sequence with n masks is ceil(n / tokens_per_call).
         order: 1, or 2 for extrapolation: the line through the two latest outputs, after temperature, top-k and top-p, with
             the coefficient that makes interactions of two tokens right on average for any tokens_per_call.
         corrector: correct the tokens of a call by the next call's output at their positions. Needs a network whose
@@ -47,7 +48,7 @@ class FirstHitting:
     ('exact', 'approximate')
     """
 
-    tokens_per_call: int | tuple[int, ...] = 1
+    tokens_per_call: int | tuple[int, ...] | CallSchedule = 1
     order: int = 1
     corrector: bool = False
     schedule: Schedule | str | None = None
@@ -74,6 +75,8 @@ class FirstHitting:
 
     @property
     def law(self) -> str:
+        if isinstance(self.tokens_per_call, CallSchedule) and self.order == 1 and not self.corrector:
+            return self.tokens_per_call.law if self.noise == "exact" else "approximate"
         return "exact" if set(self._counts()) == {1} and self.noise == "exact" else "approximate"
 
     @property

@@ -1,0 +1,154 @@
+"""Exact log-likelihood of a text under a sampler that picks positions by a deterministic rule, by teacher forcing.
+
+A rule that reads the logits and the tokens that are there, but not the token it is about to draw, visits the positions of a
+given text in one order. Along it P(x) = prod_e mu(x_{o_1..o_{e-1}})[o_e][x_{o_e}], with no sum over orders
+(arXiv 2603.01367), so it sums to 1 over all sequences, several tokens a call included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pymdm._native import C
+from pymdm.evaluate.autoregressive import Likelihood
+from pymdm.network.loading import resolve
+from pymdm.sampling.sample import _score
+from pymdm.sampling.samplers import Confidence, Sampler
+
+RULES = ("margin", "entropy")
+REFUSED = {
+    "probability": "it looks at the probability of the token it has drawn, so the order depends on the draw",
+    "drawn": "it looks at the probability of the token it has drawn, so the order depends on the draw",
+    "random": "its order is random: the likelihood is a mean over all orders, which the bound of `pymdm evaluate` bounds",
+}
+
+
+@dataclass(frozen=True)
+class RuleLikelihood(Likelihood):
+    """Negative log-likelihood of texts under a rule, without error; nats, bits and intervals as of `Likelihood`.
+
+    Attributes:
+        rule: the sampler whose law it is.
+        log_prob: float64 [L] of each text, log-probability of each token where the rule names it; NaN where given.
+        order: int64 [L] of each text, the rank at which the rule names each position, -1 where given: a step map.
+    """
+
+    rule: Confidence = field(default_factory=lambda: Confidence("margin"))
+    log_prob: tuple[Tensor, ...] = ()
+    order: tuple[Tensor, ...] = ()
+
+
+def rule_sampler(rule: str | Sampler) -> Confidence:
+    """The sampler of a rule's name, or the given one, if its likelihood is exact.
+
+    Raises:
+        ValueError: a rule without an exact likelihood, with the reason.
+
+    >>> rule_sampler("margin").rule
+    'margin'
+    """
+    sampler = Confidence(rule) if isinstance(rule, str) and rule in (*RULES, *REFUSED) else rule
+    if isinstance(sampler, str):
+        raise ValueError(f"log_likelihood: rule must be one of {', '.join(RULES)}, got {rule!r}")
+    if not isinstance(sampler, Confidence):
+        reason = "its order is random, or tokens are drawn again: use the bound of `pymdm evaluate`"
+        raise ValueError(f"log_likelihood: {type(sampler).__name__} has no exact likelihood of a text: {reason}")
+    if sampler.rule in REFUSED:
+        raise ValueError(f"log_likelihood: rule {sampler.rule!r} has no exact likelihood: {REFUSED[sampler.rule]}")
+    return sampler
+
+
+def log_likelihood(
+    model: Any,
+    texts: Iterable[str | Sequence[int] | Tensor],
+    *,
+    rule: str | Sampler = "margin",
+    given: Sequence[Sequence[int]] | None = None,
+    characters: int = 0,
+    temperature: float = 1.0,
+    top_k: int = 0,
+    top_p: float = 1.0,
+    mask_id: int | None = None,
+    vocabulary: Any = None,
+    time_conditioned: bool = False,
+    batch_size: int = 16,
+    seed: int = 0,
+    dtype: str = "float32",
+    progress: Callable[[int], None] | None = None,
+) -> RuleLikelihood:
+    """Exact log-likelihood of texts under `Confidence(rule)`, L network calls a text of L tokens.
+
+    Args:
+        model: as in `pymdm.sample`.
+        texts: strings (of a model with a vocabulary) or integer tokens [L].
+        rule: "margin", "entropy", or a `Confidence` of them with its tokens per call, threshold and blocks.
+        given: positions of each text that are known from the start and not scored.
+        characters: of all texts together, for bits per character.
+        temperature, top_k, top_p: of the law, as in `pymdm.sample`.
+        mask_id: of a callable. vocabulary: default the model's.
+        time_conditioned: form of a callable.
+        batch_size: texts in one network call.
+        seed: of the lots among positions that are equally sure; elsewhere nothing depends on it. The sum over all sequences
+            is 1 for every seed.
+        dtype: for models this call loads itself.
+        progress: told the number of tokens named so far.
+
+    Returns:
+        `RuleLikelihood`.
+
+    Raises:
+        ValueError: a rule without an exact likelihood, with the reason; a text without tokens, or one with the mask in it.
+
+    Source: arXiv 2603.01367.
+
+    >>> found = log_likelihood(lambda tokens: torch.zeros(*tokens.shape, 4), [[0, 1, 2]], mask_id=4)
+    >>> round(found.nats, 4), found.tokens
+    (4.1589, 3)
+    """
+    sampler, network = rule_sampler(rule), resolve(model, dtype)
+    mask = mask_id if mask_id is not None else network.mask_id
+    if mask is None:
+        raise ValueError("log_likelihood: mask_id is needed for a network that is a plain callable")
+    vocabulary = vocabulary or network.vocabulary
+    rows = [_tokens(text, vocabulary) for text in texts]
+    for i, row in enumerate(rows):
+        if not row or mask in row:
+            raise ValueError(f"log_likelihood: text {i} {'holds the mask' if row else 'has no tokens'}")
+    if given is not None and len(given) != len(rows):
+        raise ValueError(f"log_likelihood: expected positions given in {len(rows)} texts, got {len(given)}")
+    truth = torch.tensor([t for row in rows for t in row], dtype=torch.int64)
+    offsets = torch.tensor([0, *(len(row) for row in rows)]).cumsum(0)
+    start = torch.full_like(truth, mask)
+    for i, places in enumerate(given or ()):
+        at = offsets[i] + torch.tensor(list(places), dtype=torch.int64)
+        start[at] = truth[at]
+    # One id for all texts, so that lots are the same for each: then the law of a seed is one law.
+    state = C.State(start, offsets, torch.zeros(len(rows), dtype=torch.int64), mask, seed)
+    native = sampler.native()
+    native.init(state)
+    state.force(truth)
+    total = int(state.remaining.sum())
+    watch = None if progress is None else lambda s: progress(total - int(s.remaining.sum()))
+    options = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "watch": watch, "watch_interval": 0.1}
+    score = _score(network, time_conditioned, False)
+    drawable = vocabulary.size if vocabulary is not None else 0
+    C.run(state, native, score, batch_size=batch_size, drawable=drawable, **options)
+    sizes = offsets.diff().tolist()
+    log_prob, order = state.log_prob.split(sizes), state.order.split(sizes)
+    nats = np.array([-float(p.nansum()) for p in log_prob])
+    named = np.array([int((o >= 0).sum()) for o in order], dtype=np.int64)
+    return RuleLikelihood(nats, named, characters, sampler, tuple(log_prob), tuple(order))
+
+
+def _tokens(text: str | Sequence[int] | Tensor, vocabulary: Any) -> list[int]:
+    if isinstance(text, str):
+        if vocabulary is None:
+            raise ValueError("log_likelihood: a text needs a model with a vocabulary; give tokens instead")
+        return list(vocabulary.encode(text))
+    return [int(t) for t in text]

@@ -1,0 +1,154 @@
+"""Exact likelihoods under deterministic rules, and the log-probabilities that every result carries."""
+
+from __future__ import annotations
+
+import itertools
+import json
+
+import numpy as np
+import pytest
+import torch
+from helpers.command_line import run
+from helpers.sampler_tables import SAMPLERS, L, V, chi_square, draw, network, table
+from scipy import stats
+
+import pymdm
+from pymdm.reference.laws import state_index
+
+EVERY = list(itertools.product(range(V), repeat=L))
+
+
+@pytest.mark.parametrize(
+    ("rule", "options"),
+    [
+        ("margin", {}),
+        ("entropy", {}),
+        (pymdm.Confidence("margin", tokens_per_call=2), {}),
+        (pymdm.Confidence("entropy", block_length=2), {}),
+        ("margin", {"temperature": 0.7}),
+        ("entropy", {"top_k": 2}),
+    ],
+    ids=str,
+)
+def test_the_sum_over_all_sequences_is_one_and_the_sampler_follows_it(rule, options):
+    mu = table(8)
+    found = pymdm.log_likelihood(network(mu), EVERY, rule=rule, mask_id=V, **options)
+    law = np.exp(-found.by_sequence)
+    assert abs(law.sum() - 1) < 1e-9
+    assert found.tokens == L * len(EVERY)
+    sampler = pymdm.Confidence(rule) if isinstance(rule, str) else rule
+    n = 20_000
+    out = draw(sampler, n=n, mu=mu, **options)
+    whole = np.zeros((V + 1) ** L)
+    whole[state_index(np.array(EVERY), V)] = law
+    assert chi_square(out, whole) > 1e-7  # power: a law off by TV 0.02 is rejected with probability above 0.5
+    for i in range(20):  # what a sample says of itself
+        text = tuple(out.tokens[i].tolist())
+        assert float(out.log_prob[i].sum()) == pytest.approx(-found.by_sequence[EVERY.index(text)], abs=1e-12)
+        assert torch.equal(out.order[i], found.order[EVERY.index(text)])
+
+
+def test_given_tokens_are_not_scored():
+    mu = table(9)
+    texts = [(0, *rest) for rest in itertools.product(range(V), repeat=L - 1)]
+    found = pymdm.log_likelihood(network(mu), texts, mask_id=V, given=[[0]] * len(texts))
+    assert abs(np.exp(-found.by_sequence).sum() - 1) < 1e-9
+    assert bool(found.log_prob[0].isnan()[0]) and int(found.order[0][0]) == -1 and found.tokens == (L - 1) * len(texts)
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        ("probability", "has no exact likelihood: it looks at the probability of the token it has drawn"),
+        ("random", "its order is random"),
+        (pymdm.FirstHitting(), "FirstHitting has no exact likelihood of a text"),
+        (pymdm.Remask(steps=4), "tokens are drawn again"),
+        ("best", "rule must be one of margin, entropy, got 'best'"),
+    ],
+    ids=str,
+)
+def test_rules_without_an_exact_likelihood_are_refused_with_the_reason(rule, words):
+    with pytest.raises(ValueError, match=words):
+        pymdm.log_likelihood(network(table()), [[0] * L], rule=rule, mask_id=V)
+
+
+def test_bad_texts_are_refused():
+    with pytest.raises(ValueError, match="text 1 holds the mask"):
+        pymdm.log_likelihood(network(table()), [[0] * L, [V] * L], mask_id=V)
+    with pytest.raises(ValueError, match="text 0 has no tokens"):
+        pymdm.log_likelihood(network(table()), [[]], mask_id=V)
+    with pytest.raises(ValueError, match="mask_id is needed"):
+        pymdm.log_likelihood(network(table()), [[0] * L])
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS, ids=str)
+def test_every_result_carries_log_probabilities(sampler):
+    """Of tokens drawn one by one or together, given what was there before: recomputed from the table."""
+    mu = table(4)
+    out = draw(sampler, n=30, mu=mu)
+    known = "corrector" not in repr(sampler) or "corrector=False" in repr(sampler)
+    if not known or "float32" in repr(sampler):
+        assert bool(out.log_prob.isnan().all())
+        return
+    assert not bool(out.log_prob.isnan().any()) and bool((out.log_prob <= 0).all())
+    if not isinstance(sampler, pymdm.FirstHitting) or sampler._counts() != [1]:
+        return
+    for tokens, order, found in zip(out.tokens.numpy(), out.order.numpy(), out.log_prob.numpy(), strict=True):
+        for l in range(L):
+            before = np.where(order < order[l], tokens, V)
+            assert found[l] == pytest.approx(np.log(mu[state_index(before, V), l, tokens[l]]), abs=1e-12)
+
+
+def test_the_log_probability_is_of_the_law_that_was_run():
+    mu = table(4)
+    for options in ({"temperature": 0.5}, {"top_k": 2}, {"top_p": 0.6}, {"banned_tokens": [1]}):
+        out = draw(pymdm.FirstHitting(), n=30, mu=mu, **options)
+        for tokens, order, found in zip(out.tokens.numpy(), out.order.numpy(), out.log_prob.numpy(), strict=True):
+            for l in range(L):
+                p = mu[state_index(np.where(order < order[l], tokens, V), V), l]
+                p = p ** (1 / options.get("temperature", 1.0))
+                if "banned_tokens" in options:
+                    p = p * (np.arange(V) != 1)
+                kept = np.argsort(-p)[: options.get("top_k", V)]
+                if "top_p" in options:
+                    shares = np.cumsum(p[kept]) / p.sum()
+                    kept = kept[: int(np.argmax(shares >= options["top_p"])) + 1]
+                assert found[l] == pytest.approx(np.log(p[tokens[l]] / p[kept].sum()), abs=1e-12)
+
+
+def test_given_and_masked_positions_have_none_and_a_stop_keeps_them():
+    infill = [[V, 1, V, V]]
+    half = pymdm.sample(network(table()), mask_id=V, infill=infill, seed=1, max_calls=1)
+    assert int(half.log_prob.isnan().sum()) == 3
+    rest = pymdm.resume(network(table()), half.state.to_dict())
+    whole = pymdm.sample(network(table()), mask_id=V, infill=infill, seed=1)
+    assert torch.equal(rest.log_prob.nan_to_num(9), whole.log_prob.nan_to_num(9))
+    assert whole[0].log_prob.isnan().tolist() == [False, True, False, False]
+
+
+def test_first_hitting_paths_have_the_probability_they_say():
+    """Mean of exp(log_prob) over orders is the law: importance weights 1 / P(path) sum to the number of sequences."""
+    mu, n = table(6), 20_000
+    out = draw(pymdm.FirstHitting(), n=n, mu=mu)
+    weights = np.exp(-out.log_prob.sum(1).numpy())  # E[1 / P(x | order)] = V^L
+    error = weights.std(ddof=1) / n**0.5
+    assert abs(weights.mean() - V**L) < 6 * error and stats.norm.sf(6) < 1e-8
+
+
+def test_the_command_line_prints_step_maps(tmp_path):
+    text = tmp_path / "text.txt"
+    text.write_text("Return the name of the class.\n")
+    result = run("evaluate", "--text", text, "--rule", "entropy", "--windows", "1", "--json")
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)["likelihood"]
+    assert (found["kind"], found["rule"]) == ("exact", "entropy")
+    (steps,), (log_prob,) = found["step_maps"], found["log_prob"]
+    assert sorted(steps) == list(range(found["tokens"]))
+    assert -sum(log_prob) == pytest.approx(found["nats_per_token"] * found["tokens"], rel=1e-9)
+    model = pymdm.load()
+    same = pymdm.log_likelihood(model, ["Return the name of the class.\n"], rule="entropy")
+    assert same.nats == pytest.approx(-sum(log_prob), rel=1e-6)
+    words = run("evaluate", "--text", text, "--rule", "entropy", "--windows", "1")
+    assert "| exact, entropy |" in words.stdout
+    refused = run("evaluate", "--text", text, "--rule", "random")
+    assert refused.exit_code == 2 and "its order is random" in refused.stderr
