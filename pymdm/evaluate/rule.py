@@ -24,7 +24,7 @@ from pymdm.sampling.samplers import Confidence, Sampler
 RULES = ("margin", "entropy")
 REFUSED = {
     "probability": "it looks at the probability of the token it has drawn, so the order depends on the draw",
-    "drawn": "it looks at the probability of the token it has drawn, so the order depends on the draw",
+    "maskgit_plus": "it looks at the probability of the token it has drawn, so the order depends on the draw",
     "random": "its order is random: the likelihood is a mean over all orders, which the bound of `pymdm evaluate` bounds",
 }
 

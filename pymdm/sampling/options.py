@@ -55,13 +55,14 @@ class SampleOptions:
         """The law of a sampler with these options, one of `LAWS`.
 
         Args:
-            sampler_law: the sampler's own, "exact" or "approximate".
+            sampler_law: the sampler's own, "exact" or "approximate", the latter perhaps with a certificate after a comma.
 
         "tempered" and "truncated" are exact for the conditionals that the options leave: divided by the temperature, cut to
         the tokens that may be drawn and normalised again.
         """
-        if sampler_law != "exact":
-            return sampler_law
+        own = self.temperature == 1 and not (self.top_k > 0 or self.top_p < 1 or self.banned_tokens)
+        if sampler_law != "exact":  # a certificate after the word holds of the network's own conditionals
+            return sampler_law if own else sampler_law.partition(",")[0]
         if self.top_k > 0 or self.top_p < 1 or self.banned_tokens:
             return "truncated"
         return "exact" if self.temperature == 1 else "tempered"

@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from typing import Any
 
+from pymdm.sampling.call_schedule import CallSchedule
 from pymdm.sampling.check import integer
 from pymdm.sampling.options import MAX_COUNT, SampleOptions
 from pymdm.sampling.samplers import Ancestral, Confidence, FirstHitting, Remask, Sampler
@@ -102,7 +103,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Schedule) or value in ("linear", "cosine", "geometric"):
         schedule = as_schedule(value)
         return {"name": schedule.name, "sigma_min": schedule.sigma_min, "sigma_max": schedule.sigma_max}
-    if isinstance(value, tuple | list):
+    if isinstance(value, tuple | list | CallSchedule):
         return [_plain(v) for v in value]
     return value if value is None or isinstance(value, bool | int | float | str) else repr(value)
 

@@ -56,7 +56,8 @@ class FirstHitting:
     lookahead: int | float | str = 1
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "tokens_per_call", token_counts(self.tokens_per_call))
+        if not isinstance(self.tokens_per_call, CallSchedule):  # checked where it is made
+            object.__setattr__(self, "tokens_per_call", token_counts(self.tokens_per_call))
         object.__setattr__(self, "order", integer("order", self.order))
         object.__setattr__(self, "corrector", boolean("corrector", self.corrector))
         if self.order not in (1, 2):

@@ -1,0 +1,132 @@
+"""Lookahead: tokens a round and sequences scored a token, and what that is worth where a call has a fixed cost.
+
+The counts of the bundled model do not depend on the machine or its load. The seconds are of a callable that sleeps in every
+call, as a remote or eager network does, on top of a small network's own work.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import pymdm
+from pymdm.bench import common
+from pymdm.bench.rows import Row, row
+from pymdm.bench.timing import interleaved, ratio
+
+EXAMPLE = "pymdm bench lookahead --lengths 64 128 256 --samples 8"
+QUICK = {"lengths": [64], "samples": 1, "latency": 0.002, "rounds": 1}
+FULL = {"samples": 16, "latency": 0.02}
+WINDOWS: tuple[int | float, ...] = (4, 8, 0.3)
+MARKS = {64: (3.3, 1.2), 256: (5.5, 1.2)}  # tokens a round and rows a token of the adaptive window
+
+
+def sampler(k: Any) -> pymdm.FirstHitting:
+    """First-hitting with this lookahead."""
+    return pymdm.FirstHitting(lookahead=k)
+
+
+def name(k: Any) -> str:
+    """How a window is called in a row."""
+    return f"adaptive, chance {k}" if isinstance(k, float) else f"lookahead {k}"
+
+
+def counts(length: int, samples: int, seed: int, temperature: float = 1.0, infill: bool = False) -> list[Row]:
+    """Tokens a round and rows a token on the bundled model; with `infill` half of the tokens are given."""
+    model = pymdm.load()
+    start = None
+    if infill:
+        drawn = pymdm.sample(model, num_samples=samples, length=length, seed=seed, sampler=pymdm.Ancestral(steps=16))
+        start = drawn.tokens.clone()
+        start[:, length // 4 : 3 * length // 4] = model.config.mask_id
+    options = {"infill": start} if infill else {"num_samples": samples, "length": length}
+    rows: list[Row] = []
+    for k in WINDOWS:
+        out = pymdm.sample(model, seed=seed, sampler=sampler(k), temperature=temperature, **options)
+        tokens = int((out.order >= 0).sum())
+        subject = (
+            f"L={length:,}" + (f", T={temperature}" if temperature != 1 else "") + (", infilling" if infill else "")
+        )
+        marks = MARKS.get(length) if isinstance(k, float) and temperature == 1 and not infill else None
+        note = "equal tokens, by test"
+        rows += [
+            row(subject, f"{name(k)}: tokens a round", tokens / sum(out.nfe), mark=marks and marks[0], note=note),
+            row(subject, f"{name(k)}: rows a token", out.rows / tokens, mark=marks and marks[1], least=False),
+        ]
+    return rows
+
+
+def delayed(network: Any, seconds: float) -> Any:
+    """A callable that takes a fixed time in every call."""
+
+    def score(tokens: Tensor) -> Tensor:
+        time.sleep(seconds)
+        return network(tokens)
+
+    return score
+
+
+def latency(seconds: float, length: int, rounds: int, seed: int) -> list[Row]:
+    """Speedup of the windows through a callable with a fixed cost a call, beside their tokens a round."""
+    torch.manual_seed(0)
+    config = pymdm.ModelConfig(vocab_size=64, length=length, width=64, layers=2, heads=2)
+    score = delayed(pymdm.Engine(pymdm.MaskedTransformer(config)), seconds)
+    draw = partial(pymdm.sample, score, mask_id=config.mask_id, length=length, seed=seed)
+    windows: tuple[Any, ...] = (1, *WINDOWS, "auto")
+    outs = {k: draw(sampler=sampler(k)) for k in windows}
+    if any(not torch.equal(out.tokens, outs[1].tokens) for out in outs.values()):
+        raise RuntimeError("bench lookahead: lookahead changed a token")
+    times = interleaved({str(k): partial(draw, sampler=sampler(k)) for k in windows}, rounds)
+    rows: list[Row] = []
+    for k in windows[1:]:
+        per_round = length / outs[k].rounds
+        mark = 0.9 * per_round if seconds >= 0.02 and k != "auto" else None
+        subject = f"callable, {seconds * 1e3:.0f} ms a call, L={length}"
+        rows.append(
+            row(
+                subject,
+                f"{name(k)}: speedup",
+                ratio(times["1"], times[str(k)]),
+                "x",
+                mark=mark,
+                note=f"{per_round:.2f} tokens a round",
+            )
+        )
+    return rows
+
+
+def run(args: argparse.Namespace) -> common.Measured:
+    """Counts for every length, at T = 0.7 and for infilling at the shortest; then the latency."""
+    rows = [r for length in args.lengths for r in counts(length, args.samples, args.seed)]
+    shortest = min(args.lengths)
+    rows += counts(shortest, args.samples, args.seed, temperature=0.7)
+    rows += counts(shortest, args.samples, args.seed, infill=True)
+    rows += latency(args.latency, 64, args.rounds, args.seed)
+    settings = {"lengths": args.lengths, "samples": args.samples, "latency": args.latency, "seed": args.seed}
+    return common.Measured(settings, rows)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of this case."""
+    parser.add_argument(
+        "--lengths", type=common.at_least(2), nargs="+", default=[64, 128, 256], help="of the bundled model"
+    )
+    parser.add_argument("--samples", type=common.at_least(1), default=8, help="sequences for each count (default 8)")
+    parser.add_argument("--latency", type=float, default=0.02, help="seconds added to a call of the callable")
+    parser.add_argument("--rounds", type=common.at_least(1), default=3, help="timed rounds (default 3)")
+    parser.add_argument("--seed", type=common.at_least(0), default=1, help="of the samples")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The case by itself."""
+    return common.main(sys.modules[__name__], argv)
+
+
+if __name__ == "__main__":
+    common.run_as_script(main)
