@@ -73,7 +73,9 @@ def _sampler(
             raise ValueError("sample: --call-schedule is for first-hitting of order 1, without --nfe")
         per_call = CallSchedule.read(call_schedule)
         if sum(per_call) != masks:
-            raise ValueError(f"sample: the call schedule is for {sum(per_call)} tokens, got a sequence of {masks} to draw")
+            raise ValueError(
+                f"sample: the call schedule is for {sum(per_call)} tokens, got a sequence of {masks} to draw"
+            )
     if kind == "first-hitting":
         options: dict[str, Any] = {"order": 1 if order is None else order, "lookahead": lookahead}
         return FirstHitting(tokens_per_call=per_call, schedule=schedule, **options)
@@ -161,9 +163,7 @@ def sample(
     )
     masks = [start.count(config.mask_id) for start in starts]
     ahead = _lookahead(lookahead)
-    how = _sampler(
-        sampler, nfe, max(masks), order, rule, block_length, strategy, ahead, schedule, call_schedule
-    )
+    how = _sampler(sampler, nfe, max(masks), order, rule, block_length, strategy, ahead, schedule, call_schedule)
     options = pymdm.SampleOptions(temperature, top_k, top_p)
     law = options.law(how.law)
     with processes() as group:

@@ -25,7 +25,9 @@ def schedule(
     length: Annotated[int | None, typer.Option(help="Tokens in a sequence; default: the model's length.")] = None,
     given: Annotated[int, typer.Option(help="Tokens known before the first call, randomly placed.")] = 0,
     seed: Annotated[int, typer.Option(help="Of the orders, and of the interval.")] = 0,
-    out: Annotated[Path | None, typer.Option(help="Write the schedule there, for `pymdm sample --schedule`.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write the schedule there, for `pymdm sample --call-schedule`.")
+    ] = None,
     png: Annotated[Path | None, typer.Option(help="Draw excess nats over calls there (needs matplotlib).")] = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:

@@ -170,9 +170,9 @@ def test_the_command_line_finds_and_samples_a_schedule(tmp_path):
     saved = json.loads(file.read_text())
     assert sum(saved["tokens_per_call"]) == 24 and saved["calls"] == 6
     assert saved["excess_nats"] <= saved["uniform_nats"]
-    drawn = run("sample", "--length", "24", "--schedule", file, "--seed", "1")
+    drawn = run("sample", "--length", "24", "--call-schedule", file, "--seed", "1")
     assert drawn.exit_code == 0 and "6 network calls" in drawn.stderr and "nats from the exact law" in drawn.stderr
-    wrong = run("sample", "--length", "12", "--schedule", file)
-    assert wrong.exit_code == 2 and "the schedule is for 24 tokens, got a sequence of 12" in wrong.stderr
-    bad = run("sample", "--length", "24", "--schedule", picture)
+    wrong = run("sample", "--length", "12", "--call-schedule", file)
+    assert wrong.exit_code == 2 and "the call schedule is for 24 tokens, got a sequence of 12" in wrong.stderr
+    bad = run("sample", "--length", "24", "--call-schedule", picture)
     assert bad.exit_code == 2 and "cannot be read" in bad.stderr
