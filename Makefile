@@ -8,7 +8,7 @@ BUILD_TOOLS := torch numpy pybind11 cmake ninja setuptools wheel
 SOURCES := $(shell find csrc -type f) CMakeLists.txt setup.py pyproject.toml
 FORMATTED := $(shell find csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu')
 
-.PHONY: setup demo test prove fuzz lint bench sanitize clean
+.PHONY: help setup demo test prove fuzz lint bench sanitize clean
 
 setup: $(VENV)/.built
 
@@ -41,7 +41,8 @@ fuzz: setup
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/clang-format --dry-run --Werror $(FORMATTED)
+	@echo clang-format --dry-run --Werror, $(words $(FORMATTED)) files
+	@$(BIN)/clang-format --dry-run --Werror $(FORMATTED)
 	$(BIN)/mypy
 
 bench: setup
@@ -63,3 +64,12 @@ sanitize: setup
 
 clean:
 	rm -rf build $(VENV) pymdm/_C*.so *.egg-info
+
+help:
+	@echo 'make demo      train and sample in front of you'
+	@echo 'make test      build, lint and test'
+	@echo 'make prove     the whole proof with all planted faults (long)'
+	@echo 'make bench     measurements, as ratios in one run'
+	@echo 'make lint      ruff, clang-format, mypy'
+	@echo 'make sanitize  the tests of the core under sanitizers (long)'
+	@echo 'make clean     remove .venv and what was built'
