@@ -19,7 +19,7 @@ from pymdm.sampling.call_schedule import CallSchedule
 from pymdm.sampling.options import SampleOptions
 from pymdm.sampling.result import Sample, Samples
 from pymdm.sampling.sample import resume, sample
-from pymdm.sampling.samplers import Ancestral, Confidence, FirstHitting, Remask
+from pymdm.sampling.samplers import Ancestral, Confidence, CustomSampler, FirstHitting, Remask, Step
 from pymdm.sampling.schedules import Schedule
 
 __version__: str = _C.version
@@ -28,6 +28,7 @@ __all__ = [
     "Ancestral",
     "CallSchedule",
     "Confidence",
+    "CustomSampler",
     "Engine",
     "FirstHitting",
     "MaskedTransformer",
@@ -39,6 +40,7 @@ __all__ = [
     "SampleOptions",
     "Samples",
     "Schedule",
+    "Step",
     "Vocabulary",
     "__version__",
     "choose",

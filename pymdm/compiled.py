@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -113,12 +113,13 @@ class Compiled:
         num_samples: int,
         seed: int,
         *,
-        tokens_per_call: int | tuple[int, ...] = 1,
+        tokens_per_call: int | Sequence[int] = 1,
         order: int = 1,
         schedule: str = "linear",
         **options: Any,
     ) -> Batch:
-        sampler = FirstHitting(tokens_per_call=tokens_per_call, order=order, schedule=schedule)
+        counts = tokens_per_call if isinstance(tokens_per_call, int) else tuple(tokens_per_call)
+        sampler = FirstHitting(tokens_per_call=counts, order=order, schedule=schedule)
         state = self._sample(model, num_samples, seed, sampler, **options)
         parts = (part.view(num_samples, -1).numpy() for part in (state.tokens, state.times, state.order))
         return Batch.by_position(*parts)

@@ -11,5 +11,6 @@ PYBIND11_MODULE(_C, m) {
   pymdm::binding::bind_ops(m);
   pymdm::binding::bind_state(m);
   pymdm::binding::bind_sample(m);
+  pymdm::binding::bind_python_sampler(m);
   pymdm::binding::bind_device(m);
 }

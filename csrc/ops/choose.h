@@ -17,8 +17,8 @@ struct ChooseArgs {
   DType dtype = DType::kFloat32;
   int64_t rows = 0, vocab = 0, row_stride = 0;
   uint64_t seed = 0;
-  const uint64_t* seed_at =
-      nullptr;  // on a device: where the seed is kept, so that a recorded launch serves every seed
+  // On a device: where the seed is kept, so that a recorded launch serves every seed.
+  const uint64_t* seed_at = nullptr;
   Purpose purpose = Purpose::kToken;
   const uint64_t* sequence = nullptr;  // [M]
   const uint32_t* event = nullptr;     // [M]

@@ -22,8 +22,8 @@
 // 2^-126 where subnormal numbers are flushed; y = float(b), |y - b| <= 64; slope <= T log 2 / 2^23, rounded down, which
 // only keeps more. An element whose S could reach B, that is x - T (b / 2^23) log 2 >= B - T (159 log 2 + 1e-6), must
 // satisfy fl(x' - y slope) >= cut, cut = float(keep - 159 T log 2). The left side loses at most
-//   2^-24 |x| (conversion) + 2^-24 111 T (product) + 2^-24 (|x| + 111 T) (difference) + 6e-6 T (y) <= 2^-22 |x| + 2e-5
-//   T
+//   2^-24 |x| (conversion) + 2^-24 111 T (product) + 2^-24 (|x| + 111 T) (difference) + 6e-6 T (y)
+//     <= 2^-22 |x| + 2e-5 T
 // and cut's own rounding is 2^-24 (|B| + 111 T). If |x| <= 2 (|B| + 128 T) the sum is below 2^-20 (|B| + 256 T); else
 // x > 2 (|B| + 128 T), for x cannot be that negative, and x' - y slope > |B| >= cut without any margin. Each of at most
 // four flushed results moves by 2^-126: together less than 1e-37. Above T = 1e30, where T log 2 times 159 could

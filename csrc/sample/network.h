@@ -21,8 +21,8 @@ struct Logits {
   const void* data = nullptr;  // [M, vocab], rows `stride` elements apart
   DType dtype = DType::kFloat32;
   int64_t vocab = 0, stride = 0;
-  Chooser* chooser =
-      nullptr;  // set where `data` is a device's: only it can draw from the rows, and nobody can read them
+  // Set where `data` is a device's: only the chooser can draw from the rows, and nobody can read them.
+  Chooser* chooser = nullptr;
 };
 
 class Network {

@@ -1,6 +1,6 @@
 // A sampler is `init` and a pure step, cut in two where the network stands:
-//   plan:  schedule and positions, never logits  ->  which rows of which sequences the network must score, and at what
-//   time write: logits and noise                      ->  tokens into the state
+//   plan:   schedule and positions, never logits  ->  which rows of which sequences to score, and at what time
+//   write:  logits and noise                      ->  tokens into the state
 #pragma once
 
 #include <cstdint>

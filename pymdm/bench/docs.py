@@ -1,4 +1,4 @@
-"""docs/benchmarks.md and the README's numbers, made from the results in a folder: `pymdm bench docs`."""
+"""docs/benchmarks.md, made from the results in a folder: `pymdm bench docs`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from pymdm.bench.cases import CASES
 from pymdm.bench.report import COLUMNS, cells, environment_text, read_json, setting_text, write_png
 from pymdm.bench.rows import mark_text, value_text, verdict_text
 
-BEGIN, END = "<!-- measured: made by pymdm bench docs -->", "<!-- /measured -->"
 HEAD = """# Benchmarks
 
 Made by `pymdm bench docs` from the files in {folder}; every number is in them. A result of your own:
@@ -66,11 +65,11 @@ def benchmarks(folder: Path, page: Path) -> str:
     """The whole page; `page` is where it will be, for links."""
     name = Path(os.path.relpath(folder, page.parent.parent)).as_posix()
     sections = [section(path, result, page) for path, result in results(folder)]
-    return "\n".join([HEAD.format(folder=name), *sections])
+    return "\n".join([HEAD.format(folder=name), headlines(folder), *sections])
 
 
 def headlines(folder: Path) -> str:
-    """The README's block: the headline rows of every result, one item a command."""
+    """The page's first section: the headline rows of every result, one item a command."""
     lines = []
     for _, result in results(folder):
         rows = [r for r in result["rows"] if r["headline"]]
@@ -80,19 +79,7 @@ def headlines(folder: Path) -> str:
         for r in rows:
             verdict = f" ({mark_text(r)}: {verdict_text(r)})" if r["mark"] is not None else ""
             lines.append(f"  * {r['subject']}, {r['measure']}: {value_text(r)}{verdict}")
-    return "\n".join([BEGIN, *lines, END])
-
-
-def with_headlines(readme: str, block: str) -> str:
-    """The README with the block in place of the one that stands there.
-
-    Raises:
-        ValueError: no such block.
-    """
-    start, end = readme.find(BEGIN), readme.find(END)
-    if not 0 <= start < end:
-        raise ValueError(f"bench docs: the README has no block from {BEGIN} to {END}")
-    return readme[:start] + block + readme[end + len(END) :]
+    return "\n".join(["## In short", "", *lines, ""])
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -100,7 +87,6 @@ def main(argv: list[str] | None = None) -> int:
     parser = common.Parser(prog="pymdm bench docs", description=__doc__, epilog="Example: pymdm bench docs --check")
     parser.add_argument("folder", nargs="?", type=Path, default=Path("bench/results"), help="default bench/results")
     parser.add_argument("--page", type=Path, default=Path("docs/benchmarks.md"), help="default docs/benchmarks.md")
-    parser.add_argument("--readme", type=Path, help="also renew this file's block of headline numbers")
     parser.add_argument("--pictures", action="store_true", help="draw every result anew (needs matplotlib)")
     parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 where a file is out of date")
     args = parser.parse_args(sys.argv[1:] if argv is None else argv)
@@ -108,8 +94,6 @@ def main(argv: list[str] | None = None) -> int:
         for path, result in results(args.folder):
             write_png(result, path.with_suffix(".png"), common.case_plot(result["case"]))
     wanted = {args.page: benchmarks(args.folder, args.page)}
-    if args.readme:
-        wanted[args.readme] = with_headlines(args.readme.read_text(), headlines(args.folder))
     stale = [path for path, text in wanted.items() if not path.exists() or path.read_text() != text]
     for path in stale:
         if args.check:

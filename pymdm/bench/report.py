@@ -94,7 +94,7 @@ def figures() -> Any:
     try:
         import matplotlib
     except ImportError:
-        raise ValueError("bench: plots need matplotlib: pip install 'pymdm[plot]'") from None
+        raise ValueError("bench: plots need matplotlib: pip install matplotlib") from None
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 

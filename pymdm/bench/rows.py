@@ -33,7 +33,7 @@ def row(
         stretch: harder bound of the same direction, reported only.
         note: a few words beside the number.
         extrapolated: computed from a measured part, and printed with ~.
-        headline: belongs into the README.
+        headline: belongs into the first section of docs/benchmarks.md.
 
     >>> row("choose", "over argmax", 1.5, "x", mark=2.0)["passed"]
     False

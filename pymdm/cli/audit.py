@@ -19,27 +19,36 @@ if TYPE_CHECKING:
 CALLED = "f(model, mask_id, length, num_samples, seed)"
 
 
-def _own_sampler(name: str) -> Callable[..., Any]:
-    """A sampler of this package in the form that `pymdm.prove.audit` calls."""
+def _drawing(sampler: Any) -> Callable[..., Any]:
+    """A sampler of `pymdm.sample` in the form that `pymdm.prove.audit` calls."""
     import pymdm
-
-    samplers: dict[str, pymdm.sampling.samplers.Sampler] = {
-        "first-hitting": pymdm.FirstHitting(),
-        "first-hitting-2": pymdm.FirstHitting(tokens_per_call=2),
-        "extrapolated-2": pymdm.FirstHitting(tokens_per_call=2, order=2),
-        "ancestral": pymdm.Ancestral(steps=64),
-        "confidence": pymdm.Confidence(),
-        "remask": pymdm.Remask(steps=64),
-    }
-    if name not in samplers:
-        raise ValueError(f"audit: expected module:function or one of {', '.join(samplers)}, got {name!r}")
 
     def draw(model: Any, mask_id: int, length: int, num_samples: int, seed: int, prompt: Any = None) -> Any:
         start = [[mask_id] * length if prompt is None else [int(t) for t in prompt]] * num_samples
-        out = pymdm.sample(model, infill=start, mask_id=mask_id, seed=seed, sampler=samplers[name])
-        return out.tokens
+        return pymdm.sample(model, infill=start, mask_id=mask_id, seed=seed, sampler=sampler).tokens
 
     return draw
+
+
+def _function(name: str) -> Callable[..., Any]:
+    """What a name stands for: one of pymdm's samplers, a user's function, or a user's `CustomSampler`."""
+    from pymdm.cli.users_code import load_function
+    from pymdm.sampling.samplers import CustomSampler
+    from pymdm.sampling.samplers.names import KINDS, parse_sampler
+
+    if name.partition(":")[0] in KINDS or ":" not in name:
+        try:
+            return _drawing(parse_sampler(name))
+        except ValueError as error:
+            words = str(error).removeprefix("sample: ")
+            raise ValueError(f"audit: expected a sampler's name or module:function; {words}") from None
+
+    def adapt(found: Any) -> Any:
+        if isinstance(found, type) and issubclass(found, CustomSampler):
+            return _drawing(found())
+        return _drawing(found) if isinstance(found, CustomSampler) else found
+
+    return load_function(name, "audit", CALLED, adapt)
 
 
 def _models(count: int, seed: int) -> Any:
@@ -106,7 +115,9 @@ def found(proof: Proof) -> dict[str, Any]:
 def audit(
     sampler: Annotated[
         str | None,
-        typer.Argument(help="module:function of yours, or a sampler's name; default: the whole compiled core."),
+        typer.Argument(
+            help="A sampler's name, or module:function or module:Class of yours; default: the compiled core."
+        ),
     ] = None,
     full: Annotated[bool, typer.Option("--full", help="The whole proof with all planted faults (minutes).")] = False,
     faults: Annotated[bool, typer.Option("--faults", help="Plant all faults in the fast subset too.")] = False,
@@ -129,7 +140,6 @@ def audit(
         raise ValueError(
             "audit: --samples is for a sampler by name; the compiled core's sizes are fixed, --full for all"
         )
-    from pymdm.cli.users_code import load_function
     from pymdm.compiled import Compiled
     from pymdm.prove.audit import audit as audit_function
     from pymdm.prove.faults import FAULTS
@@ -163,8 +173,7 @@ def audit(
         )
         proof.facts = facts
     else:
-        function = load_function(sampler, "audit", CALLED) if ":" in sampler else _own_sampler(sampler)
-        proof = audit_function(function, samples=samples, seed=seed, name=sampler, progress=progress)
+        proof = audit_function(_function(sampler), samples=samples, seed=seed, name=sampler, progress=progress)
     if report is not None:
         write(proof, report)
     if json_output:

@@ -50,7 +50,7 @@ def _sampler(
 ) -> Any:
     """The sampler of the options; `masks` is the largest number of tokens to draw in a sequence."""
     from pymdm.sampling.call_schedule import CallSchedule
-    from pymdm.sampling.samplers import Ancestral, Confidence, FirstHitting, Remask
+    from pymdm.sampling.samplers import Ancestral, Confidence, FirstHitting, Remask, parse_sampler
 
     owned = {
         "order": ("first-hitting", order),
@@ -63,10 +63,14 @@ def _sampler(
             raise ValueError(f"sample: --{name} belongs to --sampler {owner}, got --sampler {kind}")
     if nfe is not None and nfe < 1:
         raise ValueError(f"sample: nfe must be at least 1, got {nfe}")
-    if lookahead != 1 and kind not in ("first-hitting", "ancestral"):
+    if lookahead != 1 and kind in ("confidence", "remask"):
         raise ValueError(f"sample: --lookahead belongs to --sampler first-hitting or ancestral, got --sampler {kind}")
     if schedule is not None and kind == "confidence":
         raise ValueError("sample: --schedule belongs to the other samplers, got --sampler confidence")
+    if ":" in kind:
+        if nfe is not None or lookahead != 1 or schedule is not None or call_schedule is not None:
+            raise ValueError(f"sample: --nfe, --lookahead, --schedule and --call-schedule are options of {kind} itself")
+        return parse_sampler(kind)
     per_call: Any = 1 if nfe is None else max(1, -(-masks // nfe))
     if call_schedule is not None:
         if kind != "first-hitting" or nfe is not None or order == 2:
@@ -85,7 +89,7 @@ def _sampler(
         return Confidence(rule or "probability", tokens_per_call=per_call, block_length=block_length)
     if kind == "remask":
         return Remask(steps=nfe or max(masks, 1), strategy=strategy or "cap", schedule=schedule)
-    raise ValueError(f"sample: sampler must be first-hitting, ancestral, confidence or remask, got {kind!r}")
+    return parse_sampler(kind)
 
 
 def _lookahead(text: str) -> int | float | str:

@@ -10,11 +10,14 @@ from collections.abc import Callable
 from typing import Any
 
 
-def load_function(name: str, command: str, form: str) -> Callable[..., Any]:
+def load_function(
+    name: str, command: str, form: str, adapt: Callable[[Any], Any] = lambda found: found
+) -> Callable[..., Any]:
     """The function that `module:function` names, modules of the current folder included.
 
     Args:
         name: module:function. command: for messages. form: how the function is called, for messages.
+        adapt: makes the function of what has this name.
 
     Returns:
         The function; where it raises, its own traceback goes to stderr and the error becomes a ValueError of one line.
@@ -33,7 +36,7 @@ def load_function(name: str, command: str, form: str) -> Callable[..., Any]:
         raise ValueError(f"{command}: cannot load {name!r}, expected module:function ({error})") from None
     finally:
         sys.path.remove("")
-    found = getattr(loaded, function, None)
+    found = adapt(getattr(loaded, function, None))
     if not callable(found):
         raise ValueError(
             f"{command}: cannot load {name!r}, expected module:function, and {module} has none of that name"

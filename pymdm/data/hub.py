@@ -23,7 +23,7 @@ def hugging_face_documents(name: str, field: str) -> list[str]:
     try:
         import datasets
     except ImportError:
-        raise ValueError("corpus: hf: sources need the package datasets; install pymdm[data]") from None
+        raise ValueError("corpus: hf: sources need the package datasets: pip install datasets") from None
     path, _, split = name.partition("@")
     path, _, config = path.partition(":")
     absent = ""

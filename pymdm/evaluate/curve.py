@@ -51,9 +51,8 @@ class CurveTally:
     """
 
     def __init__(self, bins: int) -> None:
-        self._sums = np.zeros(
-            (7, bins)
-        )  # r rows of a sequence in a bin, their losses t: r, shares, t, t^2, t r, r^2, r > 0
+        # Over sequences, r the rows of one in a bin and t their losses: sums of r, shares, t, t^2, t r, r^2, [r > 0].
+        self._sums = np.zeros((7, bins))
 
     def add(self, counts: NDArray[np.int64], length: int, losses: NDArray[np.float64]) -> None:
         """Sequences [b, R] of rows with n = counts of L masked and mean losses in nats."""

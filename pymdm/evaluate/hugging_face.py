@@ -125,7 +125,9 @@ def _load(source: Path, dtype: torch.dtype) -> tuple[Any, Any]:
         from transformers import AutoModelForCausalLM, AutoTokenizer
         from transformers.utils import logging
     except ImportError:
-        raise ValueError("judge: a Hugging Face or GGUF judge needs transformers: pip install 'pymdm[eval]'") from None
+        raise ValueError(
+            "judge: a Hugging Face or GGUF judge needs: pip install transformers gguf accelerate"
+        ) from None
     options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     folder = source.parent if source.is_file() else source
     options |= {"gguf_file": source.name} if source.is_file() else {"use_safetensors": True}

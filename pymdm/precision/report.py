@@ -68,7 +68,7 @@ def html_page(result: dict[str, Any]) -> str:
 def _plots(result: dict[str, Any]) -> str:
     plots = figures(result)
     if not plots:
-        return "<h2>Plots</h2><p>None: matplotlib is not installed (pip install 'pymdm[plot]').</p>"
+        return "<h2>Plots</h2><p>None: matplotlib is not installed (pip install matplotlib).</p>"
     return "<h2>Plots</h2>" + page.figures(plots)
 
 

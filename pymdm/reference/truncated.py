@@ -1,12 +1,13 @@
 """Law of the arg-max under truncated Gumbel noise: Proposition 5.2 of Zheng et al. (ICLR 2025), in closed form.
 
 With noise capped at M, the exponential E_k is c + Exp(1), c = exp(-M) (the exponential forgets), and the arg-max is the
-first arrival of T_k = E_k / pi_k: class k starts its clock of rate pi_k only at z_k = c / pi_k. Sort pi ascending, S_i
-= sum_{k>=i} pi_k. Between z_i and z_{i-1} exactly the classes k >= i run, and nobody has arrived by z_i with
+first arrival of T_k = E_k / pi_k: class k starts its clock of rate pi_k only at z_k = c / pi_k. Sort pi ascending,
+S_i = sum_{k>=i} pi_k. Between z_i and z_{i-1} exactly the classes k >= i run, and nobody has arrived by z_i with
 probability exp(-h_i), where
 
-    h_K = 0,   h_{i-1} = h_i + S_i (z_{i-1} - z_i),   beta(i) = (exp(-h_i) - exp(-h_{i-1})) / S_i,   P(n) = pi_n
-    sum_{i<=n} beta(i).
+    h_K = 0,   h_{i-1} = h_i + S_i (z_{i-1} - z_i),
+    beta(i) = (exp(-h_i) - exp(-h_{i-1})) / S_i,
+    P(n) = pi_n * sum_{i<=n} beta(i).
 
 Every term is a sum of terms of one sign, so nothing cancels, for any number of classes; ties give z_{i-1} = z_i and
 beta = 0; a zero class has z = inf, h = inf and never wins; the P(n) telescope to 1.

@@ -135,7 +135,7 @@ def plot_curve(file: Path, picture: Path) -> None:
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        raise ValueError("train: the plot needs matplotlib; install pymdm[plot]") from None
+        raise ValueError("train: the plot needs matplotlib: pip install matplotlib") from None
     try:
         rows = read_curve(file)
     except OSError as error:

@@ -51,9 +51,8 @@ class Stepper:
         noise = self.objective.noise(recipe.batch_size, recipe.length, rng)
         dropout = int(rng.integers(2**63))
         tokens = self.batches.at(step)
-        rows = np.arange(
-            self.group.rank, recipe.batch_size, self.group.world
-        )  # rows come in rising order of counts: deal them out
+        # Rows come in rising order of counts: they are dealt out, so that processes get equal work.
+        rows = np.arange(self.group.rank, recipe.batch_size, self.group.world)
         groups = np.array_split(rows, recipe.accumulate)
         bound = torch.zeros((), dtype=torch.float64, device=self.group.device)
         with torch.random.fork_rng(devices=[], enabled=recipe.dropout > 0):

@@ -37,9 +37,10 @@ def stored(x, bfloat16):
     return (x.bfloat16() if bfloat16 else x).double().numpy()
 
 
-def assert_close(got, want, tolerance):
+def assert_close(got, want, tolerance, terms=None):
+    """`terms` are the sums of the absolute terms of `want`, where they may be far larger than their sum."""
     assert got.shape == want.shape
-    error = np.abs(got.double().numpy() - want).max() / max(1.0, np.abs(want).max())
+    error = np.abs(got.double().numpy() - want).max() / max(1.0, np.abs(want if terms is None else terms).max())
     assert error <= tolerance, error  # NaN fails
 
 
@@ -113,7 +114,8 @@ def test_mlp(processor, bfloat16, m, d, f, gated, seed):
     h = stored(x, bfloat16) @ stored(w1, bfloat16).T + b1.double().numpy()
     h = h[:, :f] / (1 + np.exp(-h[:, :f])) * h[:, f:] if gated else gelu(h)
     want = r.double().numpy() + h @ stored(w2, bfloat16).T + b2.double().numpy()
-    assert_close(got, want, STORED if bfloat16 else FLOAT)
+    # Each h is rounded to bfloat16 on its way: with few columns one large h may cancel another.
+    assert_close(got, want, STORED if bfloat16 else FLOAT, terms=np.abs(h) @ np.abs(stored(w2, bfloat16)).T)
 
 
 def test_mlp_in_several_chunks(processor, bfloat16):

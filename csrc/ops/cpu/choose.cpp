@@ -39,7 +39,7 @@ Part better(Part a, Part b) {
   return out;
 }
 
-Part choose_columns(const Kernels& use, const ChooseArgs& args, int64_t row, int64_t begin, int64_t end) {
+Part choose_columns(const SearchKernels& use, const ChooseArgs& args, int64_t row, int64_t begin, int64_t end) {
   if (args.temperature == 0) return greedy_part(use, args, row, args.banned, begin, end);
   if (args.top_k == 0 && args.top_p == 1) return choose_part(use, args, row, args.banned, begin, end);
   static thread_local std::vector<uint8_t> banned;
@@ -50,18 +50,18 @@ Part choose_columns(const Kernels& use, const ChooseArgs& args, int64_t row, int
 
 }  // namespace
 
-const Kernels& choose_kernels() {
+const SearchKernels& search_kernels() {
 #if defined(__x86_64__)
   const CpuFeatures cpu = cpu_features();
-  if (cpu.avx512) return kernels_avx512();
-  if (cpu.avx2 && __builtin_cpu_supports("f16c")) return kernels_avx2();
+  if (cpu.avx512) return search_avx512();
+  if (cpu.avx2 && __builtin_cpu_supports("f16c")) return search_avx2();
 #endif
-  return kernels_portable();
+  return search_portable();
 }
 
 void choose(const ChooseArgs& args) {
   if (args.rows == 0) return;
-  const Kernels& use = choose_kernels();
+  const SearchKernels& use = search_kernels();
   const bool truncated = args.temperature > 0 && (args.top_k > 0 || args.top_p < 1);
   // Few long rows are cut into parts, so that one row too can use all threads. The winner does not depend on the cut.
   const int64_t threads = num_threads();
@@ -97,7 +97,7 @@ void choose(const ChooseArgs& args) {
 }
 
 void plain_max(const void* logits, DType dtype, int64_t rows, int64_t vocab, int64_t row_stride, float* most) {
-  const Kernels& use = choose_kernels();
+  const SearchKernels& use = search_kernels();
   parallel_for(rows, std::max<int64_t>(1, kTask / std::max<int64_t>(1, vocab)), [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row)
       most[row] = use.extent(static_cast<const char*>(logits) + row * row_stride * element_size(dtype), dtype, nullptr,

@@ -99,8 +99,8 @@ struct Isa {
 
 namespace pymdm::ops {
 
-const Kernels& kernels_avx2() {
-  static constexpr Kernels kernels{search_any, extent_any, words_any};
+const SearchKernels& search_avx2() {
+  static constexpr SearchKernels kernels{search_any, extent_any, words_any};
   return kernels;
 }
 

@@ -22,10 +22,10 @@ constexpr int64_t kChunk = 2 * kWordsAtOnce;  // columns that share one word lim
 // The noise of every draw with high word h is at most (clz(w) + 1) log 2 + kSlack: u >= w / 2^32 with w = h where small
 // draws are large noise (then E >= u), else 1 - u >= w / 2^32 with w = ~h (then E >= 1 - u), and w >= 2^(31 - clz(w)).
 // The slack covers float32 logarithms.
-constexpr double kLog2 = 0.693147180559945309, kSlack = 1e-3;
+constexpr double kSlack = 1e-3;
 
 // Largest w whose noise bound is `needed` or more.
-uint32_t word_limit(double needed) {
+uint32_t coarse_word_limit(double needed) {
   const double zeros = std::ceil((needed - kSlack) / kLog2) - 1;
   if (!(zeros > 0)) return ~0u;
   return zeros > 31 ? 0 : (1u << (32 - static_cast<int>(zeros))) - 1;
@@ -33,7 +33,7 @@ uint32_t word_limit(double needed) {
 
 class Row {
  public:
-  Row(const Kernels& kernels, const ChooseArgs& a, Noise kind, int64_t row)
+  Row(const SearchKernels& kernels, const ChooseArgs& a, Noise kind, int64_t row)
       : kernels_(kernels),
         a_(a),
         kind_(kind),
@@ -53,16 +53,16 @@ class Row {
       const int64_t n = std::min(kChunk, a_.vocab - begin);
       const double most = largest[begin / kChunk];
       kernels_.words(search, search.philox.first_block + static_cast<uint32_t>(begin / 4), n, words);
-      uint32_t limit = word_limit(best_ - most), least = ~0u;
+      uint32_t limit = coarse_word_limit(best_ - most), least = ~0u;
       for (int64_t i = 0; i < kChunk; ++i) words[i] ^= flip_;
       for (int64_t i = 0; i < kChunk; ++i) least = std::min(least, words[i]);
       if (least > limit) continue;
       for (int64_t i = 0; i < n; ++i) {
         if (words[i] > limit) continue;
         const double x = scaled(begin + i);
-        if (words[i] > word_limit(best_ - x)) continue;
+        if (words[i] > coarse_word_limit(best_ - x)) continue;
         evaluate(begin + i, x);
-        limit = word_limit(best_ - most);
+        limit = coarse_word_limit(best_ - most);
       }
     }
     return token_;
@@ -108,7 +108,7 @@ class Row {
     if (score > best_ || (score == best_ && v < token_)) best_ = score, token_ = v;
   }
 
-  const Kernels& kernels_;
+  const SearchKernels& kernels_;
   const ChooseArgs& a_;
   Noise kind_;
   int64_t row_;
@@ -140,7 +140,7 @@ void choose_emulated(const ChooseArgs& args, Noise kind) {
   if (kind == Noise::kExact) return choose(args);
   check(args.temperature > 0 && args.top_k == 0 && args.top_p == 1, "choose",
         "emulated noise needs a temperature above 0 and neither top_k nor top_p");
-  const Kernels& kernels = choose_kernels();
+  const SearchKernels& kernels = search_kernels();
   parallel_for(args.rows, args.vocab < 8192 ? 8192 / args.vocab : 1, [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) args.token[row] = Row(kernels, args, kind, row).choose();
   });

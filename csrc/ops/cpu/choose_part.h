@@ -12,11 +12,11 @@ struct Part {
 };
 
 // Gumbel-max at temperature > 0; begin is a multiple of 4.
-Part choose_part(const Kernels& kernels, const ChooseArgs& args, int64_t row, const uint8_t* banned, int64_t begin,
-                 int64_t end);
+Part choose_part(const SearchKernels& kernels, const ChooseArgs& args, int64_t row, const uint8_t* banned,
+                 int64_t begin, int64_t end);
 
 // The largest logit (temperature 0).
-Part greedy_part(const Kernels& kernels, const ChooseArgs& args, int64_t row, const uint8_t* banned, int64_t begin,
-                 int64_t end);
+Part greedy_part(const SearchKernels& kernels, const ChooseArgs& args, int64_t row, const uint8_t* banned,
+                 int64_t begin, int64_t end);
 
 }  // namespace pymdm::ops

@@ -130,8 +130,8 @@ struct Isa {
 
 namespace pymdm::ops {
 
-const Kernels& kernels_portable() {
-  static constexpr Kernels kernels{search_any, extent_any, words_any};
+const SearchKernels& search_portable() {
+  static constexpr SearchKernels kernels{search_any, extent_any, words_any};
   return kernels;
 }
 

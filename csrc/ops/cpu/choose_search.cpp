@@ -87,8 +87,8 @@ void address_row(RowSearch& search, const ChooseArgs& args, int64_t row, int64_t
   }
 }
 
-Part choose_part(const Kernels& kernels, const ChooseArgs& args, int64_t row, const uint8_t* banned, int64_t begin,
-                 int64_t end) {
+Part choose_part(const SearchKernels& kernels, const ChooseArgs& args, int64_t row, const uint8_t* banned,
+                 int64_t begin, int64_t end) {
   const uint64_t base = args.base ? args.base[row] : 0;
   RowSearch search;
   search.logits = static_cast<const char*>(args.logits) + row * args.row_stride * element_size(args.dtype);
@@ -113,8 +113,8 @@ Part choose_part(const Kernels& kernels, const ChooseArgs& args, int64_t row, co
   return Part{search.score, search.column, search.bad};
 }
 
-Part greedy_part(const Kernels& kernels, const ChooseArgs& args, int64_t row, const uint8_t* banned, int64_t begin,
-                 int64_t end) {
+Part greedy_part(const SearchKernels& kernels, const ChooseArgs& args, int64_t row, const uint8_t* banned,
+                 int64_t begin, int64_t end) {
   constexpr int64_t kStep = 1024;
   const void* logits = static_cast<const char*>(args.logits) + row * args.row_stride * element_size(args.dtype);
   Part best{-INFINITY, -1, false};

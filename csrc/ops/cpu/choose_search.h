@@ -61,7 +61,7 @@ bool open_chunk(RowSearch& search, Extent extent, int64_t begin, int64_t end);
 void offer(RowSearch& search, int64_t begin, uint32_t mask, const uint32_t* word);
 
 // One processor's versions.
-struct Kernels {
+struct SearchKernels {
   void (*search)(RowSearch&);
   Extent (*extent)(const void* logits, DType dtype, const uint8_t* banned, int64_t begin, int64_t end);
   // High words of the n columns from block first_block on; `out`, aligned to 64 bytes, has room for n rounded up to
@@ -71,12 +71,12 @@ struct Kernels {
 
 constexpr int64_t kWordsAtOnce = 128;
 
-const Kernels& kernels_portable();
-const Kernels& kernels_avx2();
-const Kernels& kernels_avx512();
+const SearchKernels& search_portable();
+const SearchKernels& search_avx2();
+const SearchKernels& search_avx512();
 
 // The widest this processor has.
-const Kernels& choose_kernels();
+const SearchKernels& search_kernels();
 
 // Sets a row's philox, for columns from begin on, and its round keys.
 void address_row(RowSearch& search, const ChooseArgs& args, int64_t row, int64_t begin);

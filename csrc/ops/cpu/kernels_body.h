@@ -8,6 +8,8 @@
 namespace pymdm::ops {
 namespace {
 
+using namespace simd;
+
 template <class T>
 void norm_row(const NormRow& norm, const float* x, const float* shift, const float* scale, T* out) {
   const int64_t D = norm.width;
@@ -82,10 +84,10 @@ void rotate_row(const float* c, const float* bias, const float* cos, const float
 float maximum_row(const float* s, int64_t n, float start) {
   vf top = splat(start);
   int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes)
+  for (; i + kFloats <= n; i += kFloats)
     top = max(load(s + i, Whole{}), top);  // passes NaN over: the exponentials keep it
   float best = start;
-  for (int64_t j = 0; j < kLanes; ++j) best = best < top[j] ? top[j] : best;
+  for (int64_t j = 0; j < kFloats; ++j) best = best < top[j] ? top[j] : best;
   for (; i < n; ++i) best = best < s[i] ? s[i] : best;
   return best;
 }
@@ -109,43 +111,44 @@ void scale_row(const float* o, float factor, int64_t n, T* out) {
 }
 
 // Entries of the table: the element type of the output decides the instance.
-#define PYMDM_BOTH(call)          \
-  if (dtype == DType::kFloat32) { \
-    using T = float;              \
-    call;                         \
-  } else {                        \
-    using T = uint16_t;           \
-    call;                         \
-  }
+#define PYMDM_BOTH(call)            \
+  do {                              \
+    if (dtype == DType::kFloat32) { \
+      using T = float;              \
+      call;                         \
+    } else {                        \
+      using T = uint16_t;           \
+      call;                         \
+    }                               \
+  } while (false)
 
 void norm_any(const NormRow& norm, const float* x, const float* shift, const float* scale, void* out, DType dtype) {
-  PYMDM_BOTH(norm_row(norm, x, shift, scale, static_cast<T*>(out)))
+  PYMDM_BOTH(norm_row(norm, x, shift, scale, static_cast<T*>(out)));
 }
 void store_any(const float* c, const float* bias, int64_t n, void* out, DType dtype) {
-  PYMDM_BOTH(store_row(c, bias, n, static_cast<T*>(out)))
+  PYMDM_BOTH(store_row(c, bias, n, static_cast<T*>(out)));
 }
 void gelu_any(const float* c, const float* bias, int64_t n, void* out, DType dtype) {
-  PYMDM_BOTH(gelu_row(c, bias, n, static_cast<T*>(out)))
+  PYMDM_BOTH(gelu_row(c, bias, n, static_cast<T*>(out)));
 }
 void swiglu_any(const float* g, const float* gb, const float* u, const float* ub, int64_t n, void* out, DType dtype) {
-  PYMDM_BOTH(swiglu_row(g, gb, u, ub, n, static_cast<T*>(out)))
+  PYMDM_BOTH(swiglu_row(g, gb, u, ub, n, static_cast<T*>(out)));
 }
 void rotate_any(const float* c, const float* bias, const float* cos, const float* sin, float scale, int64_t half,
                 void* out, DType dtype) {
-  PYMDM_BOTH(rotate_row(c, bias, cos, sin, scale, half, static_cast<T*>(out)))
+  PYMDM_BOTH(rotate_row(c, bias, cos, sin, scale, half, static_cast<T*>(out)));
 }
 float softmax_any(const float* s, int64_t n, int64_t padded, float top, void* p, DType dtype) {
-  PYMDM_BOTH(return softmax_row(s, n, padded, top, static_cast<T*>(p)))
+  PYMDM_BOTH(return softmax_row(s, n, padded, top, static_cast<T*>(p)));
 }
 void scale_any(const float* o, float factor, int64_t n, void* out, DType dtype) {
-  PYMDM_BOTH(scale_row(o, factor, n, static_cast<T*>(out)))
+  PYMDM_BOTH(scale_row(o, factor, n, static_cast<T*>(out)));
 }
 void product_any(DType dtype, int64_t m, int64_t n, int64_t k, const void* a, int64_t lda, const void* b, float* c,
-                 int64_t ldc, bool accumulate){
-    PYMDM_BOTH(product_rows(m, n, k, static_cast<const T*>(a), lda, static_cast<const T*>(b), c, ldc,
-                            accumulate))} int64_t peak_any(DType dtype, int64_t rounds) {
-  PYMDM_BOTH(return peak_rounds(rounds, static_cast<T*>(nullptr)))
+                 int64_t ldc, bool accumulate) {
+  PYMDM_BOTH(product_rows(m, n, k, static_cast<const T*>(a), lda, static_cast<const T*>(b), c, ldc, accumulate));
 }
+int64_t peak_any(DType dtype, int64_t rounds) { PYMDM_BOTH(return peak_rounds(rounds, static_cast<T*>(nullptr))); }
 
 }  // namespace
 

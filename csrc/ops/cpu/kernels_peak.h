@@ -3,6 +3,7 @@
 
 #include "ops/cpu/simd.h"
 
+namespace pymdm::ops::simd {
 namespace {
 
 // Independent sums: more than latency times throughput of any of these processors. Every loop over them is unrolled, or
@@ -44,7 +45,8 @@ int64_t peak_rounds(int64_t rounds, T*) {
   for (int i = 0; i < kChains; ++i) total += acc[i];
   volatile float keep = sum(total);
   (void)keep;
-  return rounds * kChains * kLanes * (sizeof(T) == 4 ? 2 : kPairOperations);
+  return rounds * kChains * kFloats * (sizeof(T) == 4 ? 2 : kPairOperations);
 }
 
 }  // namespace
+}  // namespace pymdm::ops::simd

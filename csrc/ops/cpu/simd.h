@@ -10,6 +10,7 @@
 #include <immintrin.h>
 #endif
 
+namespace pymdm::ops::simd {
 namespace {
 
 #if defined(__AVX512F__)
@@ -19,7 +20,7 @@ constexpr int kBytes = 32;
 #else
 constexpr int kBytes = 16;
 #endif
-constexpr int64_t kLanes = kBytes / 4;
+constexpr int64_t kFloats = kBytes / 4;  // float32 elements of a vector
 
 typedef float vf __attribute__((vector_size(kBytes)));
 typedef int32_t vi __attribute__((vector_size(kBytes)));
@@ -72,7 +73,7 @@ PYMDM_SIMD void store(uint16_t* p, vf x, int64_t n) {
 template <class Body>
 PYMDM_SIMD void for_row(int64_t n, const Body& body) {
   int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) body(i, Whole{});
+  for (; i + kFloats <= n; i += kFloats) body(i, Whole{});
   if (i < n) body(i, n - i);
 }
 #define PYMDM_BODY(i, lanes) [&](int64_t i, auto lanes) __attribute__((always_inline))
@@ -82,7 +83,7 @@ PYMDM_SIMD vf max(vf a, vf b) { return a > b ? a : b; }
 PYMDM_SIMD vf min(vf a, vf b) { return a < b ? a : b; }
 PYMDM_SIMD float sum(vf x) {
   float total = 0;
-  for (int64_t i = 0; i < kLanes; ++i) total += x[i];
+  for (int64_t i = 0; i < kFloats; ++i) total += x[i];
   return total;
 }
 
@@ -127,3 +128,4 @@ PYMDM_SIMD vf times_sigmoid(vf x, vf z, Grade grade) {
 }
 
 }  // namespace
+}  // namespace pymdm::ops::simd

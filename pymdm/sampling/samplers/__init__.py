@@ -3,7 +3,23 @@
 from pymdm.sampling.samplers.ancestral import Ancestral
 from pymdm.sampling.samplers.common import NOISES, Sampler, with_schedule
 from pymdm.sampling.samplers.confidence import Confidence
+from pymdm.sampling.samplers.custom import CustomSampler, Rows, SequenceState, Step
 from pymdm.sampling.samplers.first_hitting import FirstHitting
+from pymdm.sampling.samplers.names import parse_sampler, sampler_name
 from pymdm.sampling.samplers.remask import Remask
 
-__all__ = ["NOISES", "Ancestral", "Confidence", "FirstHitting", "Remask", "Sampler", "with_schedule"]
+__all__ = [
+    "NOISES",
+    "Ancestral",
+    "Confidence",
+    "CustomSampler",
+    "FirstHitting",
+    "Remask",
+    "Rows",
+    "Sampler",
+    "SequenceState",
+    "Step",
+    "parse_sampler",
+    "sampler_name",
+    "with_schedule",
+]
