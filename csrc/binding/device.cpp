@@ -115,7 +115,7 @@ void bind_device(py::module_& m) {
              return std::make_unique<FirstHittingStep>(std::move(network), lengths, tokens_per_call, temperature,
                                                        mask_id);
            }),
-           py::arg("network"), py::arg("lengths"), py::arg("tokens_per_call"), py::arg("temperature"),
+           py::arg("network").none(false), py::arg("lengths"), py::arg("tokens_per_call"), py::arg("temperature"),
            py::arg("mask_id"))
       .def(
           "load",
@@ -134,7 +134,7 @@ void bind_device(py::module_& m) {
             step.store(state, *schedule);
             state.calls += calls;
           },
-          py::arg("state"), py::arg("schedule"), py::arg("calls"),
+          py::arg("state"), py::arg("schedule").none(false), py::arg("calls"),
           "Waits, and brings the sequences back into the state, which took part in `calls` network calls.");
 }
 
