@@ -15,7 +15,7 @@ def uniform(tokens: torch.Tensor) -> torch.Tensor:
 
 
 def run(**options):
-    return pymdm.sample(uniform, mask_id=V, **{"length": L, "seed": 3, **options})
+    return pymdm.sample(uniform, **{"mask_id": V, "length": L, "seed": 3, **options})
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,6 @@ def run(**options):
         ({"temperature": np.float32(0.5), "top_p": np.float64(0.5)}, {"temperature": 0.5, "top_p": 0.5}),
         ({"batch_size": np.int64(1), "max_calls": np.int64(2)}, {"batch_size": 1, "max_calls": 2}),
     ],
-    ids=str,
 )
 def test_numbers_of_numpy_and_torch(given, plain):
     a, b = run(**given), run(**plain)
@@ -98,7 +97,6 @@ def test_numbers_of_numpy_and_torch(given, plain):
         ({"watch": 5}, "watch must be a function, got 5"),
         ({"watch_interval": "often"}, "watch_interval must be a number, got 'often'"),
     ],
-    ids=str,
 )
 def test_wrong_values_end_in_one_line(options, words):
     with pytest.raises((ValueError, TypeError)) as caught:
