@@ -139,7 +139,7 @@ void bind_engine(py::module_& m) {
       .def_property_readonly("workspace_bytes", &Engine::workspace_bytes)
       .def_property_readonly("weight_bytes", [](Engine& e) { return e.network().weight_bytes(); })
       .def_property_readonly("forward_seconds", &Engine::forward_seconds)
-      .def("poison_workspace", &Engine::poison, "Fills the workspace with NaN; for tests.");
+      .def("poison_workspace", [](Engine& e) { e.poison(); }, "Fills the workspace with NaN; for tests.");
 }
 
 }  // namespace pymdm::binding

@@ -224,8 +224,11 @@ void bind_samplers(py::module_& m) {
 
 void bind_sample(py::module_& m) {
   py::class_<Schedule, ScheduleRef>(m, "Schedule", "Noise schedule through m(t) = 1 - alpha(t).")
-      .def("masked", &Schedule::masked, py::arg("time"))
-      .def("time_of_masked", &Schedule::time_of_masked, py::arg("masked"));
+      .def(
+          "masked", [](const Schedule& s, double time) { return s.masked(time); }, py::arg("time"))
+      .def(
+          "time_of_masked", [](const Schedule& s, double masked) { return s.time_of_masked(masked); },
+          py::arg("masked"));
   m.def("linear_schedule", [] { return ScheduleRef(linear_schedule()); });
   m.def("cosine_schedule", [] { return ScheduleRef(cosine_schedule()); });
   m.def(
