@@ -116,7 +116,6 @@ def test_wrong_values_end_in_one_line(options, words):
         (lambda: pymdm.Ancestral(steps=2, form=["literal"]), "form must be one of"),
         (lambda: pymdm.Remask(steps=10**8), "steps must be at most 1000000"),
         (lambda: pymdm.Remask(steps=4, eta="much"), "eta must be a number, got 'much'"),
-        (lambda: pymdm.Confidence(tokens_per_call=(3, 2)), "tokens_per_call must be an integer, got tuple"),
         (lambda: pymdm.Confidence(threshold="high"), "threshold must be a number, got 'high'"),
         (lambda: pymdm.Confidence(block_length=1.5), "block_length must be an integer, got 1.5"),
         (lambda: pymdm.FirstHitting(tokens_per_call=1.5), "tokens_per_call must be an integer, got 1.5"),
