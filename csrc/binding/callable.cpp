@@ -49,6 +49,7 @@ sample::Logits CallableNetwork::logits(const model::Batch& batch) {
 
   py::gil_scoped_acquire gil;
   logits_ = at::Tensor();
+  calls_ = static_cast<int64_t>(groups.size());
   for (const auto& [length, group] : groups) {
     const int64_t count = static_cast<int64_t>(group.times.size());
     const at::Tensor rows = tensor_of(group.rows, at::kLong);

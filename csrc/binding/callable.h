@@ -17,10 +17,12 @@ class CallableNetwork : public sample::Network {
   ~CallableNetwork() override;
 
   sample::Logits logits(const model::Batch& batch) override;
+  int64_t calls() const override { return calls_; }
   sample::Logits on_host(const sample::Logits& given) override;
 
  private:
   pybind11::object score_;
+  int64_t calls_ = 0;  // for the logits at hand
   at::Tensor logits_;  // [M, V] kept until the next call
   device::TensorChooser chooser_;
 };

@@ -44,7 +44,7 @@ at::Tensor choose(const at::Tensor& logits_in, uint64_t seed, const at::Tensor& 
     const int64_t first = base_in ? base.data_ptr<int64_t>()[i] : 0;
     check(s >= 0 && static_cast<uint64_t>(s) <= kMaxSequence, kOp, "sequence id must be in [0, 2^56), got ", s);
     check(e >= 0 && e < (int64_t{1} << 32), kOp, "event must be in [0, 2^32), got ", e);
-    check(first >= 0 && first % 4 == 0 && static_cast<uint64_t>(first + vocab) <= kMaxIndex + 1, kOp,
+    check(first >= 0 && first % 4 == 0 && first <= static_cast<int64_t>(kMaxIndex) + 1 - vocab, kOp,
           "base must be a multiple of 4 with base + V at most 2^34, got ", first);
     events.data_ptr<int32_t>()[i] = static_cast<int32_t>(static_cast<uint32_t>(e));
   }

@@ -97,7 +97,7 @@ void bind_device(py::module_& m) {
           "gelu_in_product", [](const Network& n) { return n.transformer().gelu_in_product(); },
           [](Network& n, bool on) { n.transformer().set_gelu_in_product(on); },
           "Whether the MLP's first product adds its bias and applies GELU; a CUDA device's choice in bfloat16.")
-      .def("poison_workspace", &Network::poison, "Fills the workspace with NaN; for tests.");
+      .def("poison_workspace", [](Network& n) { n.poison(); }, "Fills the workspace with NaN; for tests.");
 
   m.def(
       "choose_into", &choose_into, py::arg("logits"), py::arg("seed"), py::arg("sequence"), py::arg("event"),
@@ -115,7 +115,7 @@ void bind_device(py::module_& m) {
              return std::make_unique<FirstHittingStep>(std::move(network), lengths, tokens_per_call, temperature,
                                                        mask_id);
            }),
-           py::arg("network"), py::arg("lengths"), py::arg("tokens_per_call"), py::arg("temperature"),
+           py::arg("network").none(false), py::arg("lengths"), py::arg("tokens_per_call"), py::arg("temperature"),
            py::arg("mask_id"))
       .def(
           "load",
@@ -125,8 +125,9 @@ void bind_device(py::module_& m) {
           },
           py::arg("state"), py::arg("sequences"), py::arg("banned"), py::call_guard<py::gil_scoped_release>(),
           "Takes over sequences of a state; banned [V] bool are never drawn.")
-      .def("step", &FirstHittingStep::step, py::call_guard<py::gil_scoped_release>(),
-           "Queues one network call and what belongs to it; does not wait.")
+      .def(
+          "step", [](FirstHittingStep& step) { step.step(); }, py::call_guard<py::gil_scoped_release>(),
+          "Queues one network call and what belongs to it; does not wait.")
       .def(
           "store",
           [](const FirstHittingStep& step, sample::State& state, const std::shared_ptr<Schedule>& schedule,
@@ -134,7 +135,7 @@ void bind_device(py::module_& m) {
             step.store(state, *schedule);
             state.calls += calls;
           },
-          py::arg("state"), py::arg("schedule"), py::arg("calls"),
+          py::arg("state"), py::arg("schedule").none(false), py::arg("calls"),
           "Waits, and brings the sequences back into the state, which took part in `calls` network calls.");
 }
 

@@ -10,6 +10,7 @@ namespace pymdm::binding {
 namespace {
 
 constexpr const char* kOp = "engine";
+constexpr int64_t kLargest = int64_t{1} << 28;  // of a size: products of two stay far below 2^63
 
 bool one_of(const py::dict& values, const char* key, const char* no, const char* yes) {
   const auto value = values[key].cast<std::string>();
@@ -58,8 +59,8 @@ model::Config config_of(const py::dict& d) {
                    : conditioning == "constant" ? model::Conditioning::kConstant
                                                 : model::Conditioning::kTime;
   for (const int64_t n : {c.vocab_size, c.length, c.width, c.layers, c.heads, c.kv_heads, c.mlp_width, c.cond_dim})
-    check(n >= 1, kOp, "sizes must be at least 1, got ", n);
-  check(c.mask_id >= 0, kOp, "mask_id must be at least 0, got ", c.mask_id);
+    check(n >= 1 && n <= kLargest, kOp, "sizes must be in [1, 2^28], got ", n);
+  check(c.mask_id >= 0 && c.mask_id <= kLargest, kOp, "mask_id must be in [0, 2^28], got ", c.mask_id);
   check(c.width % (2 * c.heads) == 0, kOp, "width / heads must be a whole even number, got ", c.width, " / ", c.heads);
   check(c.heads % c.kv_heads == 0, kOp, "kv_heads must divide heads (", c.heads, "), got ", c.kv_heads);
   return c;
@@ -96,14 +97,14 @@ void Engine::forward(const model::Batch& batch, float* logits, int64_t stride) {
 }
 
 double Engine::forward_seconds() {
-  std::lock_guard<std::mutex> lock(mutex_);
+  std::lock_guard<ForkLock> lock(mutex_);
   return seconds_;
 }
 
 at::Tensor Engine::score(const model::Batch& batch) {
   model::check_batch(network_->config(), batch);
   at::Tensor out = at::empty({batch.rows.size, network_->config().vocab_size}, at::kFloat);
-  std::lock_guard<std::mutex> lock(mutex_);
+  std::lock_guard<ForkLock> lock(mutex_);
   forward(batch, static_cast<float*>(out.data_ptr()), out.size(1));
   return out;
 }
@@ -111,21 +112,21 @@ at::Tensor Engine::score(const model::Batch& batch) {
 sample::Logits Engine::logits(const model::Batch& batch) {
   model::check_batch(network_->config(), batch);
   const int64_t vocab = network_->config().vocab_size, stride = (vocab + 15) / 16 * 16;
-  std::lock_guard<std::mutex> lock(mutex_);
+  std::lock_guard<ForkLock> lock(mutex_);
   auto* out = reinterpret_cast<float*>(outputs_[std::this_thread::get_id()].reserve(batch.rows.size * stride * 4));
   forward(batch, out, stride);
   return {out, DType::kFloat32, vocab, stride};
 }
 
 int64_t Engine::workspace_bytes() {
-  std::lock_guard<std::mutex> lock(mutex_);
+  std::lock_guard<ForkLock> lock(mutex_);
   int64_t total = network_->workspace().bytes();
   for (const auto& [thread, buffer] : outputs_) total += buffer.bytes();
   return total;
 }
 
 void Engine::poison() {
-  std::lock_guard<std::mutex> lock(mutex_);
+  std::lock_guard<ForkLock> lock(mutex_);
   network_->workspace().poison();
 }
 
@@ -138,7 +139,7 @@ void bind_engine(py::module_& m) {
       .def_property_readonly("workspace_bytes", &Engine::workspace_bytes)
       .def_property_readonly("weight_bytes", [](Engine& e) { return e.network().weight_bytes(); })
       .def_property_readonly("forward_seconds", &Engine::forward_seconds)
-      .def("poison_workspace", &Engine::poison, "Fills the workspace with NaN; for tests.");
+      .def("poison_workspace", [](Engine& e) { e.poison(); }, "Fills the workspace with NaN; for tests.");
 }
 
 }  // namespace pymdm::binding

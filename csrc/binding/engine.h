@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "binding/tensor.h"
+#include "core/fork_lock.h"
 #include "model/transformer.h"
 #include "sample/network.h"
 
@@ -52,7 +53,7 @@ class Engine : public sample::Network {
   at::Tensor embed_;
   std::unique_ptr<model::Transformer> network_;
   double seconds_ = 0;
-  std::mutex mutex_;  // one forward at a time: they share the workspace
+  ForkLock mutex_;  // one forward at a time: they share the workspace
   std::map<std::thread::id, ops::Buffer> outputs_;
 };
 

@@ -10,13 +10,17 @@ namespace py = pybind11;
 namespace pymdm::binding {
 namespace {
 
+constexpr int64_t kMostDraws = int64_t{1} << 28;
+
 void check_address(const char* op, int64_t sequence, int64_t event, int64_t purpose, int64_t first, int64_t n) {
   check(sequence >= 0 && static_cast<uint64_t>(sequence) <= kMaxSequence, op, "sequence id must be in [0, 2^56), got ",
         sequence);
   check(event >= 0 && event < (int64_t{1} << 32), op, "event must be in [0, 2^32), got ", event);
   check(purpose >= 1 && purpose < 128, op, "purpose must be in 1..127, got ", purpose);
-  check(first >= 0 && n >= 0 && static_cast<uint64_t>(first + n) <= kMaxIndex + 1, op,
-        "indices must be in [0, 2^34), got ", first, " and ", n, " from there");
+  const auto most = static_cast<int64_t>(kMaxIndex) + 1;
+  check(first >= 0 && first <= most && n >= 0 && n <= most - first, op, "indices must be in [0, 2^34), got ", first,
+        " and ", n, " from there");
+  check(n <= kMostDraws, op, "expected at most 2^28 draws in one call, got ", n);
 }
 
 template <class F>

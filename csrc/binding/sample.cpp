@@ -3,6 +3,8 @@
 #include <torch/csrc/utils/pybind.h>
 
 #include <chrono>
+#include <cmath>
+#include <set>
 
 #include "binding/bind.h"
 #include "binding/callable.h"
@@ -57,9 +59,32 @@ class PythonWatch {
   Clock::time_point last_signal_{}, last_call_{};
 };
 
+// A state is changed by one run at a time; a watch or another thread that asks for more is refused. Under the GIL.
+class InUse {
+ public:
+  explicit InUse(const State& state) : state_(&state) {
+    check(states().insert(state_).second, kOp, "this state is being sampled already");
+  }
+  ~InUse() { states().erase(state_); }
+  InUse(const InUse&) = delete;
+
+ private:
+  static std::set<const State*>& states() {
+    static std::set<const State*> all;
+    return all;
+  }
+  const State* state_;
+};
+
 void run(State& state, const SamplerRef& sampler, const py::object& network, int64_t batch_size, int64_t max_calls,
          double temperature, std::vector<int64_t> banned, int64_t top_k, double top_p, const py::object& watch,
          double watch_interval, int64_t drawable) {
+  check(std::isfinite(temperature) && temperature >= 0, kOp, "temperature must be finite and at least 0, got ",
+        temperature);
+  check(top_k >= 0 && top_p > 0 && top_p <= 1, kOp, "top_k must be at least 0 and top_p in (0, 1], got ", top_k,
+        " and ", top_p);
+  check(watch.is_none() || PyCallable_Check(watch.ptr()), kOp, "watch must be a function");
+  const InUse guard(state);
   sample::RunOptions options;
   options.batch_size = batch_size;
   options.max_calls = max_calls;
@@ -106,12 +131,13 @@ void grid_of(const std::vector<double>& times, const Schedule& schedule, std::ve
 
 std::vector<int64_t> checked_counts(std::vector<int64_t> tokens_per_call) {
   check(!tokens_per_call.empty(), kOp, "tokens_per_call must not be empty");
-  for (const int64_t k : tokens_per_call) check(k >= 1, kOp, "tokens_per_call must be at least 1, got ", k);
+  for (const int64_t k : tokens_per_call)
+    check(k >= 1 && k <= int64_t{1} << 62, kOp, "tokens_per_call must be in [1, 2^62], got ", k);
   return tokens_per_call;
 }
 
 sample::Ahead checked_ahead(int64_t window, double mark, bool timed) {
-  check(window >= 1, kOp, "lookahead must be at least 1, got ", window);
+  check(window >= 1 && window <= 1024, kOp, "lookahead must be in 1..1024, got ", window);
   check(mark >= 0 && mark < 1, kOp, "a mark of lookahead must be in (0, 1), got ", mark);
   return {window, mark, timed};
 }
@@ -128,7 +154,7 @@ void bind_first_hitting(py::module_& m, const char* name) {
       [](ScheduleRef schedule, std::vector<int64_t> tokens_per_call) {
         return SamplerRef(std::make_shared<Kind>(std::move(schedule), checked_counts(std::move(tokens_per_call))));
       },
-      py::arg("schedule"), py::arg("tokens_per_call"));
+      py::arg("schedule").none(false), py::arg("tokens_per_call"));
 }
 
 // Levels 1 = m_0 >= ... >= m_N = 0 and a probability of masking again for every step, at most min(1, s / (1 - m)).
@@ -158,7 +184,7 @@ void bind_samplers(py::module_& m) {
             std::make_shared<sample::FirstHitting>(std::move(schedule), checked_counts(std::move(tokens_per_call)),
                                                    checked_ahead(window, mark, timed), checked_noise(noise)));
       },
-      py::arg("schedule"), py::arg("tokens_per_call"), py::arg("noise") = 0, py::arg("window") = 1,
+      py::arg("schedule").none(false), py::arg("tokens_per_call"), py::arg("noise") = 0, py::arg("window") = 1,
       py::arg("mark") = 0.0, py::arg("timed") = false);
   bind_first_hitting<sample::Extrapolated>(m, "extrapolated");
   bind_first_hitting<sample::Corrected>(m, "corrected");
@@ -170,8 +196,8 @@ void bind_samplers(py::module_& m) {
         return SamplerRef(std::make_shared<sample::Ancestral>(std::move(times), std::move(masked), cache,
                                                               checked_ahead(window, mark, timed)));
       },
-      py::arg("times"), py::arg("schedule"), py::arg("cache") = true, py::arg("window") = 1, py::arg("mark") = 0.0,
-      py::arg("timed") = false);
+      py::arg("times"), py::arg("schedule").none(false), py::arg("cache") = true, py::arg("window") = 1,
+      py::arg("mark") = 0.0, py::arg("timed") = false);
   m.def(
       "literal",
       [](std::vector<double> times, ScheduleRef schedule, bool cache, int64_t noise) {
@@ -180,8 +206,9 @@ void bind_samplers(py::module_& m) {
         return SamplerRef(
             std::make_shared<sample::Literal>(std::move(times), std::move(masked), cache, checked_noise(noise)));
       },
-      py::arg("times"), py::arg("schedule"), py::arg("cache"), py::arg("noise"));
-  m.def("remask", &make_remask, py::arg("levels"), py::arg("sigma"), py::arg("schedule"), py::arg("confident"));
+      py::arg("times"), py::arg("schedule").none(false), py::arg("cache"), py::arg("noise"));
+  m.def("remask", &make_remask, py::arg("levels"), py::arg("sigma"), py::arg("schedule").none(false),
+        py::arg("confident"));
   m.def(
       "confidence",
       [](int64_t rule, std::vector<int64_t> tokens_per_call, double threshold, int64_t block, double bound) {
@@ -197,8 +224,11 @@ void bind_samplers(py::module_& m) {
 
 void bind_sample(py::module_& m) {
   py::class_<Schedule, ScheduleRef>(m, "Schedule", "Noise schedule through m(t) = 1 - alpha(t).")
-      .def("masked", &Schedule::masked, py::arg("time"))
-      .def("time_of_masked", &Schedule::time_of_masked, py::arg("masked"));
+      .def(
+          "masked", [](const Schedule& s, double time) { return s.masked(time); }, py::arg("time"))
+      .def(
+          "time_of_masked", [](const Schedule& s, double masked) { return s.time_of_masked(masked); },
+          py::arg("masked"));
   m.def("linear_schedule", [] { return ScheduleRef(linear_schedule()); });
   m.def("cosine_schedule", [] { return ScheduleRef(cosine_schedule()); });
   m.def(
@@ -212,12 +242,20 @@ void bind_sample(py::module_& m) {
       },
       py::arg("masked"), py::arg("time_of_masked"));
 
-  py::class_<Sampler, SamplerRef>(m, "Sampler").def("init", &Sampler::init, py::arg("state"));
+  py::class_<Sampler, SamplerRef>(m, "Sampler")
+      .def(
+          "init",
+          [](const Sampler& sampler, State& state) {
+            const InUse guard(state);
+            sampler.init(state);
+          },
+          py::arg("state"), "Brings a state to the start of the process.");
   bind_samplers(m);
-  m.def("run", &run, py::arg("state"), py::arg("sampler"), py::arg("network"), py::arg("batch_size") = 0,
-        py::arg("max_calls") = 0, py::arg("temperature") = 1.0, py::arg("banned") = std::vector<int64_t>{},
-        py::arg("top_k") = 0, py::arg("top_p") = 1.0, py::arg("watch") = py::none(), py::arg("watch_interval") = 0.0,
-        py::arg("drawable") = 0, "Continues a state to its end, or for max_calls network calls.");
+  m.def("run", &run, py::arg("state"), py::arg("sampler").none(false), py::arg("network").none(false),
+        py::arg("batch_size") = 0, py::arg("max_calls") = 0, py::arg("temperature") = 1.0,
+        py::arg("banned") = std::vector<int64_t>{}, py::arg("top_k") = 0, py::arg("top_p") = 1.0,
+        py::arg("watch") = py::none(), py::arg("watch_interval") = 0.0, py::arg("drawable") = 0,
+        "Continues a state to its end, or for max_calls network calls.");
 }
 
 }  // namespace pymdm::binding

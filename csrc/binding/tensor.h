@@ -20,7 +20,8 @@ inline std::string shape_of(const at::Tensor& t) {
 // A CPU tensor of `dtype`, `dims` dimensions, contiguous (copied if it is not).
 inline at::Tensor cpu_tensor(const char* op, const char* name, const at::Tensor& t, at::ScalarType dtype,
                              int64_t dims) {
-  if (t.device().type() != at::kCPU || t.scalar_type() != dtype || t.dim() != dims)
+  check(t.defined(), op, name, " must be a tensor, got none");
+  if (t.device().type() != at::kCPU || t.layout() != at::kStrided || t.scalar_type() != dtype || t.dim() != dims)
     fail(op, name, " must be ", dims, "-dimensional ", dtype, " on cpu, got ", shape_of(t));
   return t.contiguous();
 }

@@ -1,9 +1,11 @@
 // One error type. A message starts with the operator, says what was expected and what came; Python sees a ValueError.
 #pragma once
 
+#include <cstdint>
 #include <sstream>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 namespace pymdm {
 
@@ -17,6 +19,21 @@ template <class... Parts>
   message << op << ": ";
   (message << ... << parts);
   throw Error(message.str());
+}
+
+// Of one row of logits, numbered from 0 in the call: who knows what the row stands for says so instead.
+struct RowError : Error {
+  int64_t row;
+  std::string reason;  // "has nan at token 3; expected finite logits or -inf"
+  RowError(const std::string& message, int64_t row, std::string reason)
+      : Error(message), row(row), reason(std::move(reason)) {}
+};
+
+template <class... Parts>
+[[noreturn]] void fail_row(const char* op, int64_t row, const Parts&... parts) {
+  std::ostringstream reason;
+  (reason << ... << parts);
+  throw RowError(std::string(op) + ": row " + std::to_string(row) + " " + reason.str(), row, reason.str());
 }
 
 template <class... Parts>

@@ -9,6 +9,7 @@
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -30,10 +31,17 @@ inline void relax() {
 // Workers spin this many pauses before they sleep: about 20 us, longer than the gap between two operators of a forward.
 constexpr int kSpins = 2000;
 
+constexpr int kMostThreads = 4096;
+
 class Pool {
  public:
-  explicit Pool(int workers) {
-    for (int i = 0; i < workers; ++i) threads_.emplace_back([this] { work(); });
+  // Fewer workers where the system gives no more threads (limits of memory or of processes).
+  explicit Pool(int workers) : wanted_(workers) {
+    threads_.reserve(workers);
+    try {
+      for (int i = 0; i < workers; ++i) threads_.emplace_back([this] { work(); });
+    } catch (const std::system_error&) {
+    }
   }
 
   ~Pool() {
@@ -46,6 +54,7 @@ class Pool {
     for (auto& thread : threads_) thread.join();
   }
 
+  int wanted() const { return wanted_; }
   int workers() const { return static_cast<int>(threads_.size()); }
 
   void run(int64_t n, int64_t grain, const std::function<void(int64_t, int64_t)>& body) {
@@ -83,6 +92,7 @@ class Pool {
 
   void work();
 
+  const int wanted_;
   std::vector<std::thread> threads_;
   std::mutex mutex_;
   std::condition_variable wake_;
@@ -124,7 +134,7 @@ void after_fork_in_child() {
 
 }  // namespace
 
-void set_num_threads(int n) { wanted.store(n < 1 ? processors() : n); }
+void set_num_threads(int n) { wanted.store(n < 1 ? processors() : std::min(n, kMostThreads)); }
 
 int num_threads() {
   if (wanted.load() == 0) set_num_threads(0);
@@ -142,7 +152,7 @@ void parallel_for(int64_t n, int64_t grain, const std::function<void(int64_t, in
   }
   static const int registered = pthread_atfork(nullptr, nullptr, after_fork_in_child);
   (void)registered;
-  if (!pool || pool->workers() != threads - 1) {
+  if (!pool || pool->wanted() != threads - 1) {
     pool.reset();
     pool = std::make_unique<Pool>(threads - 1);
   }

@@ -43,7 +43,7 @@ void choose(const at::Tensor& logits, ops::ChooseArgs args) {
   queue_choose(where(device), args, choose_scratch(device, rows, args.vocab));
   const std::vector<int64_t> drawn = download<int64_t>(token);
   for (int64_t row = 0; row < rows; ++row)
-    check(drawn[row] >= 0, "choose", "row ", row, " has NaN, +inf or no token above -inf that is not banned");
+    if (drawn[row] < 0) fail_row("choose", row, "has NaN, +inf or no token above -inf that is not banned");
   std::memcpy(tokens, drawn.data(), rows * sizeof(int64_t));
 }
 

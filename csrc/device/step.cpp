@@ -3,6 +3,7 @@
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
+#include <limits>
 
 #include "core/error.h"
 #include "device/choose.h"
@@ -40,7 +41,9 @@ FirstHittingStep::FirstHittingStep(std::shared_ptr<Network> network, const std::
         "a step needs sequences in the order of their lengths");
   check(lengths.front() >= 1 && lengths.back() <= c.length, kOp, "a sequence must have 1 to ", c.length,
         " tokens, got ", lengths.front(), " to ", lengths.back());
-  check(per_call >= 1, kOp, "tokens_per_call must be at least 1, got ", per_call);
+  check(per_call >= 1 && per_call <= c.length, kOp, "tokens_per_call must be in [1, ", c.length, "], got ", per_call);
+  check(temperature >= 0 && temperature < std::numeric_limits<double>::infinity(), kOp,
+        "temperature must be finite and at least 0, got ", temperature);
   check(c.conditioning != model::Conditioning::kTime, kOp, "a step is for networks that do not see the time");
   const auto A = static_cast<int64_t>(lengths.size());
   std::vector<int64_t> offsets(1, 0);
@@ -164,13 +167,17 @@ void FirstHittingStep::store(sample::State& state, const Schedule& schedule) con
   const std::vector<double> hit = download<double>(hit_), masked = download<double>(masked_);
   const std::vector<int64_t> counts = download<int64_t>(counts_);
   const auto A = static_cast<int64_t>(sequences_.size());
+  sample::check_initialised(state);
+  for (int64_t a = 0; a < A; ++a)
+    check(sequences_[a] < state.size() && state.length(sequences_[a]) == lengths_[a], kOp,
+          "the sequences are those of another state");
   state.vocab = network_->transformer().config().vocab_size;
   const auto count = [&](Count which, int64_t a) { return counts[which * A + a]; };
   int64_t first = 0;
   for (int64_t a = 0; a < A; first += lengths_[a++]) {
     const int64_t b = sequences_[a], at = state.offsets[b], bad = count(kBad, a);
-    check(bad == 0, "choose", "the row of position ", bad - 1 - first, " of sequence ", b,
-          " has NaN, +inf or no token above -inf that is not banned");
+    check(bad == 0, kOp, "the logits of sequence ", b, ", position ", bad - 1 - first,
+          " have NaN, +inf or no token above -inf that is not banned");
     for (int64_t l = 0; l < lengths_[a]; ++l) {
       if (order[first + l] < 0 || state.order[at + l] >= 0) continue;  // given, masked, or known already
       state.tokens[at + l] = tokens[first + l];

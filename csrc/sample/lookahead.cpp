@@ -2,6 +2,7 @@
 
 #include <limits>
 
+#include "core/error.h"
 #include "ops/choose_lazy.h"
 #include "ops/convert.h"
 #include "random/address.h"
@@ -134,7 +135,7 @@ void Lookahead::write(State& state, const Plan& plan, const Logits& logits, cons
         step.add_row(plan.positions[r], plan.events[r], plan.row_times[r]);
       }
       step.add_sequence(b, plan.ask[i] != 0, plan.times[i], plan.masked[i], plan.next_event[i]);
-      if (bad) sampler_.tokens(state, step, rows_from(logits, begin), options, false);  // throws, naming the row
+      if (bad) fail_bad(state, step, begin, logits, options);
       sampler_.place(state, step, &tokens[begin]);
       record(state, step, rows_from(logits, begin), options);
       advance(state, step, 0);
@@ -150,6 +151,17 @@ void Lookahead::write(State& state, const Plan& plan, const Logits& logits, cons
     }
   }
   windows_.observe(scored, std::chrono::duration<double>(std::chrono::steady_clock::now() - began_).count(), ahead);
+}
+
+// Throws, naming the row of the round that a step's first bad row is.
+void Lookahead::fail_bad(State& state, const Plan& step, int64_t begin, const Logits& logits,
+                         const Options& options) const {
+  try {
+    sampler_.tokens(state, step, rows_from(logits, begin), options, false);
+  } catch (RowError& error) {
+    error.row += begin;
+    throw;
+  }
 }
 
 // What copy i, the last right one, says of the steps after its own.

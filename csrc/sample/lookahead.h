@@ -32,6 +32,7 @@ class Lookahead {
 
   std::vector<Plan> steps(const State& state, int64_t b) const;
   Prospect prospect(const State& state, int64_t b, const std::vector<Plan>& steps) const;
+  void fail_bad(State& state, const Plan& step, int64_t begin, const Logits& logits, const Options& options) const;
   void guess(State& state, const Plan& plan, int64_t i, const int64_t* tokens, const Logits& logits,
              const Options& options) const;
 

@@ -29,6 +29,8 @@ class Network {
  public:
   virtual ~Network() = default;
   virtual Logits logits(const model::Batch& batch) = 0;
+  // How often the network was called for the rows just given: a callable, once for every length in the batch.
+  virtual int64_t calls() const { return 1; }
   // The rows just given, in the CPU's memory.
   virtual Logits on_host(const Logits& logits) { return logits; }
 };

@@ -62,6 +62,16 @@ void set_banned(Options& draw, const RunOptions& options, int64_t mask_id, int64
   }
 }
 
+// Says of a bad row of logits which position of which sequence it is.
+[[noreturn]] void fail_position(const State& state, const Plan& plan, const RowError& error) {
+  int64_t i = 0;
+  while (i + 1 < plan.size() && plan.row_begin[i + 1] <= error.row) ++i;
+  if (error.row >= plan.rows()) fail("sample", "the logits' row ", error.row, " ", error.reason);
+  const int64_t b = plan.sequences[i];
+  fail("sample", "the logits of sequence ", b, " (id ", state.sequence[b], "), position ", plan.positions[error.row],
+       ": the row ", error.reason);
+}
+
 constexpr int64_t kAll = std::numeric_limits<int64_t>::max();
 
 }  // namespace
@@ -101,15 +111,19 @@ void run(State& state, const Sampler& sampler, Network& network, const RunOption
             " logits a row after ", state.vocab);
       if (draw.banned.empty()) set_banned(draw, options, state.mask_id, logits.vocab);
       if (!sampler.only_draws() || lookahead || draw.top_k > 0 || draw.top_p < 1) logits = network.on_host(logits);
-      ++state.calls;
+      state.calls += network.calls();
     }
     count(state, plan);
-    if (lookahead) {
-      lookahead->write(state, plan, logits, draw);
-    } else {
-      sampler.write(state, plan, logits, draw);
-      if (sampler.from_rows()) record(state, plan, logits, draw);
-      for (int64_t i = 0; i < plan.size(); ++i) advance(state, plan, i);
+    try {
+      if (lookahead) {
+        lookahead->write(state, plan, logits, draw);
+      } else {
+        sampler.write(state, plan, logits, draw);
+        if (sampler.from_rows()) record(state, plan, logits, draw);
+        for (int64_t i = 0; i < plan.size(); ++i) advance(state, plan, i);
+      }
+    } catch (const RowError& error) {
+      fail_position(state, plan, error);
     }
     if (watch) watch(state);
   }

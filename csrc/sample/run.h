@@ -12,7 +12,7 @@ namespace pymdm::sample {
 
 struct RunOptions {
   int64_t batch_size = 0;       // sequences in one network call; 0 means all. Samples do not depend on it.
-  int64_t max_calls = 0;        // stop after this many network calls; 0 means run to the end
+  int64_t max_calls = 0;        // stop in the round that reaches this many network calls; 0 means run to the end
   std::vector<int64_t> banned;  // token ids never drawn; a mask id below V is always among them
   int64_t drawable = 0;         // ids from here on stand for no token and are never drawn; 0: all stand for one
   Options draw;

@@ -108,18 +108,22 @@ def _dtype_name(dtype: str | torch.dtype) -> str:
 
 
 def _parts(source: Any, config: ModelConfig | None) -> tuple[ModelConfig, dict[str, Tensor]]:
-    """Config and weights; the embedding, which C++ reads in place, is copied where the caller could still change it."""
+    """Config and weights. The rest is packed into memory of its own; the embedding, which C++ reads in place, is copied.
+
+    A checkpoint's tensors lie in the mapped file, which anyone may overwrite or cut, so that nothing of it is kept. At the
+    peak the process holds the packed weights, one copy of the embedding, and of the file what the system maps.
+    """
     if isinstance(source, str | os.PathLike):
         source = load_checkpoint(source)
     weights: Mapping[str, Tensor]
     if isinstance(source, Checkpoint):
-        own, weights, copy = source.config, source.state_dict, False
+        own, weights = source.config, source.state_dict
     elif isinstance(source, MaskedTransformer):
-        own, weights, copy = source.config, source.state_dict(), True
+        own, weights = source.config, source.state_dict()
     elif isinstance(source, Mapping):
         if not isinstance(config, ModelConfig):
             raise TypeError(f"engine: a state dict needs its ModelConfig, got {type(config).__name__}")
-        own, weights, copy = config, source, True
+        own, weights = config, source
     else:
         raise TypeError(
             "engine: source must be a checkpoint folder, Checkpoint, MaskedTransformer or state dict, "
@@ -131,6 +135,6 @@ def _parts(source: Any, config: ModelConfig | None) -> tuple[ModelConfig, dict[s
         if not isinstance(tensor, Tensor):
             raise TypeError(f"engine: parameter {name} must be a tensor, got {type(tensor).__name__}")
     tensors = {name: t.detach().cpu().contiguous() for name, t in weights.items()}
-    if copy and "embed.weight" in tensors:
+    if "embed.weight" in tensors:
         tensors["embed.weight"] = tensors["embed.weight"].clone()
     return own, tensors

@@ -216,8 +216,11 @@ def run(
         closed[mask_id] = True
     if drawable:
         closed[drawable:] = True
-    tokens_per_call, schedule = sampler._counts()[0], as_schedule(sampler.schedule).native()
     lengths, steps = state.offsets.diff().tolist(), steps_of(native)
+    tokens_per_call, schedule = (
+        min(sampler._counts()[0], max(lengths, default=1)),
+        as_schedule(sampler.schedule).native(),
+    )
     seen = time.perf_counter() - watch_interval  # the first call is always shown
     with torch.cuda.device(native.device) if native.device.type == "cuda" else contextlib.nullcontext():
         for phase in phases(lengths, state.remaining.tolist(), tokens_per_call, batch_size, max_calls):

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from pymdm.data.round_trip import LostText
+from pymdm.sampling.check import described, entries, integer
 
 if TYPE_CHECKING:
     from pymdm.data.tokenizer import Vocabulary
@@ -20,6 +22,7 @@ Prompt: TypeAlias = "str | Tensor | Sequence[int] | Sequence[str] | Sequence[Seq
 _HOLE = re.compile(r"(\\*)(\[\s*mask\b[^\[\]]*\])", re.IGNORECASE)  # and what was meant for one
 _SPELLED = re.compile(r"\[MASK(?::([0-9]+))?\]")
 LONGEST = 1 << 24  # positions of an infill for a network that names no length
+MOST = 1 << 28  # positions of all sequences of one call
 
 
 def parse_infill(text: str, vocabulary: Vocabulary, mask_id: int, longest: int | None = None) -> list[int]:
@@ -100,24 +103,54 @@ def _as_list(prompt: Prompt, what: str) -> list[str | list[int]]:
     """One entry a prompt: texts stay texts, tokens become lists of int."""
     if isinstance(prompt, str):
         return [prompt]
-    if isinstance(prompt, Tensor):
-        if prompt.dim() not in (1, 2) or prompt.is_floating_point() or prompt.dtype == torch.bool:
+    if isinstance(prompt, Tensor | np.ndarray):
+        kind = np.dtype(str(prompt.dtype).removeprefix("torch.")).kind if prompt.dtype != torch.bfloat16 else "f"
+        if prompt.ndim not in (1, 2) or kind not in "iuU":
             raise TypeError(
                 f"sample: {what} must be integer tokens [L] or [B, L], got {prompt.dtype} {tuple(prompt.shape)}"
             )
-        return prompt.reshape(-1, prompt.shape[-1]).tolist()
-    entries = list(prompt)
-    if all(isinstance(e, int) for e in entries):
-        return [entries]  # type: ignore[list-item]
-    out: list[str | list[int]] = []
-    for entry in entries:
-        if isinstance(entry, str):
-            out.append(entry)
-        elif isinstance(entry, Tensor | Sequence) and not isinstance(entry, int):
-            out.append([int(t) for t in entry])
-        else:
-            raise TypeError(f"sample: {what} must be texts or integer tokens, got {type(entry).__name__}")
-    return out
+        prompt = prompt.tolist() if prompt.ndim == 2 or kind == "U" else [prompt.tolist()]
+    parts = entries(what, prompt)
+    if parts and all(hasattr(part, "__index__") and getattr(part, "ndim", 0) == 0 for part in parts):
+        parts = [parts]
+    return [str(part) if isinstance(part, str) else _tokens(part, what) for part in parts]
+
+
+def _tokens(given: Any, what: str) -> list[int]:
+    """Token ids of one sequence; floats are refused, not cut."""
+    if isinstance(given, Tensor | np.ndarray):
+        given = given.tolist()
+    try:
+        parts = entries(what, given)
+    except TypeError:
+        raise TypeError(f"sample: {what} must be texts or integer tokens, got {described(given)}") from None
+    if not all(type(part) is int for part in parts):
+        parts = [integer(f"tokens of {what}", part) for part in parts]
+    for token in parts:
+        if not 0 <= token < 2**63:
+            raise ValueError(f"sample: tokens of {what} must be in [0, 2^63), got {described(token)}")
+    return parts
+
+
+def _lengths(length: Any, count: int, num_samples: int, default_length: int | None) -> list[int]:
+    """L of each of `count` sequences."""
+    if length is None:
+        if default_length is None:
+            raise ValueError("sample: length is needed for a network without a length of its own")
+        return [default_length] * count
+    if hasattr(length, "__len__") and getattr(length, "ndim", 1) > 0 and not isinstance(length, str):
+        found = [integer("length", n, 1) for n in entries("length", length)]
+        if len(found) != count:
+            raise ValueError(
+                f"sample: length must be one number or one for each of the {count} sequences (num_samples is "
+                f"{num_samples}), got {len(found)} of them"
+            )
+    else:
+        found = [integer("length", length, 1)] * count
+    for wanted in found:
+        if default_length is not None and wanted > default_length:
+            raise ValueError(f"sample: length must be at most the model's {default_length}, got {described(wanted)}")
+    return found
 
 
 def start_tokens(
@@ -135,13 +168,14 @@ def start_tokens(
     A prompt is a prefix and is followed by masks up to `length`; an infill text or token list is the whole sequence, holes
     included. With several prompts each gives `num_samples` sequences, one after the other.
     """
-    if num_samples < 1:
-        raise ValueError(f"sample: num_samples must be at least 1, got {num_samples}")
+    num_samples = integer("num_samples", num_samples, 1, MOST)
     if prompt is not None and infill is not None:
         raise ValueError("sample: give prompt or infill, not both")
+    if infill is not None and length is not None:
+        raise ValueError("sample: an infill has its own length; leave length out")
     given = infill if infill is not None else prompt
     what = "infill" if infill is not None else "prompt"
-    starts: list[list[int]] = []
+    distinct: list[list[int]] = []
     for entry in [[]] if given is None else _as_list(given, what):
         if isinstance(entry, str):
             if vocabulary is None:
@@ -153,25 +187,31 @@ def start_tokens(
                     entry = _encode(entry, vocabulary)
             except ValueError as error:
                 raise ValueError(f"sample: {what}: {error}") from None
-        starts += [list(entry) for _ in range(num_samples)]
+        distinct.append(entry)
+    count = len(distinct) * num_samples
+    if count > MOST:
+        raise ValueError(f"sample: {count} sequences are too many for one call; draw them in parts, with sequence_ids")
     if infill is not None:
-        if length is not None:
-            raise ValueError("sample: an infill has its own length; leave length out")
-        lengths = [len(start) for start in starts]
-    elif isinstance(length, Sequence):
-        if len(length) != len(starts):
-            raise ValueError(f"sample: expected {len(starts)} lengths, got {len(length)}")
-        lengths = list(length)
-    elif length is not None or default_length is not None:
-        lengths = [length if length is not None else default_length] * len(starts)  # type: ignore[list-item]
+        lengths = [_infill_length(start, default_length) for start in distinct for _ in range(num_samples)]
     else:
-        raise ValueError("sample: length is needed for a network without a length of its own")
-    for start, wanted in zip(starts, lengths, strict=True):
-        if wanted < 1:
-            raise ValueError(f"sample: length must be at least 1, got {wanted}")
-        if default_length is not None and wanted > default_length:
-            raise ValueError(f"sample: length must be at most the model's {default_length}, got {wanted}")
+        lengths = _lengths(length, count, num_samples, default_length)
+    if sum(lengths) > MOST:
+        raise ValueError(
+            f"sample: {count} sequences of {sum(lengths)} tokens in all are too many for one call, which may have {MOST}; "
+            "draw them in parts, with sequence_ids"
+        )
+    starts: list[list[int]] = []
+    for i, wanted in enumerate(lengths):
+        start = distinct[i // num_samples]
         if len(start) > wanted:
             raise ValueError(f"sample: the prompt has {len(start)} tokens, more than the length {wanted}")
-        start += [mask_id] * (wanted - len(start))
+        starts.append(start + [mask_id] * (wanted - len(start)))
     return starts
+
+
+def _infill_length(start: list[int], default_length: int | None) -> int:
+    if not start:
+        raise ValueError("sample: length must be at least 1, got an empty infill")
+    if default_length is not None and len(start) > default_length:
+        raise ValueError(f"sample: length must be at most the model's {default_length}, got an infill of {len(start)}")
+    return len(start)

@@ -16,8 +16,8 @@ from pymdm.network.callable import callable_network
 from pymdm.network.evaluation import evaluation_mode
 from pymdm.sampling import device_run
 from pymdm.sampling.check import described as value_described
-from pymdm.sampling.check import integer
-from pymdm.sampling.options import Cut, SampleOptions, changed
+from pymdm.sampling.check import entries, integer, number
+from pymdm.sampling.options import MAX_COUNT, Cut, SampleOptions, changed
 from pymdm.sampling.prompt import Prompt, start_tokens
 from pymdm.sampling.result import Samples
 from pymdm.sampling.samplers import Ancestral, FirstHitting, Sampler, with_schedule
@@ -112,6 +112,7 @@ def sample(
     mask = mask_id if mask_id is not None else network.mask_id
     if mask is None:
         raise ValueError("sample: mask_id is needed for a network that is a plain callable")
+    mask = integer("mask_id", mask, 0, MAX_COUNT)
     seed = check_seed(seed)
     sampler = check_sampler(sampler if sampler is not None else FirstHitting(), time_conditioned or network.sees_time)
     sampler = with_schedule(sampler, network.schedule)
@@ -129,7 +130,7 @@ def sample(
     ids = (
         list(range(len(starts)))
         if sequence_ids is None
-        else [integer("sequence_ids", i, 0, 2**56 - 1) for i in sequence_ids]
+        else [integer("sequence_ids", i, 0, 2**56 - 1) for i in entries("sequence_ids", sequence_ids)]
     )
     if len(ids) != len(starts) or len(set(ids)) != len(ids):
         raise ValueError(
@@ -259,6 +260,8 @@ def _run(
     watch_interval: float,
 ) -> float:
     """Runs the loop on the state; the seconds it took."""
+    if watch is not None and not callable(watch):
+        raise TypeError(f"sample: watch must be a function, got {value_described(watch)}")
     C.set_num_threads(torch.get_num_threads())
     state.settings = settings.to_json()
     draw = settings.options
@@ -269,7 +272,7 @@ def _run(
         "banned": list(draw.banned_tokens),
         "drawable": settings.drawable,
         "watch": watch,
-        "watch_interval": watch_interval,
+        "watch_interval": number("watch_interval", watch_interval),
     }
     began = time.perf_counter()
     if isinstance(sampler, FirstHitting) and device_run.replays(score, sampler, draw.top_k, draw.top_p):

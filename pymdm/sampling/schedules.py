@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pymdm._native import C
+from pymdm.sampling.check import described
 
 
 @dataclass(frozen=True)
@@ -97,4 +98,6 @@ def as_schedule(schedule: Schedule | str | None) -> Schedule:
     """A schedule from its name, or itself; the linear one by default."""
     if schedule is None:
         return Schedule()
+    if not isinstance(schedule, Schedule | str):
+        raise TypeError(f"sample: schedule must be a name or a pymdm.Schedule, got {described(schedule)}")
     return schedule if isinstance(schedule, Schedule) else Schedule(schedule)

@@ -52,6 +52,10 @@ def test_a_state_of_another_sampler_is_refused():
         with pytest.raises(ValueError, match="the state is of another sampler: FirstHitting"):
             resumed(saved, sampler=other)
     assert resumed(saved, sampler=pymdm.FirstHitting(tokens_per_call=2, order=2, schedule=pymdm.Schedule())).calls == 2
+    assert (
+        resumed(draw(pymdm.FirstHitting(lookahead=4), max_calls=1).to_dict(), sampler=pymdm.FirstHitting()).law
+        == "exact"
+    )
 
 
 def test_kept_outputs_of_another_sampler_are_refused_by_the_core():

@@ -20,15 +20,14 @@ constexpr int64_t kPart = 32768;  // columns, at least, that are worth waking an
 constexpr int64_t kTask = 32768;  // columns, about, of one task where rows are short
 
 // Says what is wrong with a row: its first NaN or +inf, else that it is empty.
-[[noreturn]] void fail_row(const ChooseArgs& a, int64_t row) {
+[[noreturn]] void fail_bad_row(const ChooseArgs& a, int64_t row) {
   const char* logits = static_cast<const char*>(a.logits) + row * a.row_stride * element_size(a.dtype);
   for (int64_t v = 0; v < a.vocab; ++v) {
     const double x = load_element(logits, a.dtype, v);
     if ((a.banned && a.banned[v]) || x < std::numeric_limits<double>::infinity()) continue;
-    fail("choose", "row ", row, " has ", std::isnan(x) ? "nan" : "inf", " at token ", v,
-         "; expected finite logits or -inf");
+    fail_row("choose", row, "has ", std::isnan(x) ? "nan" : "inf", " at token ", v, "; expected finite logits or -inf");
   }
-  fail("choose", "row ", row, " has no token to choose: every logit is -inf or banned");
+  fail_row("choose", row, "has no token to choose: every logit is -inf or banned");
 }
 
 // Ties go to the lower column, so the parts of a row may be joined in any order.
@@ -93,7 +92,7 @@ void choose(const ChooseArgs& args) {
     for (int64_t i = 0; i < parts; ++i) best = better(best, found[row * parts + i]);
     finish(row, best);
   }
-  if (first_bad.load() < args.rows && !args.mark_bad) fail_row(args, first_bad.load());
+  if (first_bad.load() < args.rows && !args.mark_bad) fail_bad_row(args, first_bad.load());
 }
 
 void plain_max(const void* logits, DType dtype, int64_t rows, int64_t vocab, int64_t row_stride, float* most) {

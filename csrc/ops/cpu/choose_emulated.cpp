@@ -85,7 +85,7 @@ class Row {
       const Extent extent = kernels_.extent(logits_, a_.dtype, a_.banned, begin, end);
       if (extent.unordered || extent.most == INFINITY)  // or a float64 beyond float32
         for (int64_t v = begin; v < end; ++v)
-          check(scaled(v) < kInfinity, "choose", "row ", row_, " has ", scaled(v), " at token ", v);
+          if (!(scaled(v) < kInfinity)) fail_row("choose", row_, "has ", scaled(v), " at token ", v);
       const double most = extent.most;  // rounded to float32
       const double slack = extent.most == -INFINITY ? 0 : 0x1p-23 * std::fabs(most) + 1e-37;
       largest.push_back((most + slack) * inverse_temperature_);
@@ -94,7 +94,7 @@ class Row {
     double most = -kInfinity;
     for (int64_t v = highest * kChunk; v < std::min(a_.vocab, (highest + 1) * kChunk); ++v)
       if (const double x = scaled(v); x > most) most = x, token_ = v;
-    check(token_ >= 0, "choose", "row ", row_, " has no token to choose: every logit is -inf or banned");
+    if (token_ < 0) fail_row("choose", row_, "has no token to choose: every logit is -inf or banned");
     best_ = most + emulated_gumbel(bits(token_), kind_);
   }
 

@@ -18,12 +18,12 @@ void log_softmax(const void* logits, DType dtype, int64_t vocab, double temperat
   for (int64_t v = 0; v < vocab; ++v) {
     const bool off = banned && banned[v];
     const double x = load_element(logits, dtype, v);
-    if (!off)
-      check(x < kInfinity, "choose", "row ", row, " has ", x, " at token ", v, "; expected finite logits or -inf");
+    if (!off && !(x < kInfinity))
+      fail_row("choose", row, "has ", x, " at token ", v, "; expected finite logits or -inf");
     out[v] = off ? -kInfinity : x * inverse;
     if (out[v] > largest) largest = out[v], best = v;
   }
-  check(best >= 0, "choose", "row ", row, " has no token to choose: every logit is -inf or banned");
+  if (best < 0) fail_row("choose", row, "has no token to choose: every logit is -inf or banned");
   if (temperature == 0) {
     std::fill(out, out + vocab, -kInfinity);
     out[best] = 0;

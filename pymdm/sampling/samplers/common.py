@@ -118,7 +118,7 @@ def even_times(steps: int) -> list[float]:
 
 def one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
     """ValueError unless the value is among the choices."""
-    if value not in choices:
+    if not isinstance(value, str) or value not in choices:
         raise ValueError(f"sample: {name} must be one of {', '.join(choices)}, got {value!r}")
 
 
