@@ -112,7 +112,7 @@ def _draw(path: Path, table: list[tuple[int, float, float]]) -> None:
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        raise ValueError("schedule: the picture needs matplotlib: pip install 'pymdm[plot]'") from None
+        raise ValueError("schedule: the picture needs matplotlib: pip install matplotlib") from None
     figure = Figure(figsize=(5.6, 4.2), layout="constrained")
     ax = figure.subplots()
     for column, name in ((1, "calls of equal size"), (2, "best schedule")):
