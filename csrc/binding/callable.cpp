@@ -15,10 +15,15 @@ constexpr const char* kOp = "sample";
 // Sequences of one length, and the rows that were asked of them.
 struct Group {
   std::vector<int64_t> tokens, rows, where;  // where: index of each row in the batch's rows
+  std::vector<int64_t> lengths;
   std::vector<double> times;
 };
 
 }  // namespace
+
+CallableNetwork::CallableNetwork(py::object score) : score_(std::move(score)) {
+  if (py::hasattr(score_, "pad_id") && !score_.attr("pad_id").is_none()) pad_ = score_.attr("pad_id").cast<int64_t>();
+}
 
 CallableNetwork::~CallableNetwork() {
   py::gil_scoped_acquire gil;
@@ -32,12 +37,17 @@ sample::Logits CallableNetwork::logits(const model::Batch& batch) {
   const int64_t sequences = batch.offsets.size - 1;
   std::vector<Group*> group_of(sequences);
   std::vector<int64_t> first_in_group(sequences);
+  int64_t longest = 0;
+  for (int64_t b = 0; b < sequences; ++b) longest = std::max(longest, batch.offsets[b + 1] - batch.offsets[b]);
   for (int64_t b = 0; b < sequences; ++b) {
-    Group& group = groups[batch.offsets[b + 1] - batch.offsets[b]];
+    const int64_t own = batch.offsets[b + 1] - batch.offsets[b], length = pad_ < 0 ? own : longest;
+    Group& group = groups[length];
     group_of[b] = &group;
     first_in_group[b] = static_cast<int64_t>(group.tokens.size());
     group.tokens.insert(group.tokens.end(), batch.tokens.data + batch.offsets[b],
                         batch.tokens.data + batch.offsets[b + 1]);
+    group.tokens.resize(first_in_group[b] + length, pad_);
+    group.lengths.push_back(own);
     group.times.push_back(batch.times[b]);
   }
   for (int64_t r = 0; r < batch.rows.size; ++r) {
@@ -53,8 +63,10 @@ sample::Logits CallableNetwork::logits(const model::Batch& batch) {
   for (const auto& [length, group] : groups) {
     const int64_t count = static_cast<int64_t>(group.times.size());
     const at::Tensor rows = tensor_of(group.rows, at::kLong);
+    const at::Tensor tokens = tensor_of(group.tokens, at::kLong).view({count, length});
+    const at::Tensor times = tensor_of(group.times, at::kDouble);
     py::object result =
-        score_(tensor_of(group.tokens, at::kLong).view({count, length}), tensor_of(group.times, at::kDouble), rows);
+        pad_ < 0 ? score_(tokens, times, rows) : score_(tokens, times, rows, tensor_of(group.lengths, at::kLong));
     at::Tensor scored = result.cast<at::Tensor>().detach();
     check(scored.dim() == 2 && scored.size(0) == rows.numel() && (scored.is_cpu() || scored.is_cuda()), kOp,
           "expected logits [", rows.numel(), ", V] on cpu or cuda from the network, got ", shape_of(scored));

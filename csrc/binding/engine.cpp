@@ -33,7 +33,15 @@ model::Parameters parameters_of(const std::vector<std::pair<std::string, at::Ten
   for (const auto& [name, t] : weights) {
     check(t.device().is_cpu() && t.is_contiguous() && t.is_floating_point() && (t.dim() == 1 || t.dim() == 2), kOp,
           "parameter ", name, " must be a contiguous floating-point vector or matrix on cpu, got ", shape_of(t));
-    out[name] = {t.data_ptr(), logits_dtype(kOp, t), t.size(0), t.dim() == 2 ? t.size(1) : 1};
+    const ops::Parameter part{t.data_ptr(), logits_dtype(kOp, t), t.size(0), t.dim() == 2 ? t.size(1) : 1};
+    const auto [at, fresh] = out.try_emplace(name, part);
+    if (fresh) continue;
+    ops::Parameter& whole = at->second;  // one more part
+    check(whole.columns == part.columns, kOp, "the parts of parameter ", name, " differ in width: ", whole.columns,
+          " and ", part.columns);
+    if (whole.parts.empty()) whole.parts.push_back(ops::Parameter(whole));
+    whole.parts.push_back(part);
+    whole.rows += part.rows;
   }
   return out;
 }
@@ -51,7 +59,15 @@ model::Config config_of(const py::dict& d) {
   c.norm_eps = d["norm_eps"].cast<double>();
   c.rope_base = d["rope_base"].cast<double>();
   c.layernorm = one_of(d, "norm", "rmsnorm", "layernorm");
-  c.swiglu = one_of(d, "mlp", "gelu", "swiglu");
+  const auto mlp = d["mlp"].cast<std::string>(), positions = d["positions"].cast<std::string>();
+  check(mlp == "gelu" || mlp == "gelu_erf" || mlp == "swiglu", kOp, "mlp must be gelu, gelu_erf or swiglu, got ", mlp);
+  check(positions == "rotary" || positions == "learned", kOp, "positions must be rotary or learned, got ", positions);
+  c.swiglu = mlp == "swiglu";
+  c.gelu_erf = mlp == "gelu_erf";
+  c.learned_positions = positions == "learned";
+  flag("post_norm", c.post_norm), flag("embed_norm", c.embed_norm), flag("head_transform", c.head_transform);
+  flag("token_dropout", c.token_dropout);
+  c.sigma_input = one_of(d, "time_input", "t", "sigma");
   const auto conditioning = d["conditioning"].cast<std::string>();
   check(conditioning == "none" || conditioning == "constant" || conditioning == "time", kOp,
         "conditioning must be none, constant or time, got ", conditioning);
@@ -62,16 +78,20 @@ model::Config config_of(const py::dict& d) {
     check(n >= 1 && n <= kLargest, kOp, "sizes must be in [1, 2^28], got ", n);
   check(c.mask_id >= 0 && c.mask_id <= kLargest, kOp, "mask_id must be in [0, 2^28], got ", c.mask_id);
   check(c.width % (2 * c.heads) == 0, kOp, "width / heads must be a whole even number, got ", c.width, " / ", c.heads);
+  check(!c.post_norm || c.conditioning == model::Conditioning::kNone, kOp, "post_norm goes with conditioning none");
   check(c.heads % c.kv_heads == 0, kOp, "kv_heads must divide heads (", c.heads, "), got ", c.kv_heads);
   return c;
 }
 
 std::vector<std::pair<std::string, at::Tensor>> named_tensors(const py::dict& weights) {
   std::vector<std::pair<std::string, at::Tensor>> tensors;
-  for (const auto& [name, tensor] : weights) {
+  for (const auto& [name, value] : weights) {
     const auto key = name.cast<std::string>();
     try {
-      tensors.emplace_back(key, tensor.cast<at::Tensor>().detach());
+      if (py::isinstance<py::list>(value))
+        for (const auto& part : value) tensors.emplace_back(key, part.cast<at::Tensor>().detach());
+      else
+        tensors.emplace_back(key, value.cast<at::Tensor>().detach());
     } catch (const py::cast_error&) {
       throw py::type_error("engine: parameter " + key + " must be a tensor");
     }

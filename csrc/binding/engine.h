@@ -15,7 +15,8 @@
 
 namespace pymdm::binding {
 
-// What a network is made of, as Python gives it, checked.
+// What a network is made of, as Python gives it, checked. A parameter may be a list of tensors, which are joined by
+// rows: its name then stands several times, in that order.
 model::Config config_of(const pybind11::dict& d);
 std::vector<std::pair<std::string, at::Tensor>> named_tensors(const pybind11::dict& weights);
 model::Parameters parameters_of(const std::vector<std::pair<std::string, at::Tensor>>& weights);

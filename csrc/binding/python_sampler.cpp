@@ -16,8 +16,8 @@ using sample::Options;
 using sample::Plan;
 using sample::State;
 
-// What a plan function gives back, checked by pymdm/sampling/samplers/custom.py: (positions, time, m after the step, next event).
-// Row j of a step at event e draws at event e + j.
+// What a plan function gives back, checked by pymdm/sampling/samplers/custom.py: (positions, time, m after the step,
+// next event). Row j of a step at event e draws at event e + j.
 class PythonSampler final : public sample::Sampler {
  public:
   PythonSampler(py::object init, py::object plan, py::object write)
@@ -37,8 +37,8 @@ class PythonSampler final : public sample::Sampler {
     for (size_t j = 0; j < positions.size(); ++j) {
       check(positions[j] >= 0 && positions[j] < length, kOp, "a plan's position must be in [0, ", length, "), got ",
             positions[j]);
-      check(state.tokens[state.offsets[b] + positions[j]] == state.mask_id, kOp, "a plan's position must be masked, got ",
-            positions[j]);
+      check(state.tokens[state.offsets[b] + positions[j]] == state.mask_id, kOp,
+            "a plan's position must be masked, got ", positions[j]);
       plan.add_row(positions[j], state.event[b] + static_cast<int64_t>(j), time);
     }
     check(next > state.event[b] && next < (int64_t{1} << 32), kOp, "a plan's next event must be above ", state.event[b],
@@ -47,8 +47,8 @@ class PythonSampler final : public sample::Sampler {
   }
 
   void write(State& state, const Plan& plan, const Logits& logits, const Options& options) const override {
-    const std::vector<int64_t> tokens = write_.is_none() ? drawn(state, plan, logits, options)
-                                                         : chosen(state, plan, logits, options);
+    const std::vector<int64_t> tokens =
+        write_.is_none() ? drawn(state, plan, logits, options) : chosen(state, plan, logits, options);
     for (int64_t i = 0; i < plan.size(); ++i)
       for (int64_t r = plan.row_begin[i]; r < plan.row_begin[i + 1]; ++r)
         if (tokens[r] >= 0) unmask(state, plan.sequences[i], plan.positions[r], tokens[r], plan.row_times[r]);

@@ -288,8 +288,8 @@ Inputs Transformer::upload_batch(const model::Batch& batch) const {
   std::vector<double> times;
   for (const int64_t b : layout.order) times.push_back(batch.times[b]);
   std::vector<float> hidden((B + ops::kRowPadding) * stride, 0.0f), out((B + ops::kRowPadding) * size, 0.0f);
-  model::condition(weights_.time.in, weights_.time.out, {times.data(), B}, {hidden.data(), stride, DType::kFloat32},
-                   {out.data(), size, DType::kFloat32});
+  model::condition(weights_.time.in, weights_.time.out, config_.sigma_input, {times.data(), B},
+                   {hidden.data(), stride, DType::kFloat32}, {out.data(), size, DType::kFloat32});
   out.resize(B * size);
   in.condition = upload(out, at::kFloat, device_).view({B, size});
   return in;

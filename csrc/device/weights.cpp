@@ -1,5 +1,8 @@
 #include "device/weights.h"
 
+#include <ATen/ops/cat.h>
+
+#include "core/error.h"
 #include "ops/attention.h"
 
 namespace pymdm::device {
@@ -12,13 +15,18 @@ struct Maker {
   at::Device device;
   int64_t bytes = 0;
 
+  static at::Tensor host(const ops::Parameter& p) {
+    return at::from_blob(const_cast<void*>(p.data), {p.rows, p.columns},
+                         at::TensorOptions().dtype(scalar_type(p.dtype)));
+  }
   // The parameter itself, never the caller's memory.
   at::Tensor tensor(const std::string& name, const ops::Parameter& p, at::ScalarType to) {
     model::check_finite(name, p);
-    const at::Tensor host =
-        at::from_blob(const_cast<void*>(p.data), {p.rows, p.columns}, at::TensorOptions().dtype(scalar_type(p.dtype)));
-    bytes += host.numel() * static_cast<int64_t>(at::elementSize(to));
-    return host.to(device, to, false, true);
+    bytes += p.rows * p.columns * static_cast<int64_t>(at::elementSize(to));
+    if (p.parts.empty()) return host(p).to(device, to, false, true);
+    std::vector<at::Tensor> parts;
+    for (const ops::Parameter& part : p.parts) parts.push_back(host(part).to(device, to));
+    return at::cat(parts);
   }
   at::Tensor vector(const std::string& name, int64_t rows) {
     return tensor(name, read.need(name, rows), at::kFloat).flatten();
@@ -58,6 +66,9 @@ struct Maker {
 
 Weights make_weights(const model::Config& c, const model::Parameters& parameters, DType dtype,
                      const at::Device& device) {
+  check(!c.gelu_erf && !c.post_norm && !c.learned_positions && !c.embed_norm && !c.head_transform && !c.token_dropout,
+        "engine", "this network's switches (gelu_erf, post_norm, learned positions, embed_norm, head_transform, ",
+        "token_dropout) are computed on the CPU only");
   Maker make{c, model::Reader(parameters), scalar_type(dtype), device};
   Weights w;
   const ops::Parameter& embed = make.read.need("embed.weight", c.embed_rows(), c.width);

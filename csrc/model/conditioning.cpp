@@ -14,13 +14,14 @@ void silu(const ops::Matrix& x, int64_t rows, int64_t columns) {
 
 }  // namespace
 
-void condition(const ops::Packed& time_in, const ops::Packed& time_out, Span<const double> times,
+void condition(const ops::Packed& time_in, const ops::Packed& time_out, bool sigma, Span<const double> times,
                const ops::Matrix& hidden, const ops::Matrix& out) {
   constexpr int64_t kHalf = kTimeFeatures / 2;
   for (int64_t b = 0; b < times.size; ++b) {
+    const double time = sigma ? -std::log1p(-(1.0 - 1e-3) * times[b]) : times[b];
     float* features = reinterpret_cast<float*>(hidden.row(b));
     for (int64_t i = 0; i < kHalf; ++i) {
-      const double angle = times[b] * std::pow(10000.0, -static_cast<double>(i) / kHalf);
+      const double angle = time * std::pow(10000.0, -static_cast<double>(i) / kHalf);
       features[i] = static_cast<float>(std::cos(angle));
       features[kHalf + i] = static_cast<float>(std::sin(angle));
     }

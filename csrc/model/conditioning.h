@@ -10,7 +10,8 @@ constexpr int64_t kTimeFeatures = 256;
 
 // sinusoid(t) [256]: cos(t f_i), then sin(t f_i), f_i = 10000^(-i / 128). out [B, cond]; `hidden` [B, 256 + cond] is
 // scratch. Both float32 with ops::kRowPadding rows more.
-void condition(const ops::Packed& time_in, const ops::Packed& time_out, Span<const double> times,
+// With `sigma` of sigma(t) = -log(1 - (1 - 0.001) t), the log-linear noise of SEDD and MDLM, instead of t.
+void condition(const ops::Packed& time_in, const ops::Packed& time_out, bool sigma, Span<const double> times,
                const ops::Matrix& hidden, const ops::Matrix& out);
 
 }  // namespace pymdm::model

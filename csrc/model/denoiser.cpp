@@ -1,5 +1,6 @@
 #include "model/denoiser.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "core/error.h"
@@ -19,6 +20,11 @@ void check_batch(const Config& c, const Batch& batch) {
     const int64_t length = batch.offsets[b + 1] - batch.offsets[b];
     check(length >= 1 && length <= c.length, kOp, "a sequence must have 1 to ", c.length, " tokens, sequence ", b,
           " has ", length);
+    const int64_t* const begin = batch.tokens.begin();
+    check(!c.token_dropout || std::any_of(begin + batch.offsets[b], begin + batch.offsets[b + 1],
+                                          [&](int64_t token) { return token != c.mask_id; }),
+          kOp, "this network scales its embeddings by the share of tokens that are not masks (ESM-2's token dropout): ",
+          "give a frame or another known token, sequence ", b, " has none");
     check(c.conditioning != Conditioning::kTime || std::isfinite(batch.times[b]), kOp,
           "this network is conditioned on time: sequence ", b, " has time ", batch.times[b]);
   }

@@ -1,7 +1,5 @@
 #include "model/parameters.h"
 
-#include <cmath>
-
 #include "core/error.h"
 #include "core/parallel.h"
 #include "model/conditioning.h"
@@ -34,8 +32,10 @@ std::vector<float> Reader::floats(const std::string& name, int64_t rows, int64_t
   const Parameter& p = need(name, rows, columns);
   check_finite(name, p);
   std::vector<float> out(p.rows * p.columns);
-  for (size_t i = 0; i < out.size(); ++i)
-    out[i] = static_cast<float>(ops::load_element(p.data, p.dtype, static_cast<int64_t>(i)));
+  for (int64_t i = 0; i < p.rows; ++i) {
+    const Parameter::Row row = p.row(i);
+    ops::load_row(row.data, row.dtype, 0, p.columns, 1.0, out.data() + i * p.columns);
+  }
   return out;
 }
 
@@ -46,9 +46,13 @@ void Reader::finish() const {
 
 void check_finite(const std::string& name, const Parameter& p) {
   parallel_for(p.rows, 64, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin * p.columns; i < end * p.columns; ++i)
-      check(std::isfinite(ops::load_element(p.data, p.dtype, i)), kOp, "parameter ", name,
-            " has a value that is not finite, in row ", i / p.columns);
+    std::vector<float> values(p.columns);
+    for (int64_t i = begin; i < end; ++i) {
+      const Parameter::Row row = p.row(i);
+      ops::load_row(row.data, row.dtype, 0, p.columns, 1.0, values.data());
+      check(ops::all_finite(values.data(), p.columns), kOp, "parameter ", name,
+            " has a value that is not finite, in row ", i);
+    }
   });
 }
 
@@ -70,7 +74,7 @@ std::vector<float> constant_condition(const TimeNetwork& network) {
   const int64_t size = network.out.out, rows = 1 + ops::kRowPadding, stride = kTimeFeatures + size;
   std::vector<float> hidden(rows * stride, 0.0f), out(rows * size, 0.0f);
   const double zero = 0.0;
-  condition(network.in, network.out, {&zero, 1}, {hidden.data(), stride, DType::kFloat32},
+  condition(network.in, network.out, false, {&zero, 1}, {hidden.data(), stride, DType::kFloat32},
             {out.data(), size, DType::kFloat32});
   out.resize(size);
   return out;

@@ -21,7 +21,29 @@ struct Transformer::Rows {
   Span<const ops::QuerySpan> spans;
 };
 
+// x = norm(embedding + position), each where the network has it.
+void Transformer::embed(const Batch& batch) {
+  Workspace& w = workspace_;
+  const int64_t T = batch.tokens.size, D = config_.width;
+  ops::embed(weights_.embed, batch.tokens, w.x);
+  if (config_.token_dropout) {
+    std::vector<float> factors(T, 0.0f);
+    for (int64_t b = 0; b + 1 < batch.offsets.size; ++b) {
+      const int64_t begin = batch.offsets[b], end = batch.offsets[b + 1];
+      int64_t masks = 0;
+      for (int64_t i = begin; i < end; ++i) masks += batch.tokens[i] == config_.mask_id;
+      const double share = static_cast<double>(masks) / static_cast<double>(end - begin);
+      for (int64_t i = begin; i < end; ++i)
+        if (batch.tokens[i] != config_.mask_id) factors[i] = static_cast<float>(0.88 / (1.0 - share));
+    }
+    ops::scale_rows(factors, D, w.x);
+  }
+  if (config_.learned_positions) ops::add_rows(weights_.positions.data(), layout_.position.data(), T, D, w.x);
+  if (config_.embed_norm) ops::norm(weights_.embed_norm, {}, w.x, T, w.x);
+}
+
 // x += gate1 * out(attention(mod1(norm1 x))),  x += gate2 * mlp(mod2(norm2 x))
+// With post-norm: x = norm1(x + out(attention(x))),  x = norm2(x + mlp(x))
 // Keys and values are of every token; everything else only of the rows that are wanted afterwards.
 void Transformer::block(const Block& block, const Rows& r) {
   Workspace& w = workspace_;
@@ -37,7 +59,11 @@ void Transformer::block(const Block& block, const Rows& r) {
   };
   if (timed) ops::linear(block.ada, w.condition, layout_.all.size(), w.mods);
 
-  ops::norm(block.norm1, modulation(0, layout_.sequence.data()), w.x, T, w.h);
+  const bool post = config_.post_norm;
+  if (post)
+    ops::convert(w.x, T, D, w.h);
+  else
+    ops::norm(block.norm1, modulation(0, layout_.sequence.data()), w.x, T, w.h);
   ops::keys_values(block.kv, w.h, T, rotary_, {layout_.position.data(), layout_.slot.data()}, w.kv);
   if (r.x.data != w.x.data) {
     ops::gather(w.x, view(layout_.rows), D, r.x);
@@ -46,8 +72,14 @@ void Transformer::block(const Block& block, const Rows& r) {
   ops::queries(block.q, r.h, r.count, w.kv.shape, rotary_, {r.position, nullptr}, w.q);
   ops::attention(w.q, w.kv, r.spans, config_.causal, r.position, w.o);
   ops::linear_residual(block.out, w.o, r.count, gates(2), r.x);
-  ops::norm(block.norm2, modulation(3, r.sequence), r.x, r.count, r.h);
+  if (post) {
+    ops::norm(block.norm1, {}, r.x, r.count, r.x);
+    ops::convert(r.x, r.count, D, r.h);
+  } else {
+    ops::norm(block.norm2, modulation(3, r.sequence), r.x, r.count, r.h);
+  }
   ops::mlp_residual(block.mlp, r.h, r.count, gates(5), w.hidden, r.x);
+  if (post) ops::norm(block.norm2, {}, r.x, r.count, r.x);
 }
 
 void Transformer::forward(const Batch& batch, float* logits, int64_t stride) {
@@ -58,12 +90,13 @@ void Transformer::forward(const Batch& batch, float* logits, int64_t stride) {
   w.fit(config_, dtype_, weights_.blocks[0].mlp.hidden(), T, M, B, layout_.slots);
   ops::clear_padding(w.kv, view(layout_.slot_end));
   const bool timed = config_.conditioning == Conditioning::kTime;
-  if (timed) condition(weights_.time_in, weights_.time_out, batch.times, w.condition_hidden, w.condition);
+  if (timed)
+    condition(weights_.time_in, weights_.time_out, config_.sigma_input, batch.times, w.condition_hidden, w.condition);
 
   const Rows all{T, w.x, w.h, layout_.sequence.data(), layout_.position.data(), view(layout_.all)};
   const Rows chosen{
       M, w.chosen, w.chosen_h, layout_.chosen_sequence.data(), layout_.chosen_position.data(), view(layout_.chosen)};
-  ops::embed(weights_.embed, batch.tokens, w.x);
+  embed(batch);
   for (size_t i = 0; i < weights_.blocks.size(); ++i)
     block(weights_.blocks[i], i + 1 < weights_.blocks.size() ? all : chosen);
 
@@ -73,7 +106,14 @@ void Transformer::forward(const Batch& batch, float* logits, int64_t stride) {
     const float* mods = static_cast<const float*>(w.mods.data);
     last = {mods, mods + D, w.mods.stride, chosen.sequence};
   }
-  ops::norm(weights_.norm_final, last, chosen.x, M, chosen.h);
+  if (config_.post_norm)
+    ops::convert(chosen.x, M, D, chosen.h);
+  else
+    ops::norm(weights_.norm_final, last, chosen.x, M, chosen.h);
+  if (config_.head_transform) {
+    ops::linear_gelu(weights_.head_dense, config_.gelu_erf, chosen.h, M, chosen.x);
+    ops::norm(weights_.head_norm, {}, chosen.x, M, chosen.h);
+  }
   ops::Matrix hidden = chosen.h;
   if (!layout_.in_order) {
     ops::gather(chosen.h, view(layout_.place), D, w.h);

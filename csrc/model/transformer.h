@@ -1,4 +1,4 @@
-// The denoiser: a pre-norm transformer over a packed ragged batch, logits of the chosen rows only. Deterministic: a
+// The denoiser: a transformer over a packed ragged batch, logits of the chosen rows only. Deterministic: a
 // row's logits are the same bits whatever batch, row choice, chunk or number of threads computes them.
 #pragma once
 
@@ -18,7 +18,8 @@ class Transformer {
       : config_(config),
         dtype_(dtype),
         weights_(make_weights(config, parameters, dtype)),
-        rotary_(ops::rotary(config.length, config.head_dim(), config.rope_base)) {}
+        rotary_(config.learned_positions ? ops::no_rotary(config.length, config.head_dim())
+                                         : ops::rotary(config.length, config.head_dim(), config.rope_base)) {}
 
   // logits [M, V] float32, rows `stride` elements apart. One call at a time.
   void forward(const Batch& batch, float* logits, int64_t stride);
@@ -31,6 +32,7 @@ class Transformer {
  private:
   struct Rows;
   void block(const Block& block, const Rows& queries);
+  void embed(const Batch& batch);
 
   Config config_;
   DType dtype_;

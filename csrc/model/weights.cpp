@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "core/error.h"
+
 namespace pymdm::model {
 namespace {
 
@@ -89,6 +91,7 @@ struct Maker {
     b.mlp =
         ops::pack_mlp(name.c_str(), c.swiglu, in, read.bias(name + "mlp_in", in_rows, c.mlp_bias), out,
                       read.bias(name + "mlp_out", D, c.mlp_bias), dtype, mods.empty() ? nullptr : mods.data() + 5 * D);
+    b.mlp.erf = c.gelu_erf;
     return b;
   }
 
@@ -113,17 +116,26 @@ int64_t Weights::bytes() const {
   for (const Block& b : blocks)
     total += b.q.bytes() + b.kv.bytes() + b.out.bytes() + b.mlp.in.bytes() + b.mlp.out.bytes() + b.ada.bytes() +
              norm_bytes(b.norm1) + norm_bytes(b.norm2);
-  return total + norm_bytes(norm_final) + head.bytes() + time_in.bytes() + time_out.bytes() + ada_final.bytes();
+  total += static_cast<int64_t>(positions.size()) * 4 + norm_bytes(embed_norm) + norm_bytes(head_norm);
+  return total + head_dense.bytes() + norm_bytes(norm_final) + head.bytes() + time_in.bytes() + time_out.bytes() +
+         ada_final.bytes();
 }
 
 Weights make_weights(const Config& config, const Parameters& parameters, DType dtype) {
   Maker make{config, Reader(parameters), dtype, {}};
   Weights w;
   w.embed = make.read.need("embed.weight", config.embed_rows(), config.width);
+  check(w.embed.parts.empty(), "engine", "parameter embed.weight must be one tensor");
   check_finite("embed.weight", w.embed);
   if (config.conditioning != Conditioning::kNone) make.conditioning(w);
   for (int64_t i = 0; i < config.layers; ++i) w.blocks.push_back(make.block(i));
-  w.norm_final = make.norm("norm_final");
+  if (config.learned_positions) w.positions = make.read.floats("positions.weight", config.length, config.width);
+  if (config.embed_norm) w.embed_norm = make.norm("embed_norm");
+  if (!config.post_norm) w.norm_final = make.norm("norm_final");
+  if (config.head_transform) {
+    w.head_dense = make.plain("head_dense", config.width, config.width, true, dtype);
+    w.head_norm = make.norm("head_norm");
+  }
   if (config.conditioning == Conditioning::kConstant) {
     const std::vector<float> mods = make.constant("ada_final", 2 * config.width);
     Maker::fold(w.norm_final, mods.data(), mods.data() + config.width);

@@ -23,7 +23,11 @@ struct Block {
 struct Weights {
   ops::Parameter embed;  // the caller's memory
   std::vector<Block> blocks;
-  ops::Norm norm_final;
+  std::vector<float> positions;  // [length, D], learned positions only
+  ops::Norm embed_norm;          // where the config has one
+  ops::Norm norm_final;          // not of post-norm networks
+  ops::Packed head_dense;        // the head's transform
+  ops::Norm head_norm;
   ops::Packed head;
   ops::Packed time_in, time_out, ada_final;  // time conditioning: 256 -> cond -> cond, cond -> [2 D] (shift, scale)
   int64_t bytes() const;

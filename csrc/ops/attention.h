@@ -22,6 +22,8 @@ struct Rotary {
   std::vector<float> cos, sin;
 };
 Rotary rotary(int64_t length, int64_t head_dim, double base);
+// Angles that are all 0: the rotation changes nothing. For networks whose positions are in their embeddings.
+Rotary no_rotary(int64_t length, int64_t head_dim);
 
 // Keys and values of a batch, both of the engine's type. Slot = where a token is kept; a sequence's slots are
 // consecutive and start at a multiple of kKeyPanel.

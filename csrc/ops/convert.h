@@ -40,4 +40,41 @@ PYMDM_HD double load_element(const void* row, DType dtype, int64_t i) {
   }
 }
 
+namespace detail {
+
+template <class T, class Convert>
+void row_to_float(const T* row, int64_t n, double factor, float* out, const Convert& convert) {
+  if (factor == 1.0)
+    for (int64_t i = 0; i < n; ++i) out[i] = static_cast<float>(convert(row[i]));
+  else
+    for (int64_t i = 0; i < n; ++i) out[i] = static_cast<float>(factor * static_cast<double>(convert(row[i])));
+}
+
+}  // namespace detail
+
+// out[i] = float(factor * row[first + i]), i < n, the product in float64.
+inline void load_row(const void* row, DType dtype, int64_t first, int64_t n, double factor, float* out) {
+  switch (dtype) {
+    case DType::kFloat32:
+      return detail::row_to_float(static_cast<const float*>(row) + first, n, factor, out, [](float x) { return x; });
+    case DType::kFloat64:
+      return detail::row_to_float(static_cast<const double*>(row) + first, n, factor, out, [](double x) { return x; });
+    case DType::kBFloat16:
+      return detail::row_to_float(static_cast<const uint16_t*>(row) + first, n, factor, out, bfloat16_to_float);
+    default:
+      return detail::row_to_float(static_cast<const uint16_t*>(row) + first, n, factor, out, float16_to_float);
+  }
+}
+
+// Whether all n numbers are finite; without a branch for each.
+inline bool all_finite(const float* x, int64_t n) {
+  uint32_t worst = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    uint32_t bits;
+    memcpy(&bits, x + i, 4);
+    worst |= static_cast<uint32_t>((bits & 0x7F800000u) == 0x7F800000u);
+  }
+  return worst == 0;
+}
+
 }  // namespace pymdm::ops

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <memory>
 #include <new>
+#include <vector>
 
 #if defined(__linux__)
 #include <sys/mman.h>
@@ -27,11 +28,25 @@ struct Matrix {
 // Rows that a matrix entering a product must have beyond its last: products take rows in fixed groups.
 constexpr int64_t kRowPadding = 16;
 
-// A parameter as the caller holds it: contiguous, row-major.
+// A parameter as the caller holds it: contiguous, row-major; or `parts` with the same columns, one below the other,
+// where a file keeps in several tensors what is one here (q, k and v). `data` and `dtype` are then not used.
 struct Parameter {
   const void* data = nullptr;
   DType dtype = DType::kFloat32;
   int64_t rows = 0, columns = 1;  // a vector has one column
+  std::vector<Parameter> parts = {};
+
+  struct Row {
+    const void* data;
+    DType dtype;
+  };
+  Row row(int64_t i) const {
+    for (const Parameter& part : parts) {
+      if (i < part.rows) return part.row(i);
+      i -= part.rows;
+    }
+    return {static_cast<const char*>(data) + i * columns * static_cast<int64_t>(element_size(dtype)), dtype};
+  }
 };
 
 // Memory aligned to cache lines; on huge pages where it is large, which saves the page walks of a stream of weights.

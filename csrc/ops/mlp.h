@@ -1,4 +1,4 @@
-// mlp: the feed-forward part of a block, W2 act(W1 x + b1) + b2 with act either GELU (tanh form) or SwiGLU.
+// mlp: the feed-forward part of a block, W2 act(W1 x + b1) + b2 with act either GELU (both forms) or SwiGLU.
 #pragma once
 
 #include <cstdint>
@@ -9,6 +9,7 @@ namespace pymdm::ops {
 
 struct Mlp {
   bool gated = false;  // SwiGLU: silu(gate) * up; false is GELU
+  bool erf = false;    // GELU by the error function; false: its tanh form
   Packed in;           // a gated layer's panels hold kPanel / 2 gates, then the same columns of up
   Packed out;
 
@@ -25,5 +26,8 @@ Mlp pack_mlp(const char* name, bool gated, const Parameter& in_weight, const Par
 void mlp_residual(const Mlp& mlp, const Matrix& x, int64_t m, const Gates& gates, const Matrix& hidden,
                   const Matrix& residual);
 int64_t mlp_chunk(int64_t m);
+
+// out [m, out] = gelu(x W^T + b)
+void linear_gelu(const Packed& w, bool erf, const Matrix& x, int64_t m, const Matrix& out);
 
 }  // namespace pymdm::ops

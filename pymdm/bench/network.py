@@ -48,7 +48,7 @@ def first_hitting_operations(config: pymdm.ModelConfig, length: int) -> float:
     values of all positions but everything else of the wanted row alone, and so does the head.
     """
     D, V, kv = config.width, config.vocab_size, 2 * config.kv_heads * config.head_dim
-    weights = 2 * D * D + kv * D + (2 if config.mlp == "gelu" else 3) * config.mlp_width * D
+    weights = 2 * D * D + kv * D + (3 if config.mlp == "swiglu" else 2) * config.mlp_width * D
     block = 2.0 * weights * length + 4.0 * length * length * D
     last = 2.0 * kv * D * length + 2.0 * (weights - kv * D) + 4.0 * length * D
     return (config.layers - 1) * block + last + 2.0 * D * V

@@ -13,6 +13,7 @@ from pymdm.cli.data import data
 from pymdm.cli.demo import demo
 from pymdm.cli.errors import user_errors
 from pymdm.cli.evaluate import evaluate
+from pymdm.cli.export import export
 from pymdm.cli.info import info
 from pymdm.cli.output import guarded
 from pymdm.cli.precision import audit as audit_source
@@ -33,7 +34,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, sample, schedule, train, data, evaluate, audit, info):
+for command in (demo, sample, schedule, train, data, evaluate, audit, info, export):
     app.command()(user_errors(command))
 # Options after the case belong to the case.
 passed_on = {"allow_extra_args": True, "allow_interspersed_args": False}

@@ -26,11 +26,25 @@ def facts() -> dict[str, Any]:
     }
 
 
-def info(json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False) -> None:
-    """Version, torch, CPU features in use, and whether CUDA kernels are built in and usable.
+def info(
+    model: Annotated[str | None, typer.Argument(help="A checkpoint, or the id of a hub model: what it is.")] = None,
+    json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Version, torch, CPU features and CUDA kernels in use; or, of a model, family, sizes, mask, and memory it will take.
 
     Example: pymdm info --json
     """
+    if model is not None:
+        from pymdm.network.describe import describe
+
+        about = describe(model)
+        if json_output:
+            print(json.dumps(about))
+            return
+        for name, value in about.items():
+            if value not in ("", []):
+                print(f"{name.replace('_', ' '):<14}{f'{value:,}' if type(value) is int else value}")
+        return
     found = facts()
     if json_output:
         print(json.dumps(found))

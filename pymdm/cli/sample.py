@@ -141,7 +141,9 @@ def sample(
         float, typer.Option(help="Keep the likeliest tokens of this mass; 1: all. Changes the law.")
     ] = 1.0,
     batch_size: Annotated[int | None, typer.Option(help="Sequences in one network call; changes no sample.")] = None,
-    dtype: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "float32",
+    dtype: Annotated[
+        str | None, typer.Option(help="float32 or bfloat16; default: float32, for models of others as their file is.")
+    ] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda; under torchrun each process has its own GPU.")] = "cpu",
     json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -207,7 +209,13 @@ def sample(
     if json_output:
         facts = {"law": law, "sampler": sampler, "calls": calls, "rounds": rounds, "rows": rows}
         facts |= {"seconds": seconds, "seed": seed}
-        used = {"dtype": dtype, "device": device, "temperature": temperature, "top_k": top_k, "top_p": top_p}
+        used = {
+            "dtype": loaded.engine.dtype,
+            "device": device,
+            "temperature": temperature,
+            "top_k": top_k,
+            "top_p": top_p,
+        }
         print(json.dumps({"samples": samples, **facts, **used, "tokens_per_second": speed}))
         return
     for i, s in enumerate(samples):

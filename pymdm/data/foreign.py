@@ -50,11 +50,17 @@ def guarded(what: str, call: Callable[[], Result]) -> Result:
 
 
 def neutralise(tokenizer: Tokenizer, name: str) -> None:
-    """Takes out, in place, what changes a text's length or adds to it: truncation, padding, dropout, spaces at its front.
+    """`even_out`, for a tokenizer whose ids must be those of a vocabulary of ours.
 
     Raises:
         ValueError: ids that are not 0 .. V-1.
     """
+    even_out(tokenizer)
+    check_ids(tokenizer, name)
+
+
+def even_out(tokenizer: Tokenizer) -> None:
+    """Takes out, in place, what changes a text's length or adds to it: truncation, padding, dropout, spaces at its front."""
     tokenizer.no_truncation()
     tokenizer.no_padding()
     if getattr(tokenizer.model, "dropout", None):
@@ -73,7 +79,6 @@ def neutralise(tokenizer: Tokenizer, name: str) -> None:
         elif fresh != state:
             component.__setstate__(json.dumps(fresh).encode())
             setattr(tokenizer, part, component)
-    check_ids(tokenizer, name)
 
 
 def check_ids(tokenizer: Tokenizer, name: str) -> None:

@@ -13,7 +13,9 @@ from pymdm._native import C
 Score = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
-def callable_network(model: Callable[..., Any], *, time_conditioned: bool = False, chosen_rows: bool = False) -> Score:
+def callable_network(
+    model: Callable[..., Any], *, time_conditioned: bool = False, chosen_rows: bool = False, logit_shift: bool = False
+) -> Score:
     """Wraps a user's network as score(tokens [b, L], times [b], rows [m]) -> logits [m, V] for the sampling loop.
 
     Args:
@@ -21,6 +23,8 @@ def callable_network(model: Callable[..., Any], *, time_conditioned: bool = Fals
             accepted too. Positions that are not masked may hold anything.
         time_conditioned: the model is called as model(tokens, times) with times [B] float64 in (0, 1].
         chosen_rows: the model is called with keyword rows [M] int64, flat indices into B * L, and gives [M, V].
+        logit_shift: the model's logits for position l stand at l - 1 (position 0 has its own), as of networks that were
+            made from autoregressive ones (Dream).
 
     Returns:
         A function the compiled loop calls. Logits keep their dtype. On a CUDA device they stay there: samplers that only
@@ -33,11 +37,15 @@ def callable_network(model: Callable[..., Any], *, time_conditioned: bool = Fals
 
     def score(tokens: Tensor, times: Tensor, rows: Tensor) -> Tensor:
         arguments: list[Any] = [tokens]
+        if logit_shift:
+            rows = torch.where(rows % tokens.shape[1] == 0, rows, rows - 1)
         if time_conditioned:
             arguments.append(times)
         with torch.no_grad():
             out = model(*arguments, rows=rows) if chosen_rows else model(*arguments)
         logits = getattr(out, "logits", out)
+        if not isinstance(logits, Tensor) and hasattr(logits, "__dlpack__"):  # of NumPy, JAX, MLX
+            logits = torch.from_dlpack(logits)
         if not isinstance(logits, Tensor) or not logits.is_floating_point():
             kind = f"{logits.dtype} tensor" if isinstance(logits, Tensor) else type(logits).__name__
             raise TypeError(f"sample: the network must return a floating point tensor of logits, got {kind}")

@@ -7,7 +7,9 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 NORMS = ("layernorm", "rmsnorm")
-MLPS = ("gelu", "swiglu")
+MLPS = ("gelu", "gelu_erf", "swiglu")
+TIME_INPUTS = ("t", "sigma")
+POSITIONS = ("rotary", "learned")
 CONDITIONINGS = ("none", "constant", "time")
 
 # Largest values, far above any network: a settings file must not make us ask for absurd memory.
@@ -36,13 +38,19 @@ class ModelConfig:
         norm: "layernorm" or "rmsnorm".
         norm_eps: constant added to the variance.
         norm_bias: whether the norms have a bias.
-        mlp: "gelu" (tanh form) or "swiglu".
+        mlp: "gelu" (tanh form), "gelu_erf" (by the error function) or "swiglu".
         qkv_bias, out_bias, head_bias: whether those linear layers have a bias.
         mlp_bias: likewise; default true for gelu and false for swiglu.
         tied_head: score with the embedding's first V rows instead of a matrix of its own.
         rope_base: base of the rotary angles.
+        positions: "rotary", or "learned" (a vector for each position, added to the embedding; BERT).
+        embed_norm: a norm of the embeddings before the first block.
+        post_norm: norms behind the residual sums, none before the head (BERT); conditioning must then be "none".
+        head_transform: a dense layer, GELU (of the form that `mlp` names) and a norm before the head.
+        token_dropout: embeddings of masks are zero and the others times 0.88 / (1 - share of masks), as in ESM-2.
         logit_shift: scores for position l are read at position l - 1 (position 0 reads itself).
         conditioning: "none" (time-free), "constant" (adaLN at a fixed time 0) or "time" (adaLN on the given time).
+        time_input: what a network conditioned on "time" sees: "t", or "sigma", -log(1 - (1 - 0.001) t) (SEDD, MDLM).
         cond_dim: size of the conditioning vector of adaLN.
         causal: attention to earlier positions only (the autoregressive twin).
         dropout: probability of dropping an element of a block's output while training.
@@ -78,6 +86,12 @@ class ModelConfig:
     cond_dim: int = 128
     causal: bool = False
     dropout: float = 0.0
+    positions: str = "rotary"
+    embed_norm: bool = False
+    post_norm: bool = False
+    head_transform: bool = False
+    token_dropout: bool = False
+    time_input: str = "t"
 
     def __post_init__(self) -> None:
         for f in fields(self):
@@ -86,7 +100,7 @@ class ModelConfig:
             "mask_id": (-1, self.vocab_size),
             "kv_heads": (0, self.heads),
             "mlp_width": (0, 4 * self.width),
-            "mlp_bias": (None, self.mlp == "gelu"),
+            "mlp_bias": (None, self.mlp != "swiglu"),
         }
         for name, (unset, value) in defaults.items():
             if getattr(self, name) == unset and type(getattr(self, name)) is type(unset):
@@ -99,7 +113,13 @@ class ModelConfig:
         for name, largest in _LARGEST.items():
             if getattr(self, name) > largest:
                 raise ValueError(f"ModelConfig: {name} must be at most {largest}, got {_short(getattr(self, name))}")
-        for name, known in (("norm", NORMS), ("mlp", MLPS), ("conditioning", CONDITIONINGS)):
+        for name, known in (
+            ("norm", NORMS),
+            ("mlp", MLPS),
+            ("conditioning", CONDITIONINGS),
+            ("positions", POSITIONS),
+            ("time_input", TIME_INPUTS),
+        ):
             if getattr(self, name) not in known:
                 raise ValueError(
                     f"ModelConfig: {name} must be one of {', '.join(known)}, got {_short(getattr(self, name))}"
@@ -112,6 +132,8 @@ class ModelConfig:
             raise ValueError(
                 f"ModelConfig: length times width / heads must be at most {ANGLES}, got {self.length} times {self.head_dim}"
             )
+        if self.post_norm and self.conditioning != "none":
+            raise ValueError(f"ModelConfig: post_norm goes with conditioning 'none', got {self.conditioning!r}")
         if self.heads % self.kv_heads:
             raise ValueError(f"ModelConfig: kv_heads must divide heads ({self.heads}), got {self.kv_heads}")
         if not 0.0 <= self.dropout < 1.0:

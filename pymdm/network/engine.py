@@ -25,7 +25,8 @@ class Engine:
     float64 the relative error of the logits is below 1e-5 in float32, and about 0.5 % in bfloat16.
 
     Args:
-        source: a checkpoint folder's path, a `Checkpoint`, a `MaskedTransformer`, or a state dict (then give `config`).
+        source: a checkpoint folder's path, a `Checkpoint`, a `MaskedTransformer`, or a state dict (then give `config`),
+            in which a list of tensors stands for one that is joined from them by rows.
         config: shapes of a state dict.
         dtype: "float32", or "bfloat16" (about twice as fast; rounds weights and activations to 8 bits).
         device: "cpu", "cuda" or "cuda:1". On a CUDA device matrix products and attention are torch's, and equal bits
@@ -48,7 +49,7 @@ class Engine:
 
     def __init__(
         self,
-        source: str | os.PathLike[str] | Checkpoint | MaskedTransformer | Mapping[str, Tensor],
+        source: str | os.PathLike[str] | Checkpoint | MaskedTransformer | Mapping[str, Tensor | list[Tensor]],
         config: ModelConfig | None = None,
         dtype: str | torch.dtype = "float32",
         device: str | torch.device = "cpu",
@@ -107,7 +108,7 @@ def _dtype_name(dtype: str | torch.dtype) -> str:
     return name
 
 
-def _parts(source: Any, config: ModelConfig | None) -> tuple[ModelConfig, dict[str, Tensor]]:
+def _parts(source: Any, config: ModelConfig | None) -> tuple[ModelConfig, dict[str, Tensor | list[Tensor]]]:
     """Config and weights. The rest is packed into memory of its own; the embedding, which C++ reads in place, is copied.
 
     A checkpoint's tensors lie in the mapped file, which anyone may overwrite or cut, so that nothing of it is kept. At the
@@ -115,7 +116,7 @@ def _parts(source: Any, config: ModelConfig | None) -> tuple[ModelConfig, dict[s
     """
     if isinstance(source, str | os.PathLike):
         source = load_checkpoint(source)
-    weights: Mapping[str, Tensor]
+    weights: Mapping[str, Tensor | list[Tensor]]
     if isinstance(source, Checkpoint):
         own, weights = source.config, source.state_dict
     elif isinstance(source, MaskedTransformer):
@@ -131,10 +132,14 @@ def _parts(source: Any, config: ModelConfig | None) -> tuple[ModelConfig, dict[s
         )
     if config is not None and config != own:
         raise ValueError("engine: config differs from the one of the source; leave it out")
-    for name, tensor in weights.items():
-        if not isinstance(tensor, Tensor):
-            raise TypeError(f"engine: parameter {name} must be a tensor, got {type(tensor).__name__}")
-    tensors = {name: t.detach().cpu().contiguous() for name, t in weights.items()}
-    if "embed.weight" in tensors:
-        tensors["embed.weight"] = tensors["embed.weight"].clone()
+    tensors: dict[str, Tensor | list[Tensor]] = {}
+    for name, value in weights.items():
+        for tensor in value if isinstance(value, list) else [value]:
+            if not isinstance(tensor, Tensor):
+                raise TypeError(f"engine: parameter {name} must be a tensor, got {type(tensor).__name__}")
+        parts = [t.detach().cpu().contiguous() for t in (value if isinstance(value, list) else [value])]
+        tensors[name] = parts if len(parts) > 1 else parts[0]
+    embed = tensors.get("embed.weight")
+    if isinstance(embed, Tensor):
+        tensors["embed.weight"] = embed.clone()
     return own, tensors

@@ -3,29 +3,52 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from pymdm.bundled import bundled_path
 from pymdm.data.tokenizer import Vocabulary
-from pymdm.network.checkpoint import load_checkpoint
+from pymdm.data.wrapped import TokenizerVocabulary, model_vocabulary, read_tokenizer
+from pymdm.files.replace import last_written
+from pymdm.network.checkpoint import CONFIG, TOKENIZER, load_checkpoint
 from pymdm.network.config import ModelConfig
 from pymdm.network.device import as_device
 from pymdm.network.engine import Engine
+from pymdm.network.foreign import Converted, convert
+from pymdm.network.hugging_face import HuggingFaceNetwork, is_hugging_face
+from pymdm.network.layouts import Conventions
+from pymdm.network.source import TORCH, from_hub, open_source, read_json
 from pymdm.network.transformer import MaskedTransformer
+
+Frame = tuple[tuple[int, ...], tuple[int, ...]]
 
 
 @dataclass(frozen=True)
 class Model:
-    """A loaded model: the compiled engine, its shape, its vocabulary, and how it was trained."""
+    """A loaded model: the compiled engine, its shape, its vocabulary (None: none came with it), and how it was trained.
+
+    `conventions` are its family's: end of text, tokens never drawn, frame, what a user must know.
+    """
 
     engine: Engine
     config: ModelConfig
-    vocabulary: Vocabulary
+    vocabulary: Any
     training: dict[str, Any]
     path: Path
+    conventions: Conventions = field(default_factory=Conventions)
+
+    @property
+    def banned(self) -> tuple[int, ...]:
+        """Ids that are not drawn unless asked for: special tokens, and rows that stand for nothing."""
+        own = {*self.conventions.banned, *getattr(self.vocabulary, "banned", ())} - set(self.conventions.end_of_text)
+        return tuple(sorted(i for i in own if i < self.config.vocab_size))
+
+    @property
+    def frame(self) -> Frame:
+        """Ids before and after every sequence."""
+        return getattr(self.vocabulary, "frame", ((), ())) if self.conventions.framed else ((), ())
 
 
 @dataclass(frozen=True)
@@ -41,41 +64,111 @@ class Network:
     mask_id: int | None
     vocab_size: int | None
     length: int | None
-    vocabulary: Vocabulary | None
+    vocabulary: Any | None
+    banned: tuple[int, ...] = ()
+    frame: Frame = ((), ())
+    framed: bool = False  # whether the frame of a vocabulary that is given belongs to its sequences
     sees_time: bool = False
     schedule: str | None = None
 
 
-def load(path: str | os.PathLike[str] | None = None, *, dtype: str = "float32", device: str = "cpu") -> Model:
-    """Loads a checkpoint folder (`model.safetensors`, `config.json`, `tokenizer.json`) into the compiled engine.
+def load(
+    path: str | os.PathLike[str] | None = None,
+    *,
+    dtype: str | None = None,
+    device: str = "cpu",
+    config: Mapping[str, Any] | None = None,
+    tokenizer: Any = None,
+) -> Model:
+    """Loads a model into the compiled engine, whatever family of docs/models.md it is of.
 
     Args:
-        path: the folder; None loads the model that comes with the package.
-        dtype: "float32" (reference) or "bfloat16" (faster where the processor has it) arithmetic of matrix products.
+        path: a folder of ours (`model.safetensors`, `config.json`, `tokenizer.json`); a Hugging Face folder, in one file
+            or shards; a .safetensors file; a torch or Lightning file, whose averaged weights are taken and from which
+            nothing but tensors is unpickled; or the id of a model on the Hugging Face hub. None: the bundled model.
+        dtype: arithmetic of matrix products, "float32" or "bfloat16" (faster where the processor has it, half the
+            memory). Default "float32" for folders of ours; for others "bfloat16" where the file's weights are.
         device: "cpu", "cuda" or "cuda:1".
+        config: stands for the config.json of a checkpoint of others that has none beside it.
+        tokenizer: for a checkpoint of others that has none: a `Vocabulary`, a tokenizer of `tokenizers` or `transformers`.
 
     Returns:
         `Model`, which `pymdm.sample` takes.
 
     Raises:
-        ValueError: a missing file, or a tensor that is missing, misshapen, of another dtype or not finite; a
-            device that is not there.
+        ValueError: a family that the engine does not compute; a missing file or setting; a tensor that is missing,
+            unknown, misshapen, of another dtype or not finite, by name and file; a device that is not there.
 
     >>> load().config.mask_id == load().vocabulary.size
     True
     """
-    folder = Path(path) if path is not None else bundled_path()
-    checkpoint = load_checkpoint(folder)
-    engine = Engine(checkpoint, dtype=dtype, device=device)
-    return Model(engine, checkpoint.config, checkpoint.vocabulary, checkpoint.training, folder)
+    if path is None or not is_foreign(path, config):
+        if tokenizer is not None or config is not None:
+            raise ValueError(
+                "load: a checkpoint of ours has its own config and tokenizer; leave config and tokenizer out"
+            )
+        checkpoint = load_checkpoint(bundled_path() if path is None else Path(path))
+        engine = Engine(checkpoint, dtype=dtype or "float32", device=device)
+        folder = bundled_path() if path is None else last_written(path)
+        return Model(engine, checkpoint.config, checkpoint.vocabulary, checkpoint.training, folder)
+    converted, vocabulary = opened(path, config, tokenizer)
+    source = converted.source
+    try:
+        engine = Engine(converted.weights, converted.config, dtype=dtype or converted.dtype, device=device)
+    except ValueError as error:
+        named = converted.name_not_finite() if "not finite" in str(error) else None
+        raise ValueError(named or f"load: {source.path}: {error}") from None
+    training = {"family": converted.conventions.family, "settings": source.settings}
+    return Model(engine, converted.config, vocabulary, training, source.path, converted.conventions)
 
 
-def resolve(model: Any, dtype: str = "float32", device: str | None = None) -> Network:
+def opened(
+    path: str | os.PathLike[str], config: Mapping[str, Any] | None = None, tokenizer: Any = None
+) -> tuple[Converted, Vocabulary | TokenizerVocabulary | None]:
+    """A checkpoint of others in our terms, its values not yet read, and its vocabulary; arguments as of `load`."""
+    source = open_source(Path(path) if Path(path).exists() else from_hub(str(path)), config)
+    found = tokenizer if tokenizer is not None else read_tokenizer(source.folder)
+    ours = found is None or isinstance(found, Vocabulary)
+    if not ours and source.settings.get("mask_token_id") is None:  # BERT's settings do not name it
+        mask = TokenizerVocabulary(found).mask_id
+        source.settings.update({} if mask is None else {"mask_token_id": mask})
+    converted = convert(source)
+    if not ours:
+        found = TokenizerVocabulary(found, converted.config.mask_id, converted.conventions.end_of_text)
+    return converted, found
+
+
+def is_foreign(path: str | os.PathLike[str], config: Mapping[str, Any] | None = None) -> bool:
+    """Whether this is a checkpoint of others: a file, a hub id, or a folder whose config.json is not of our form."""
+    folder = last_written(path)
+    if config is not None or folder.is_file():
+        return True
+    if not folder.is_dir():
+        return "/" in str(path) and not Path(path).is_absolute()
+    if not (folder / CONFIG).is_file():
+        return (
+            any(p.suffix in (".safetensors", *TORCH) for p in folder.iterdir()) and not (folder / TOKENIZER).is_file()
+        )
+    try:
+        settings = read_json(folder / CONFIG)
+    except ValueError:
+        return False  # the reader of our own says what is wrong
+    return any(key in settings for key in ("model_type", "architectures", "graph", "n_embd"))
+
+
+def resolve(model: Any, dtype: str | None = None, device: str | None = None) -> Network:
     """Turns what a user passes as a model into a `Network`. `device` None is the CPU, or where the model already is."""
     if isinstance(model, str | os.PathLike):
         model = load(model, dtype=dtype, device=device or "cpu")
+    if is_hugging_face(model):
+        hub = HuggingFaceNetwork(model)
+        if device is not None:
+            raise ValueError(
+                "sample: device is for models this call loads itself; move the model with model.to(device)"
+            )
+        return Network(None, hub, hub.mask_id, hub.vocab_size, hub.length, None, hub.banned, framed=True)
     if isinstance(model, MaskedTransformer):
-        model = Engine(model, dtype=dtype, device=device or "cpu")
+        model = Engine(model, dtype=dtype or "float32", device=device or "cpu")
     if isinstance(model, Model) and model.training.get("recipe", {}).get("objective") == "autoregressive":
         raise ValueError(f"sample: {model.path} is an autoregressive model; these samplers are for masked ones")
     if isinstance(model, Model | Engine):
@@ -83,12 +176,33 @@ def resolve(model: Any, dtype: str = "float32", device: str | None = None) -> Ne
         if device is not None and as_device(device) != engine.device:
             raise ValueError(f"sample: the model is on {engine.device}, got device {device!r}; load it there instead")
         config = engine.config
-        vocabulary = model.vocabulary if isinstance(model, Model) else None
         sees_time = config.conditioning == "time"
         recipe = model.training.get("recipe", {}) if isinstance(model, Model) else {}
         schedule = recipe.get("schedule") if sees_time else None
-        sizes = config.mask_id, config.vocab_size, config.length
-        return Network(engine.native, None, *sizes, vocabulary, sees_time, schedule)
+        network = Network(
+            engine.native, None, config.mask_id, config.vocab_size, config.length, None, sees_time=sees_time,
+            schedule=schedule,
+        )  # fmt: skip
+        if isinstance(model, Engine):
+            return network
+        return replace(network, vocabulary=model.vocabulary, banned=model.banned, frame=model.frame)
     if callable(model):
         return Network(None, model, None, None, None, None)
     raise TypeError(f"sample: model must be a loaded model, a path or a callable, got {type(model).__name__}")
+
+
+def with_vocabulary(network: Network, vocabulary: Any, mask_id: int | None) -> Network:
+    """The network with the vocabulary that a user gave, in the form that prompts and results use, and what it bans."""
+    given = model_vocabulary(vocabulary, mask_id)
+    if given is None:
+        return network
+    banned = getattr(given, "banned", ())
+    if network.vocab_size is not None:
+        banned = tuple(i for i in banned if i < network.vocab_size)
+    frame = given.frame if network.framed and isinstance(given, TokenizerVocabulary) else network.frame
+    mask = (
+        network.mask_id if network.mask_id is not None else getattr(given, "mask_id", None) if network.framed else None
+    )
+    return replace(
+        network, vocabulary=given, frame=frame, mask_id=mask, banned=tuple(sorted({*network.banned, *banned}))
+    )

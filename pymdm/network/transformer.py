@@ -19,6 +19,7 @@ from pymdm.network.config import ModelConfig
 from pymdm.network.cross_entropy import cross_entropy
 
 TIME_FEATURES = 256  # sinusoid dimensions that enter the time network
+SIGMA_EPS = 1e-3  # of sigma(t) = -log(1 - (1 - eps) t), the log-linear noise of SEDD and MDLM
 
 
 def rotary_angles(length: int, head_dim: int, base: float) -> tuple[Tensor, Tensor]:
@@ -73,7 +74,7 @@ class Block(nn.Module):
         self.qkv = nn.Linear(D, (config.heads + 2 * config.kv_heads) * hd, bias=config.qkv_bias)
         self.out = nn.Linear(config.heads * hd, D, bias=config.out_bias)
         self.norm2 = Norm(config)
-        self.mlp_in = nn.Linear(D, F_ if config.mlp == "gelu" else 2 * F_, bias=mlp_bias)
+        self.mlp_in = nn.Linear(D, 2 * F_ if config.mlp == "swiglu" else F_, bias=mlp_bias)
         self.mlp_out = nn.Linear(F_, D, bias=mlp_bias)
         self.drop = nn.Dropout(config.dropout)
         self.ada = nn.Linear(config.cond_dim, 6 * D) if config.conditioning != "none" else None
@@ -94,15 +95,16 @@ class Block(nn.Module):
 
     def mlp(self, x: Tensor) -> Tensor:
         h = self.mlp_in(x)
-        if self.config.mlp == "gelu":
-            return self.mlp_out(F.gelu(h, approximate="tanh"))
+        if self.config.mlp != "swiglu":
+            return self.mlp_out(gelu(self.config, h))
         gate, up = h.chunk(2, dim=-1)
         return self.mlp_out(F.silu(gate) * up)
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor, cond: Tensor | None, rows: Tensor | None) -> Tensor:
         """x [B, L, D] -> [B, L, D], or [M, D] when `rows` names the positions that are still needed afterwards."""
         B, L, D = x.shape
-        h = self.norm1(x)
+        post = self.config.post_norm
+        h = x if post else self.norm1(x)
         mods = None
         if self.ada is not None:
             mods = self.ada(cond).unsqueeze(1).chunk(6, dim=-1)  # each [B, 1, D]
@@ -114,11 +116,18 @@ class Block(nn.Module):
                 mods = tuple(m.expand(B, L, D).reshape(B * L, D)[rows] for m in mods)
         y = self.drop(self.out(y))
         x = x + (y if mods is None else mods[2] * y)
+        if post:
+            x = self.norm1(x)
+            return self.norm2(x + self.drop(self.mlp(x)))
         h = self.norm2(x)
         if mods is not None:
             h = h * (1 + mods[4]) + mods[3]
         y = self.drop(self.mlp(h))
         return x + (y if mods is None else mods[5] * y)
+
+
+def gelu(config: ModelConfig, x: Tensor) -> Tensor:
+    return F.gelu(x, approximate="none" if config.mlp == "gelu_erf" else "tanh")
 
 
 class Head(nn.Module):
@@ -151,7 +160,15 @@ class MaskedTransformer(nn.Module):
         self.recompute = False  # activation checkpointing: keep only the blocks' inputs for the backward pass
         self.embed = nn.Embedding(config.embed_rows, config.width)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
-        self.norm_final = Norm(config)
+        if config.positions == "learned":
+            self.positions = nn.Embedding(config.length, config.width)
+        if config.embed_norm:
+            self.embed_norm = Norm(config)
+        if not config.post_norm:
+            self.norm_final = Norm(config)
+        if config.head_transform:
+            self.head_dense = nn.Linear(config.width, config.width)
+            self.head_norm = Norm(config)
         if config.conditioning != "none":
             self.time_mlp = nn.Sequential(
                 nn.Linear(TIME_FEATURES, config.cond_dim), nn.SiLU(), nn.Linear(config.cond_dim, config.cond_dim)
@@ -175,6 +192,8 @@ class MaskedTransformer(nn.Module):
         """Compute the rotary tables anew, float32 [length, head_dim] each, beside the embedding."""
         c = self.config
         cos, sin = rotary_angles(c.length, c.head_dim, c.rope_base)
+        if c.positions == "learned":
+            cos, sin = torch.ones_like(cos), torch.zeros_like(sin)
         self.register_buffer("cos", cos.to(self.embed.weight.device), persistent=False)
         self.register_buffer("sin", sin.to(self.embed.weight.device), persistent=False)
 
@@ -225,17 +244,20 @@ class MaskedTransformer(nn.Module):
         cond = self._condition(time, B, tokens.device)
         if rows is not None and c.logit_shift:  # the scores of l are read at l - 1
             rows = torch.where(rows % L == 0, rows, rows - 1)
-        x = self.embed(tokens)
+        x = self._embed(tokens)
         last = len(self.blocks) - 1
         for i, block in enumerate(self.blocks):
             arguments = (x, self.cos[:L], self.sin[:L], cond, rows if i == last else None)
             x = checkpoint(block, *arguments, use_reentrant=False) if self.recompute else block(*arguments)
-        x = self.norm_final(x)
+        if not c.post_norm:
+            x = self.norm_final(x)
         if cond is not None:
             shift, scale = self.ada_final(cond).unsqueeze(1).chunk(2, dim=-1)
             if rows is not None:
                 shift, scale = (m.expand(B, L, c.width).reshape(B * L, c.width)[rows] for m in (shift, scale))
             x = x * (1 + scale) + shift
+        if c.head_transform:
+            x = self.head_norm(gelu(c, self.head_dense(x)))
         weight = self.embed.weight[: c.vocab_size] if self.head.weight is None else self.head.weight
         if targets is not None:
             return cross_entropy(x, weight, self.head.bias, targets, weights, mask_id=c.mask_id)
@@ -243,6 +265,17 @@ class MaskedTransformer(nn.Module):
         if rows is None and c.logit_shift:
             logits = torch.cat([logits[:, :1], logits[:, :-1]], dim=1)
         return logits
+
+    def _embed(self, tokens: Tensor) -> Tensor:
+        """Embeddings [B, L, D] with what the config adds to them."""
+        c = self.config
+        x = self.embed(tokens)
+        if c.token_dropout:
+            masked = (tokens == c.mask_id)[..., None]
+            x = x.masked_fill(masked, 0.0) * (0.88 / (1 - masked.float().mean(1, keepdim=True)))
+        if c.positions == "learned":
+            x = x + self.positions.weight[: tokens.shape[1]]
+        return self.embed_norm(x) if c.embed_norm else x
 
     def _condition(self, time: Tensor | None, B: int, device: torch.device) -> Tensor | None:
         if self.config.conditioning == "none":
@@ -252,6 +285,8 @@ class MaskedTransformer(nn.Module):
         elif time is None or time.shape != (B,):
             got = "none" if time is None else tuple(time.shape)
             raise ValueError(f"forward: a time-conditioned network needs time [B] with B = {B}, got {got}")
+        elif self.config.time_input == "sigma":
+            time = -torch.log1p(-(1 - SIGMA_EPS) * time.double())
         return F.silu(self.time_mlp(time_features(time)))
 
 

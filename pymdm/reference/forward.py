@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +20,12 @@ _DEFAULTS = {
     "conditioning": "none",
     "causal": False,
     "kv_heads": None,
+    "positions": "rotary",
+    "embed_norm": False,
+    "post_norm": False,
+    "head_transform": False,
+    "token_dropout": False,
+    "time_input": "t",
 }
 
 
@@ -47,6 +54,12 @@ def silu(x: Array) -> Array:
 def gelu(x: Array) -> Array:
     """The tanh form: x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))."""
     return 0.5 * x * (1.0 + np.tanh(np.sqrt(2.0 / np.pi) * (x + 0.044715 * x**3)))
+
+
+def gelu_erf(x: Array) -> Array:
+    """x Phi(x)."""
+    erf: Array = np.vectorize(math.erf, otypes=[np.float64])(x / math.sqrt(2.0))
+    return 0.5 * x * (1.0 + erf)
 
 
 def normalise(x: Array, kind: str, eps: float, weight: Array | None, bias: Array | None) -> Array:
@@ -123,6 +136,8 @@ def forward(
         raise ValueError("forward: this network is conditioned on time, and no time was given")
     if c["conditioning"] != "none":
         t = np.zeros(batch) if c["conditioning"] == "constant" else np.asarray(time, dtype=np.float64)
+        if c["time_input"] == "sigma":
+            t = -np.log1p(-(1.0 - 1e-3) * t)
         condition = silu(w.linear("time_mlp.2", silu(w.linear("time_mlp.0", sinusoid(t)))))
 
     def norm(name: str, x: Array) -> Array:
@@ -133,29 +148,49 @@ def forward(
         assert condition is not None
         return np.split(w.linear(name, condition)[:, None, :], chunks, axis=-1)
 
+    act = gelu_erf if c["mlp"] == "gelu_erf" else gelu
     x = w["embed.weight"][tokens]  # [B, L, D]
+    if c["token_dropout"]:
+        masked = (tokens == c["mask_id"])[:, :, None]
+        x = np.where(masked, 0.0, x * 0.88 / (1.0 - masked.mean(axis=1, keepdims=True)))
+    if c["positions"] == "learned":
+        x = x + w["positions.weight"][:length]
+    if c["embed_norm"]:
+        x = norm("embed_norm", x)
+
+    def turn(part: Array) -> Array:
+        return part if c["positions"] == "learned" else rotate(part, c["rope_base"])
+
     for i in range(c["layers"]):
         block = f"blocks.{i}"
         shift1, scale1, gate1, shift2, scale2, gate2 = (
             adapt(f"{block}.ada", 6) if condition is not None else [np.array(v) for v in (0.0, 0.0, 1.0, 0.0, 0.0, 1.0)]
         )
-        h = norm(f"{block}.norm1", x) * (1.0 + scale1) + shift1
+        h = x if c["post_norm"] else norm(f"{block}.norm1", x) * (1.0 + scale1) + shift1
         qkv = w.linear(f"{block}.qkv", h).reshape(batch, length, heads + 2 * kv_heads, head_dim)
         q, k, v = np.split(qkv, [heads, heads + kv_heads], axis=2)
-        mixed = attention(rotate(q, c["rope_base"]), rotate(k, c["rope_base"]), v, c["causal"])
+        mixed = attention(turn(q), turn(k), v, c["causal"])
         x = x + gate1 * w.linear(f"{block}.out", mixed.reshape(batch, length, heads * head_dim))
-        h = norm(f"{block}.norm2", x) * (1.0 + scale2) + shift2
+        if c["post_norm"]:
+            h = x = norm(f"{block}.norm1", x)
+        else:
+            h = norm(f"{block}.norm2", x) * (1.0 + scale2) + shift2
         h = w.linear(f"{block}.mlp_in", h)
         if c["mlp"] == "swiglu":
             gate, up = np.split(h, 2, axis=-1)
             h = silu(gate) * up
         else:
-            h = gelu(h)
+            h = act(h)
         x = x + gate2 * w.linear(f"{block}.mlp_out", h)
-    x = norm("norm_final", x)
+        if c["post_norm"]:
+            x = norm(f"{block}.norm2", x)
+    if not c["post_norm"]:
+        x = norm("norm_final", x)
     if condition is not None:
         shift, scale = adapt("ada_final", 2)
         x = x * (1.0 + scale) + shift
+    if c["head_transform"]:
+        x = norm("head_norm", act(w.linear("head_dense", x)))
     if c["logit_shift"]:  # the logits of position l come from the hidden state of l - 1 (position 0 keeps its own)
         x = np.concatenate([x[:, :1], x[:, :-1]], axis=1)
     if rows is not None:

@@ -66,6 +66,9 @@ def parse_infill(text: str, vocabulary: Vocabulary, mask_id: int, longest: int |
         texts.append("")
         holes.append(int(digits))
     if not holes:
+        whole = _encode(text, vocabulary)
+        if mask_id in whole:  # in the tokenizer's own spelling
+            return whole
         raise ValueError(f"it has no hole such as [MASK:4], got {text!r}")
     tokens: list[int] = []
     for before, count in zip(texts, holes, strict=False):
@@ -94,7 +97,8 @@ def _encode(text: str, vocabulary: Vocabulary) -> list[int]:
         return []
     tokens = vocabulary.encode(text)
     back = vocabulary.decode(tokens)
-    if back != text:
+    spaced = getattr(vocabulary, "spaced", True)  # words of others' tokenizers may come back with other spaces between
+    if (back != text) if spaced else (back.split() != text.split() and vocabulary.mask_id not in tokens):
         warnings.warn(LostText(f"sample: the tokenizer takes {text!r} as {back!r}"), stacklevel=4)
     return tokens
 
@@ -215,3 +219,15 @@ def _infill_length(start: list[int], default_length: int | None) -> int:
     if default_length is not None and len(start) > default_length:
         raise ValueError(f"sample: length must be at most the model's {default_length}, got an infill of {len(start)}")
     return len(start)
+
+
+def framed(tokens: list[int], frame: tuple[tuple[int, ...], tuple[int, ...]]) -> list[int]:
+    """The sequence between the frame's tokens, each side added where it is not there yet.
+
+    >>> framed([5, 6], ((1,), (2,))), framed([1, 5, 2], ((1,), (2,)))
+    ([1, 5, 6, 2], [1, 5, 2])
+    """
+    before, after = frame
+    front = [] if tuple(tokens[: len(before)]) == before else list(before)
+    back = [] if not after or tuple(tokens[-len(after) :]) == after else list(after)
+    return [*front, *tokens, *back]

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from pymdm._native import C
-from pymdm.data.tokenizer import as_vocabulary
 from pymdm.network.callable import callable_network
 from pymdm.network.evaluation import evaluation_mode
+from pymdm.network.hugging_face import HuggingFaceNetwork
 from pymdm.sampling import device_run
 from pymdm.sampling.check import described as value_described
 from pymdm.sampling.check import entries, integer, number
 from pymdm.sampling.options import MAX_COUNT, Cut, SampleOptions, changed
-from pymdm.sampling.prompt import Prompt, start_tokens
+from pymdm.sampling.prompt import Prompt, framed, start_tokens
 from pymdm.sampling.result import Samples
 from pymdm.sampling.samplers import Ancestral, FirstHitting, Sampler, with_schedule
 from pymdm.sampling.settings import Settings, described
@@ -51,14 +51,17 @@ def sample(
     top_k: int | None = None,
     top_p: float | None = None,
     banned_tokens: Sequence[int] | None = None,
+    special_tokens: bool = False,
     mask_id: int | None = None,
     vocabulary: Any = None,
+    tokenizer: Any = None,
     time_conditioned: bool = False,
     chosen_rows: bool = False,
+    logit_shift: bool = False,
     batch_size: int | None = None,
     sequence_ids: Sequence[int] | None = None,
     max_calls: int | None = None,
-    dtype: str = "float32",
+    dtype: str | None = None,
     device: str | None = None,
     watch: Callable[[Any], None] | None = None,
     watch_interval: float = 0.0,
@@ -67,10 +70,12 @@ def sample(
 
     Args:
         model: a model from `pymdm.load`, a path, a `MaskedTransformer`, an `Engine`, or any callable tokens [B, L] int64 ->
-            logits [B, L, V] (`mask_id` is then needed; a mask column in the logits is ignored). Modules behind a callable
-            are in evaluation mode for the run.
+            logits [B, L, V] (`mask_id` is then needed; a mask column in the logits is ignored), or a masked language model
+            of transformers as it is, with its tokenizer (docs/hugging_face.md). Modules behind a callable are in
+            evaluation mode for the run.
         num_samples: sequences to draw, for each prompt.
-        length: L, or one for each sequence; default the model's.
+        length: L, or one for each sequence; default the model's. A frame ([CLS] ... [SEP], of models that have one) comes on
+            top and is kept.
         prompt: given tokens at the front, as text or integer tokens; a list gives one prompt a sequence. Token prompts may
             hold `mask_id` at positions to draw.
         infill: whole sequences with holes: text with [MASK:n] (see `pymdm.sampling.prompt.parse_infill`), or integer tokens
@@ -80,14 +85,16 @@ def sample(
         options: how tokens are drawn from the network's conditionals; the next four change single values of it.
         temperature: logits are divided by it; 0 takes the arg-max. Other values than 1, the default, change the law to that
             of the tempered conditionals; top_k (0: off) and top_p (1: off) change the law to truncated conditionals.
-        banned_tokens: ids that are never drawn; the conditionals are truncated to the others.
-        vocabulary: text of a callable's tokens: a `pymdm.Vocabulary`, a `tokenizers.Tokenizer` or a fast tokenizer of
-            transformers, without its special tokens. Logits beyond its ids are never drawn.
-        time_conditioned, chosen_rows: forms of a callable, see `pymdm.network.callable.callable_network`.
+        banned_tokens: ids that are never drawn; the conditionals are truncated to the others. The model's special tokens and
+            rows that stand for nothing are not drawn anyway: they have no part in its law.
+        special_tokens: let the model draw those too.
+        vocabulary: text <-> ids for a model without its own: a `Vocabulary`, or a tokenizer of `tokenizers` or `transformers`.
+        tokenizer: the same, in the words of transformers.
+        time_conditioned, chosen_rows, logit_shift: forms of a callable, see `pymdm.network.callable.callable_network`.
         batch_size: sequences in one network call, default all. The samples do not depend on it.
         sequence_ids: random addresses of the sequences, default 0 .. B-1. A sequence's sample depends on seed and id alone.
         max_calls: stop after this many network calls; `resume` goes on from the result.
-        dtype: "float32" or "bfloat16", for models this call loads itself.
+        dtype: "float32" or "bfloat16", for models this call loads itself; default as in `load`.
         device: "cpu" or "cuda", for models this call loads itself; default the CPU. On a CUDA device plain first-hitting
             stays there whole; other samplers run their loop on the host (docs/cuda.md).
         watch: called with the running state after network calls, at most every `watch_interval` seconds.
@@ -105,10 +112,13 @@ def sample(
     >>> out.law, out.calls, tuple(out.tokens.shape)
     ('exact', 6, (2, 6))
     """
-    from pymdm.network.loading import resolve
+    from pymdm.network.loading import resolve, with_vocabulary
 
     network = resolve(model, dtype, device)
-    vocabulary = as_vocabulary(vocabulary) or network.vocabulary
+    if tokenizer is not None and vocabulary is not None:
+        raise ValueError("sample: give tokenizer or vocabulary, not both")
+    network = with_vocabulary(network, vocabulary if tokenizer is None else tokenizer, mask_id)
+    vocabulary = network.vocabulary
     mask = mask_id if mask_id is not None else network.mask_id
     if mask is None:
         raise ValueError("sample: mask_id is needed for a network that is a plain callable")
@@ -124,9 +134,10 @@ def sample(
         length=length,
         num_samples=num_samples,
         mask_id=mask,
-        default_length=network.length,
+        default_length=network.length and network.length - sum(map(len, network.frame)),
         vocabulary=vocabulary,
     )
+    starts = [framed(start, network.frame) for start in starts]
     ids = (
         list(range(len(starts)))
         if sequence_ids is None
@@ -145,10 +156,11 @@ def sample(
     tokens = torch.tensor([t for s in starts for t in s], dtype=torch.int64)
     state = C.State(tokens, offsets, torch.tensor(ids, dtype=torch.int64), mask, seed)
     sampler.native().init(state)
-    score = _score(network, time_conditioned, chosen_rows)
+    closed = () if special_tokens else network.banned
+    score = _score(network, time_conditioned, chosen_rows, logit_shift)
     settings = Settings(described(sampler), options, vocabulary.size if vocabulary is not None else 0)
     with evaluation_mode(network.callable) if network.callable is not None else nullcontext():
-        seconds = _run(state, score, sampler, settings, cut, watch, watch_interval)
+        seconds = _run(state, score, sampler, settings, cut, closed, watch, watch_interval)
     return Samples(state, sampler, options, seconds, vocabulary)
 
 
@@ -162,12 +174,14 @@ def resume(
     top_k: int | None = None,
     top_p: float | None = None,
     banned_tokens: Sequence[int] | None = None,
+    special_tokens: bool = False,
     vocabulary: Any = None,
     time_conditioned: bool = False,
     chosen_rows: bool = False,
+    logit_shift: bool = False,
     batch_size: int | None = None,
     max_calls: int | None = None,
-    dtype: str = "float32",
+    dtype: str | None = None,
     device: str | None = None,
     watch: Callable[[Any], None] | None = None,
     watch_interval: float = 0.0,
@@ -193,15 +207,14 @@ def resume(
     >>> torch.equal(resume(uniform, half.state.to_dict()).tokens, whole.tokens)
     True
     """
-    from pymdm.network.loading import resolve
+    from pymdm.network.loading import resolve, with_vocabulary
 
     network = resolve(model, dtype, device)
     given = state.to_dict() if isinstance(state, Samples) else state
     saved = Samples.from_dict(given, sampler=state.sampler if isinstance(state, Samples) else sampler)
     stopped = Settings.from_json(saved.state.settings)
-    vocabulary = (
-        as_vocabulary(vocabulary) or network.vocabulary or (state.vocabulary if isinstance(state, Samples) else None)
-    )
+    network = with_vocabulary(network, vocabulary, saved.state.mask_id)
+    vocabulary = network.vocabulary or (state.vocabulary if isinstance(state, Samples) else None)
     sampler = check_sampler(sampler or saved.sampler, time_conditioned or network.sees_time)
     sampler = with_schedule(sampler, network.schedule)
     if not stopped.made_by(sampler):
@@ -218,9 +231,10 @@ def resume(
     drawable = stopped.drawable or (vocabulary.size if vocabulary is not None else 0)
     settings = Settings(stopped.sampler, options, drawable, mixed)
     cut = Cut.checked(batch_size, max_calls)
-    score = _score(network, time_conditioned, chosen_rows)
+    closed = () if special_tokens else network.banned
+    score = _score(network, time_conditioned, chosen_rows, logit_shift)
     with evaluation_mode(network.callable) if network.callable is not None else nullcontext():
-        seconds = _run(saved.state, score, sampler, settings, cut, watch, watch_interval)
+        seconds = _run(saved.state, score, sampler, settings, cut, closed, watch, watch_interval)
     return Samples(saved.state, sampler, options, seconds, vocabulary, mixed)
 
 
@@ -242,12 +256,23 @@ def check_sampler(sampler: Any, sees_time: bool) -> Sampler:
     return sampler
 
 
-def _score(network: Network, time_conditioned: bool, chosen_rows: bool) -> Any:
+def _score(network: Network, time_conditioned: bool, chosen_rows: bool, logit_shift: bool) -> Any:
     """What the compiled loop calls: the engine itself, or a wrapped callable."""
     if network.engine is not None:
+        for name, value in (
+            ("time_conditioned", time_conditioned),
+            ("chosen_rows", chosen_rows),
+            ("logit_shift", logit_shift),
+        ):
+            if value:
+                raise ValueError(f"sample: {name} is for callables; a loaded model knows its own form")
         return network.engine
     assert network.callable is not None
-    return callable_network(network.callable, time_conditioned=time_conditioned, chosen_rows=chosen_rows)
+    if isinstance(network.callable, HuggingFaceNetwork):
+        return HuggingFaceNetwork(network.callable.model, logit_shift)
+    return callable_network(
+        network.callable, time_conditioned=time_conditioned, chosen_rows=chosen_rows, logit_shift=logit_shift
+    )
 
 
 def _run(
@@ -256,10 +281,11 @@ def _run(
     sampler: Sampler,
     settings: Settings,
     cut: Cut,
+    closed: tuple[int, ...],
     watch: Callable[[Any], None] | None,
     watch_interval: float,
 ) -> float:
-    """Runs the loop on the state; the seconds it took."""
+    """Runs the loop on the state, with ids `closed` that have no part in the model's law; the seconds it took."""
     if watch is not None and not callable(watch):
         raise TypeError(f"sample: watch must be a function, got {value_described(watch)}")
     C.set_num_threads(torch.get_num_threads())
@@ -269,7 +295,7 @@ def _run(
         "batch_size": cut.batch_size,
         "max_calls": cut.max_calls,
         "temperature": draw.temperature,
-        "banned": list(draw.banned_tokens),
+        "banned": sorted({*draw.banned_tokens, *closed}),
         "drawable": settings.drawable,
         "watch": watch,
         "watch_interval": number("watch_interval", watch_interval),

@@ -37,12 +37,16 @@ def relative_error(got: torch.Tensor, want: np.ndarray) -> float:
 
 
 @st.composite
-def configs(draw: st.DrawFn) -> ModelConfig:
+def configs(draw: st.DrawFn, cpu: bool = True) -> ModelConfig:
+    """Random shapes; with `cpu` also the switches that only the engine on the CPU computes."""
     kv_heads = draw(st.integers(1, 3))
     heads = kv_heads * draw(st.integers(1, 3))
     conditioning = draw(st.sampled_from(["none", "none", "constant", "time"]))
     flags = {name: draw(st.booleans()) for name in ("norm_bias", "qkv_bias", "out_bias", "mlp_bias", "head_bias")}
     vocab = draw(st.integers(1, 300))
+    encoder = {name: cpu and draw(st.booleans()) for name in ("embed_norm", "head_transform")}
+    encoder["post_norm"] = cpu and conditioning == "none" and draw(st.booleans())
+    encoder["positions"] = draw(st.sampled_from(["rotary", "learned"] if cpu else ["rotary"]))
     return ModelConfig(
         vocab_size=vocab,
         mask_id=draw(st.sampled_from([vocab, vocab - 1, 0, vocab + 3])),
@@ -53,7 +57,7 @@ def configs(draw: st.DrawFn) -> ModelConfig:
         kv_heads=kv_heads,
         mlp_width=draw(st.integers(1, 150)),
         norm=draw(st.sampled_from(["layernorm", "rmsnorm"])),
-        mlp=draw(st.sampled_from(["gelu", "swiglu"])),
+        mlp=draw(st.sampled_from(["gelu", "gelu_erf", "swiglu"] if cpu else ["gelu", "swiglu"])),
         tied_head=draw(st.booleans()),
         rope_base=draw(st.sampled_from([10000.0, 500000.0])),
         logit_shift=draw(st.booleans()),
@@ -61,4 +65,6 @@ def configs(draw: st.DrawFn) -> ModelConfig:
         cond_dim=draw(st.integers(1, 40)),
         causal=draw(st.booleans()),
         **flags,
+        **encoder,
+        time_input=draw(st.sampled_from(["t", "sigma"])),
     )

@@ -26,6 +26,8 @@ struct Kernels {
   void (*add)(const float* c, const float* bias, const float* gate, int64_t n, float* x);
   // out = gelu(c + bias), tanh form
   void (*gelu)(const float* c, const float* bias, int64_t n, void* out, DType dtype);
+  // out = gelu(c + bias) by the error function, absolute error below 4e-7
+  void (*gelu_erf)(const float* c, const float* bias, int64_t n, void* out, DType dtype);
   // out = silu(gate + gate_bias) * (up + up_bias)
   void (*swiglu)(const float* gate, const float* gate_bias, const float* up, const float* up_bias, int64_t n, void* out,
                  DType dtype);

@@ -59,6 +59,23 @@ void gelu_row(const float* c, const float* bias, int64_t n, T* out) {
       });
 }
 
+// x Phi(x) = max(x, 0) - |x| erfc(|x| / sqrt(2)) / 2, erfc to 1.5e-7 (Abramowitz and Stegun 7.1.26)
+template <class T>
+void gelu_erf_row(const float* c, const float* bias, int64_t n, T* out) {
+  for_row(
+      n, PYMDM_BODY(i, lanes) {
+        const vf x = load(c + i, lanes) + load(bias + i, lanes), size = max(-x, x);
+        const vf t = 1.0f / (1.0f + 0.231641888f * size);
+        vf p = splat(1.061405429f);
+        p = p * t - 1.453152027f;
+        p = p * t + 1.421413741f;
+        p = p * t - 0.284496736f;
+        p = p * t + 0.254829592f;
+        const vf erfc = p * t * exp2_of(x * x * -0.721347520f, grade(out));
+        store(out + i, max(splat(0.0f), x) - 0.5f * size * erfc, lanes);
+      });
+}
+
 template <class T>
 void swiglu_row(const float* g, const float* gb, const float* u, const float* ub, int64_t n, T* out) {
   for_row(
@@ -131,6 +148,9 @@ void store_any(const float* c, const float* bias, int64_t n, void* out, DType dt
 void gelu_any(const float* c, const float* bias, int64_t n, void* out, DType dtype) {
   PYMDM_BOTH(gelu_row(c, bias, n, static_cast<T*>(out)));
 }
+void gelu_erf_any(const float* c, const float* bias, int64_t n, void* out, DType dtype) {
+  PYMDM_BOTH(gelu_erf_row(c, bias, n, static_cast<T*>(out)))
+}
 void swiglu_any(const float* g, const float* gb, const float* u, const float* ub, int64_t n, void* out, DType dtype) {
   PYMDM_BOTH(swiglu_row(g, gb, u, ub, n, static_cast<T*>(out)));
 }
@@ -153,7 +173,8 @@ int64_t peak_any(DType dtype, int64_t rounds) { PYMDM_BOTH(return peak_rounds(ro
 }  // namespace
 
 extern const Kernels PYMDM_KERNELS;
-const Kernels PYMDM_KERNELS = {PYMDM_KERNELS_NAME, norm_any,    store_any,   add_row,   gelu_any,    swiglu_any,
-                               rotate_any,         maximum_row, softmax_any, scale_any, product_any, peak_any};
+const Kernels PYMDM_KERNELS = {PYMDM_KERNELS_NAME, norm_any,    store_any,  add_row,     gelu_any,
+                               gelu_erf_any,       swiglu_any,  rotate_any, maximum_row, softmax_any,
+                               scale_any,          product_any, peak_any};
 
 }  // namespace pymdm::ops

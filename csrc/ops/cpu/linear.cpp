@@ -1,5 +1,6 @@
 #include "ops/linear.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "core/error.h"
@@ -38,28 +39,53 @@ Packed pack(const char* name, const Parameter& weight, const Parameter* bias, DT
   const int64_t size = static_cast<int64_t>(element_size(dtype));
   char* data = w.data.reserve(w.panels * w.padded_in() * w.panel * size);
   w.bias.assign(w.panels * w.panel, 0.0f);
+  const int64_t padded = w.padded_in();
   parallel_for(w.panels, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t n = begin * w.panel; n < end * w.panel; ++n) {
-      const int64_t p = n / w.panel, j = n % w.panel;
-      const int64_t row = n >= plan.out ? -1 : plan.source ? plan.source(n) : n;
-      const double factor = row >= 0 && plan.row_scale ? plan.row_scale[row] : 1.0;
-      const char* source = static_cast<const char*>(weight.data) +
-                           (row < 0 ? 0 : row) * weight.columns * static_cast<int64_t>(element_size(weight.dtype));
-      char* panel = data + p * w.padded_in() * w.panel * size;
-      for (int64_t k = 0; k < w.padded_in(); ++k) {
-        const auto value =
-            static_cast<float>(row < 0 || k >= w.in ? 0.0 : factor * load_element(source, weight.dtype, k));
-        check(std::isfinite(value), "engine", "parameter ", name, ".weight has a value that is not finite, in row ",
-              row);
-        if (dtype == DType::kFloat32)
-          reinterpret_cast<float*>(panel)[k * w.panel + j] = value;
-        else
-          reinterpret_cast<uint16_t*>(panel)[(k / 2 * w.panel + j) * 2 + k % 2] = bfloat16_of(value);
+    // 16 rows by 256 inputs at a time: rows are read and panels written in whole cache lines.
+    constexpr int64_t kRows = 16, kInputs = 256, kStride = kInputs + 8;
+    std::vector<float> piece(kRows * kStride);
+    for (int64_t first = begin * w.panel; first < end * w.panel; first += kRows) {
+      int64_t source[kRows];
+      for (int64_t j = 0; j < kRows; ++j) {
+        const int64_t n = first + j;
+        source[j] = n >= plan.out ? -1 : plan.source ? plan.source(n) : n;
       }
-      if (row < 0 || bias == nullptr) continue;
-      w.bias[n] = static_cast<float>(factor * load_element(bias->data, bias->dtype, row));
-      check(std::isfinite(w.bias[n]), "engine", "parameter ", name, ".bias has a value that is not finite, in row ",
-            row);
+      const auto factor = [&](int64_t row) { return plan.row_scale ? double{plan.row_scale[row]} : 1.0; };
+      char* panel = data + (first / w.panel * padded * w.panel) * size;
+      for (int64_t from = 0; from < padded; from += kInputs) {
+        const int64_t count = std::min(kInputs, padded - from), given = std::min(count, w.in - from);
+        for (int64_t j = 0; j < kRows; ++j) {
+          float* to = piece.data() + j * kStride;
+          std::fill(to + (source[j] < 0 ? 0 : given), to + count, 0.0f);
+          if (source[j] < 0) continue;
+          const Parameter::Row row = weight.row(source[j]);
+          load_row(row.data, row.dtype, from, given, factor(source[j]), to);
+          check(all_finite(to, given), "engine", "parameter ", name, ".weight has a value that is not finite, in row ",
+                source[j]);
+        }
+        const float* at = piece.data();
+        if (dtype == DType::kFloat32)
+          for (int64_t k = 0; k < count; ++k) {
+            float* to = reinterpret_cast<float*>(panel) + (from + k) * w.panel + first % w.panel;
+            for (int64_t j = 0; j < kRows; ++j) to[j] = at[j * kStride + k];
+          }
+        else
+          for (int64_t k = 0; k < count; k += 2) {
+            uint16_t* to = reinterpret_cast<uint16_t*>(panel) + ((from + k) / 2 * w.panel + first % w.panel) * 2;
+            for (int64_t j = 0; j < kRows; ++j) {
+              to[2 * j] = bfloat16_of(at[j * kStride + k]);
+              to[2 * j + 1] = bfloat16_of(at[j * kStride + k + 1]);
+            }
+          }
+      }
+      for (int64_t j = 0; j < kRows && bias != nullptr; ++j) {
+        if (source[j] < 0) continue;
+        const Parameter::Row row = bias->row(source[j]);
+        const float value = w.bias[first + j] =
+            static_cast<float>(factor(source[j]) * load_element(row.data, row.dtype, 0));
+        check(std::isfinite(value), "engine", "parameter ", name, ".bias has a value that is not finite, in row ",
+              source[j]);
+      }
     }
   });
   return w;

@@ -19,7 +19,7 @@ void activate(const Mlp& mlp, const Matrix& x, int64_t m, const Matrix& hidden) 
       if (mlp.gated)
         k.swiglu(c, bias, c + width, bias + width, width, out, hidden.dtype);
       else
-        k.gelu(c, bias, width, out, hidden.dtype);
+        (mlp.erf ? k.gelu_erf : k.gelu)(c, bias, width, out, hidden.dtype);
     }
   });
 }
@@ -64,6 +64,15 @@ void mlp_residual(const Mlp& mlp, const Matrix& x, int64_t m, const Gates& gates
     activate(mlp, rows_from(x, first), rows, hidden);
     linear_residual(mlp.out, hidden, rows, here, rows_from(residual, first));
   }
+}
+
+void linear_gelu(const Packed& w, bool erf, const Matrix& x, int64_t m, const Matrix& out) {
+  const Kernels& k = kernels();
+  for_tiles(w, x, m, [&](int64_t first, int64_t rows, int64_t panel, const float* tile) {
+    const int64_t column = panel * w.panel, n = std::min(w.panel, w.out - column);
+    for (int64_t i = 0; i < rows; ++i)
+      (erf ? k.gelu_erf : k.gelu)(tile + i * w.panel, w.bias.data() + column, n, out.row(first + i, column), out.dtype);
+  });
 }
 
 }  // namespace pymdm::ops

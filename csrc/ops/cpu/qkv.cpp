@@ -37,6 +37,11 @@ Rotary rotary(int64_t length, int64_t head_dim, double base) {
   return out;
 }
 
+Rotary no_rotary(int64_t length, int64_t head_dim) {
+  const auto size = static_cast<size_t>(length * (head_dim / 2));
+  return {head_dim / 2, std::vector<float>(size, 1.0f), std::vector<float>(size, 0.0f)};
+}
+
 void queries(const Packed& w, const Matrix& x, int64_t m, const HeadShape& shape, const Rotary& rotary,
              const Places& places, const Matrix& out) {
   const Kernels& k = kernels();

@@ -1,0 +1,174 @@
+"""Tokenizers of others, of `tokenizers` or `transformers`, as a vocabulary: text <-> ids, special tokens, frame."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import re
+from collections.abc import Iterable
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer
+
+from pymdm.data.foreign import even_out, guarded, parse_tokenizer
+from pymdm.data.tokenizer import GPT2_FILES, MASK_GLYPH, Vocabulary
+
+_UNUSED = re.compile(r"[\[<]unused_?\d+[\]>]")
+_ENDS = ("<|endoftext|>", "<|im_end|>", "<|eot_id|>", "<|end_of_text|>")
+
+
+class TokenizerVocabulary:
+    """A tokenizer of someone else's model, in the form that prompts and results use.
+
+    Args:
+        tokenizer: a `tokenizers.Tokenizer`, or a tokenizer of `transformers`.
+        mask_id: the mask's id; default the tokenizer's own mask token.
+        ends: ids after which a text is over; decoded text stops there.
+
+    Attributes:
+        size: ids are below it. mask_id: None where the tokenizer has no mask. banned: special tokens but the ends, and
+        ids that stand for nothing. frame: ids that the tokenizer puts before and after a text.
+
+    Raises:
+        TypeError: something else.
+
+    Example:
+        >>> from tokenizers import Tokenizer, models
+        >>> words = TokenizerVocabulary(Tokenizer(models.WordLevel({"a": 0, "[M]": 1}, "a")), mask_id=1)
+        >>> words.decode([0, 1])
+        'a░'
+    """
+
+    spaced = False  # whether a text's spaces come back exactly
+
+    def __init__(self, tokenizer: Any, mask_id: int | None = None, ends: tuple[int, ...] = ()) -> None:
+        inner = getattr(tokenizer, "backend_tokenizer", tokenizer)  # of fast tokenizers of transformers
+        fast = isinstance(inner, Tokenizer)
+        if not fast and not (hasattr(tokenizer, "convert_ids_to_tokens") and hasattr(tokenizer, "get_vocab")):
+            raise TypeError(
+                "vocabulary: expected a pymdm.Vocabulary, a tokenizers.Tokenizer or a fast tokenizer of transformers, "
+                f"got {type(tokenizer).__name__}"
+            )
+        self.ends = ends
+        own = getattr(tokenizer, "mask_token_id", None)
+        named = set(getattr(tokenizer, "all_special_ids", ()))
+        if fast:
+            name = type(tokenizer).__name__
+            text = guarded(f"vocabulary: cannot copy the {name}", inner.to_str)
+            tokenizer, _ = parse_tokenizer(text, f"the {name}")
+            even_out(tokenizer)
+        self._tokenizer, self._fast = tokenizer, fast
+        pieces: dict[str, int] = tokenizer.get_vocab(with_added_tokens=True) if fast else tokenizer.get_vocab()
+        self.size = max(pieces.values(), default=-1) + 1
+        if own is None:
+            own = next((pieces[t] for t in ("[MASK]", "<mask>", "<|mask|>", "<|mdm_mask|>") if t in pieces), None)
+        self.mask_id: int | None = mask_id if mask_id is not None else own
+        if fast:
+            named |= {i for i, token in tokenizer.get_added_tokens_decoder().items() if token.special}
+        special = {int(i) for i in named}
+        unused = set(range(self.size)) - set(pieces.values())
+        unused |= {i for piece, i in pieces.items() if _UNUSED.fullmatch(piece)}
+        kept = {*ends, *(pieces[t] for t in _ENDS if t in pieces)}
+        self.specials = frozenset(special)
+        self.banned = tuple(sorted((special | unused) - kept - {self.mask_id}))
+        self.frame = self._frame()
+
+    def _frame(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """What stands before and after the ids of a text; none where the tokenizer does not put them on both sides."""
+        piece = next((i for i in range(self.size) if i not in self.specials and i != self.mask_id), None)
+        if piece is None:
+            return (), ()
+        if self._fast:
+            whole = self._tokenizer.encode(str(self._tokenizer.id_to_token(piece))).ids
+        else:
+            whole = list(self._tokenizer(str(self._tokenizer.convert_ids_to_tokens(piece)))["input_ids"])
+        inner = [n for n, i in enumerate(whole) if i not in self.specials]
+        if not inner:
+            return (), ()
+        return tuple(whole[: inner[0]]), tuple(whole[inner[-1] + 1 :])
+
+    def encode(self, text: str) -> list[int]:
+        """Tokens of a text, without the frame; a special token's own text ("[MASK]") becomes its id."""
+        if self._fast:
+            return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
+        return list(self._tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Text of ids up to the first end of text, "░" for each mask, without the frame's tokens.
+
+        Raises:
+            ValueError: an id outside 0..size-1 that is not the mask.
+        """
+        row = [int(i) for i in ids]
+        for i in row:
+            if not 0 <= i < self.size and i != self.mask_id:
+                raise ValueError(f"decode: token ids must be in 0..{self.size - 1}, got {i}")
+        before, after = self.frame
+        if before and tuple(row[: len(before)]) == before:
+            row = row[len(before) :]
+        if after and tuple(row[-len(after) :]) == after:
+            row = row[: -len(after)]
+        end = next((n for n, i in enumerate(row) if i in self.ends), len(row))
+        text: list[str] = []
+        for masked, run in groupby(row[:end], lambda i: i == self.mask_id):
+            some = list(run)
+            text.append(MASK_GLYPH * len(some) if masked else self._tokenizer.decode(some, skip_special_tokens=False))
+        return "".join(text)
+
+
+def model_vocabulary(value: Any, mask_id: int | None = None) -> Vocabulary | TokenizerVocabulary | None:
+    """Whatever a user passes as `vocabulary`, in the form that prompts and results use.
+
+    Raises:
+        TypeError: it is neither None nor of a known kind.
+    """
+    if value is None or isinstance(value, Vocabulary | TokenizerVocabulary):
+        return value
+    return TokenizerVocabulary(value, mask_id)
+
+
+def read_tokenizer(folder: Path) -> Any | None:
+    """The tokenizer of a Hugging Face folder: of `tokenizers` where its files allow, else of `transformers`; None: none.
+
+    Raises:
+        ValueError: files that cannot be read.
+    """
+    if (folder / "tokenizer.json").is_file():
+        try:
+            text = (folder / "tokenizer.json").read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(f"load: cannot read {folder / 'tokenizer.json'}: {error}") from None
+        return parse_tokenizer(text, str(folder / "tokenizer.json"))[0]
+    for pieces, merges in GPT2_FILES:
+        if (folder / pieces).is_file() and (folder / merges).is_file() and not _other_class(folder):
+            return Vocabulary.from_gpt2(folder / pieces, folder / merges)._tokenizer
+    files = ("vocab.txt", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "vocab.json")
+    if not any((folder / name).is_file() for name in files):
+        return None
+    try:
+        from transformers import AutoTokenizer
+        from transformers.utils import logging
+    except ImportError:
+        raise ValueError(f"load: the tokenizer of {folder} needs the package transformers") from None
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):
+            return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except Exception as error:  # whatever an unknown tokenizer makes the library raise
+        raise ValueError(f"load: cannot read the tokenizer of {folder}: {' '.join(str(error).split())[:200]}") from None
+    finally:
+        logging.set_verbosity(verbosity)
+
+
+def _other_class(folder: Path) -> bool:
+    """Whether vocab.json and merges.txt belong to another tokenizer than GPT-2's."""
+    file = folder / "tokenizer_config.json"
+    try:
+        kind = json.loads(file.read_text(encoding="utf-8")).get("tokenizer_class") if file.is_file() else None
+    except (OSError, ValueError, AttributeError):
+        return True
+    return kind is not None and not str(kind).startswith("GPT2")

@@ -1,0 +1,63 @@
+"""What a model is and what it will take, without packing its weights."""
+
+from __future__ import annotations
+
+import os
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from pymdm.data.tokenizer import Vocabulary
+from pymdm.data.wrapped import TokenizerVocabulary
+from pymdm.network.checkpoint import load_checkpoint
+from pymdm.network.loading import is_foreign, opened
+from pymdm.network.transformer import parameter_shapes
+
+
+def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Facts of a checkpoint: family, sizes, mask, special tokens, time input, attention, memory; values are not read.
+
+    Args:
+        path: as in `pymdm.load`.
+
+    Raises:
+        ValueError: as `pymdm.load`, but for values that are not finite.
+
+    >>> from pymdm.bundled import bundled_path
+    >>> describe(bundled_path())["family"]
+    'pymdm'
+    """
+    if is_foreign(path):
+        converted, vocabulary = opened(path)
+        config, conventions, dtype = converted.config, converted.conventions, converted.dtype
+        numbers = sum(t.numel() for parts in converted.weights.values() for t in parts)
+        family, note, ends = conventions.family, conventions.note, conventions.end_of_text
+        banned = {*conventions.banned, *getattr(vocabulary, "banned", ())} - set(ends)
+    else:
+        checkpoint = load_checkpoint(Path(path))
+        config, vocabulary, dtype, family, note, ends = (
+            checkpoint.config, checkpoint.vocabulary, "float32", "pymdm", "", ()
+        )  # fmt: skip
+        numbers, banned = sum(prod(s) for s in parameter_shapes(config).values()), set()
+    kinds = {Vocabulary: "its own", TokenizerVocabulary: "with special tokens", type(None): "none"}
+    attention = "causal" if config.causal else "both directions"
+    return {
+        "family": family,
+        "parameters": numbers,
+        "layers": config.layers,
+        "width": config.width,
+        "heads": [config.heads, config.kv_heads],
+        "length": config.length,
+        "vocabulary": config.vocab_size,
+        "tokenizer": kinds[type(vocabulary)],
+        "mask_id": config.mask_id,
+        "end_of_text": list(ends),
+        "never_drawn": len([i for i in banned if i < config.vocab_size]),
+        "time_input": {"none": "none", "constant": "none (folded)", "time": "t"}[config.conditioning],
+        "attention": attention,
+        "logit_shift": config.logit_shift,
+        "exact": "nothing: an autoregressive model" if config.causal else "first-hitting, ancestral (choose)",
+        "dtype": dtype,
+        "memory_bytes": numbers * (4 if dtype == "float32" else 2),
+        "note": note,
+    }

@@ -1,0 +1,1 @@
+"""The modelling file that `pymdm export --to transformers` puts beside the weights."""

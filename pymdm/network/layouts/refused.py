@@ -1,0 +1,38 @@
+"""Known families that the engine does not compute, with the reason; most sample through the callable form."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from pymdm.network.layouts.family import Settings
+
+CALLABLE = "load it with its own code and pass it to pymdm.sample as a callable (docs/models.md)"
+
+_BLOCKS = f"its attention is block-causal, which the engine does not compute; {CALLABLE}"
+_EXPERTS = f"mixture-of-experts layers are not computed by the engine; {CALLABLE}"
+_TYPES = {
+    "sdar": _BLOCKS,
+    "trado": _BLOCKS,
+    "Fast_dLLM_Qwen": _BLOCKS,
+    "fast_dllm_qwen": _BLOCKS,
+    "nemotron_labs_diffusion": _BLOCKS,
+    "llada2_moe": _EXPERTS,
+    "llada_moe": _EXPERTS,
+    "sdar_moe": _EXPERTS,
+    "diffusion_gemma": "it starts from random tokens and has no mask, so it is not a masked model",
+    "diffusiongemma": "it starts from random tokens and has no mask, so it is not a masked model",
+}
+
+
+def refusal(settings: Settings, names: Collection[str]) -> str | None:
+    """Why a checkpoint of a known family cannot be computed here; None where it is not one of them."""
+    kind = str(settings.get("model_type") or "")
+    if kind in _TYPES:
+        return f"{kind}: {_TYPES[kind]}"
+    if any(".experts." in name for name in names):
+        return f"{kind or 'this model'}: {_EXPERTS}"
+    if any(name.startswith("embedder.") or ".sequence_conv" in name for name in names):
+        return f"{kind or 'evodiff'}: convolutions are not computed by the engine; {CALLABLE}"
+    if kind:
+        return f"a model of type {kind!r} is not among the families that the engine computes; {CALLABLE}"
+    return None

@@ -1,0 +1,113 @@
+"""BERT, RoBERTa, ESM-2 and DPLM against transformers' own classes, through the engine and through the callable."""
+
+import json
+
+import pytest
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers
+from tokenizers.processors import TemplateProcessing
+
+import pymdm
+
+transformers = pytest.importorskip("transformers", reason="the independent implementation is transformers'")
+SIZES = dict(vocab_size=33, hidden_size=32, num_hidden_layers=3, num_attention_heads=4, intermediate_size=72,
+             initializer_range=0.3, pad_token_id=1)  # fmt: skip
+
+
+def network(name):
+    """A small random model of that family, in evaluation mode, every vector parameter random too."""
+    torch.manual_seed(5)
+    if name.startswith("bert"):
+        act = {"bert": "gelu", "bert-new": "gelu_new"}.get(name, "gelu")
+        config = transformers.BertConfig(
+            **SIZES, max_position_embeddings=24, hidden_act=act, tie_word_embeddings=name != "bert-untied"
+        )
+        model = transformers.BertForMaskedLM(config)
+    elif name == "roberta":
+        config = transformers.RobertaConfig(**SIZES, max_position_embeddings=26, type_vocab_size=1, layer_norm_eps=1e-5)
+        model = transformers.RobertaForMaskedLM(config)
+    else:
+        config = transformers.EsmConfig(
+            **SIZES, max_position_embeddings=24, position_embedding_type="rotary", mask_token_id=32,
+            token_dropout=name == "esm2", emb_layer_norm_before=False, layer_norm_eps=1e-5,
+        )  # fmt: skip
+        model = transformers.EsmForMaskedLM(config)
+    with torch.no_grad():
+        for key, p in model.named_parameters():
+            if p.dim() == 1:
+                p.copy_((1.0 if "norm" in key.lower() and key.endswith("weight") else 0.0) + 0.2 * torch.randn(p.shape))
+    return model.eval()
+
+
+def tokenizer():
+    words = ["<cls>", "<pad>", "<eos>", *(f"w{i}" for i in range(3, 32)), "<mask>"]
+    inner = Tokenizer(models.WordLevel({w: i for i, w in enumerate(words)}, "w3"))
+    inner.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    inner.add_special_tokens(["<cls>", "<pad>", "<eos>", "<mask>"])
+    inner.post_processor = TemplateProcessing(single="<cls> $A <eos>", special_tokens=[("<cls>", 0), ("<eos>", 2)])
+    return inner
+
+
+@pytest.fixture
+def saved(tmp_path, request):
+    model = network(request.param)
+    model.save_pretrained(tmp_path / "m")
+    tokenizer().save(str(tmp_path / "m" / "tokenizer.json"))
+    return model, tmp_path / "m"
+
+
+FAMILIES = ("bert", "bert-new", "bert-untied", "roberta", "esm2", "dplm")
+all_families = pytest.mark.parametrize("saved", FAMILIES, indirect=True)
+
+
+@all_families
+def test_logits_are_those_of_transformers(saved):
+    model, folder = saved
+    loaded = pymdm.load(folder)
+    assert loaded.config.mask_id == 32 and loaded.config.length == 24
+    tokens = torch.randint(3, 32, (4, 15), generator=torch.Generator().manual_seed(1))
+    tokens[:, 0], tokens[:, -1], tokens[:, 2:9:2], tokens[1, 1:14] = 0, 2, 32, 32
+    with torch.no_grad():
+        want = model(input_ids=tokens).logits
+    got = loaded.engine(tokens)
+    assert float(want.std()) > 0.3
+    assert float((got - want).abs().max() / want.abs().max()) < 1e-5
+    half = pymdm.load(folder, dtype="bfloat16").engine(tokens)
+    assert float((half - want).abs().max() / want.abs().max()) < 4e-2
+
+
+@all_families
+def test_engine_and_callable_give_the_same_tokens_in_a_frame(saved):
+    model, folder = saved
+    loaded = pymdm.load(folder)
+    options = dict(infill="w3 [MASK:4] w9 <mask> w7", num_samples=6, seed=4)
+    native = pymdm.sample(loaded, **options)
+    door = pymdm.sample(model, tokenizer=tokenizer(), mask_id=32, **options)
+    assert torch.equal(native.tokens, door.tokens) and native.text == door.text
+    assert native.tokens.shape == (6, 10) and (native.tokens[:, 0] == 0).all() and (native.tokens[:, -1] == 2).all()
+    assert int(native.tokens[:, 1:-1].min()) >= 3 and int(native.tokens.max()) < 32
+    assert native.text[0].startswith("w3 ") and "<cls>" not in native.text[0]
+
+
+@pytest.mark.parametrize("saved", ["esm2"], indirect=True)
+def test_token_dropout_needs_a_known_token(saved):
+    loaded = pymdm.load(saved[1])
+    with pytest.raises(ValueError, match="give a frame"):
+        loaded.engine(torch.full((1, 5), 32))
+    assert pymdm.sample(loaded, length=5, seed=1).tokens.shape == (1, 7)  # the frame is known
+
+
+@pytest.mark.parametrize("saved", ["bert"], indirect=True)
+def test_settings_that_are_not_computed_are_named(saved):
+    _, folder = saved
+    settings = json.loads((folder / "config.json").read_text())
+    for change, word in (({"hidden_act": "relu"}, "hidden_act 'relu'"), ({"is_decoder": True}, "is_decoder")):
+        (folder / "config.json").write_text(json.dumps(settings | change))
+        with pytest.raises(ValueError, match=word):
+            pymdm.load(folder)
+    (folder / "config.json").write_text(json.dumps(settings))
+    (folder / "tokenizer.json").unlink()
+    with pytest.raises(ValueError, match="no mask_token_id"):
+        pymdm.load(folder)
+    assert pymdm.load(folder, config=settings | {"mask_token_id": 32}).config.mask_id == 32
+    assert pymdm.load(folder, tokenizer=tokenizer()).banned == (0, 1, 2)

@@ -1,0 +1,82 @@
+"""What `pymdm export` writes opens elsewhere and here, with the same logits."""
+
+import pytest
+import torch
+from helpers.command_line import run
+from helpers.engine_networks import random_network
+
+import pymdm
+from pymdm.network.checkpoint import save_checkpoint
+from pymdm.network.config import ModelConfig
+
+SHAPE = dict(length=16, width=24, layers=2, heads=2)
+WORDS = pymdm.Vocabulary.train(["abcdefgh "], "char")
+VARIANTS = {
+    "plain": {},
+    "llama": dict(norm="rmsnorm", mlp="swiglu", tied_head=True, kv_heads=1, logit_shift=True, norm_bias=True),
+    "encoder": dict(mlp="gelu_erf", post_norm=True, positions="learned", embed_norm=True, head_transform=True),
+    "constant": dict(conditioning="constant", cond_dim=8),
+    "time": dict(conditioning="time", cond_dim=8, time_input="sigma", causal=True),
+}
+
+
+def checkpoint(tmp_path, **options):
+    config = ModelConfig(vocab_size=WORDS.size, **SHAPE, **options)
+    network = random_network(config, 3)
+    save_checkpoint(tmp_path / "ours", config, network.state_dict(), WORDS)
+    tokens = torch.randint(0, WORDS.size + 1, (3, 11), generator=torch.Generator().manual_seed(1))
+    return network, tokens
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_transformers_opens_it(tmp_path, variant):
+    transformers = pytest.importorskip("transformers")
+    network, tokens = checkpoint(tmp_path, **VARIANTS[variant])
+    out = tmp_path / "out"
+    assert run("export", tmp_path / "ours", "--out", out).exit_code == 0
+    model = transformers.AutoModelForMaskedLM.from_pretrained(out, trust_remote_code=True)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(out)
+    assert tokenizer.mask_token_id == WORDS.mask_id and tokenizer("abc")["input_ids"] == WORDS.encode("abc")
+    times = torch.tensor([0.2, 0.7, 1.0])
+    timed = variant == "time"
+    with torch.no_grad():
+        want = network(tokens, times) if timed else network(tokens)
+        got = model(input_ids=tokens, **({"time": times} if timed else {})).logits
+        assert float((got - want).abs().max()) < 1e-5 * float(want.abs().max())
+        if not timed:  # padding behind the attention mask changes nothing
+            known = torch.ones(3, 13, dtype=torch.int64)
+            known[:, 11:] = 0
+            padded = model(input_ids=torch.cat([tokens, tokens[:, :2]], 1), attention_mask=known).logits[:, :11]
+            assert float((padded - want).abs().max()) < 1e-5 * float(want.abs().max())
+    back = pymdm.load(out)
+    assert torch.equal(back.engine(tokens, times), pymdm.load(tmp_path / "ours").engine(tokens, times))
+    assert run("export", tmp_path / "ours", "--out", out).exit_code == 0  # an earlier export is replaced
+
+
+@pytest.mark.parametrize("variant", ["plain", "constant"])
+def test_mdlms_layout_has_the_same_law(tmp_path, variant):
+    network, tokens = checkpoint(tmp_path, **VARIANTS[variant])
+    assert run("export", tmp_path / "ours", "--out", tmp_path / "out", "--to", "mdlm").exit_code == 0
+    model = pymdm.load(tmp_path / "out")
+    assert model.conventions.family == "mdlm" and model.config.mask_id == WORDS.mask_id
+    with torch.no_grad():
+        want = network(tokens)
+    got = model.engine(tokens)[..., :-1]  # their network scores the mask too
+    assert float((got - want).abs().max()) < 1e-5 * float(want.abs().max())
+    options = dict(length=12, num_samples=3, seed=2)
+    ours, theirs = pymdm.sample(pymdm.load(tmp_path / "ours"), **options), pymdm.sample(model, **options)
+    assert torch.equal(ours.tokens, theirs.tokens) and ours.text == theirs.text
+
+
+def test_what_cannot_be_exported_is_one_line(tmp_path):
+    checkpoint(tmp_path, **VARIANTS["llama"])
+    for arguments, words in (
+        (("--to", "mdlm"), "MDLM's layout has"),
+        (("--to", "gguf"), "the form must be one of transformers, mdlm"),
+    ):
+        out = run("export", tmp_path / "ours", "--out", tmp_path / "out", *arguments)
+        assert out.exit_code == 2 and words in out.stderr and not (tmp_path / "out").exists()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("x")
+    assert run("export", tmp_path / "ours", "--out", tmp_path / "mine").exit_code == 2
+    assert (tmp_path / "mine" / "thesis.txt").exists()

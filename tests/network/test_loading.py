@@ -1,0 +1,232 @@
+"""`load` knows what it is given: files, shards, wrappers, averages, and says in one line what is wrong."""
+
+import json
+
+import pytest
+import torch
+from helpers import published as p
+from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer, models, pre_tokenizers
+
+import pymdm
+from pymdm.data.wrapped import TokenizerVocabulary
+
+TOKENS = torch.tensor([[3, 47, 9, 47, 0, 47]])
+
+
+@pytest.fixture(scope="module")
+def state():
+    return p.llada(3, p.LLADA)
+
+
+@pytest.fixture
+def folder(tmp_path, state):
+    return p.write(tmp_path / "m", p.LLADA, state)
+
+
+def logits(path, **options):
+    return pymdm.load(path, **options).engine(TOKENS)
+
+
+def refused(path, *words, **options):
+    with pytest.raises(ValueError) as error:
+        pymdm.load(path, **options)
+    text = str(error.value)
+    assert text.startswith("load: ") and "\n" not in text and all(w in text for w in words), text
+
+
+def test_shards_with_an_index_and_one_file_give_the_same_logits(folder, state, tmp_path):
+    want = logits(folder)
+    assert torch.equal(logits(folder / "model.safetensors"), want)
+    shards = tmp_path / "shards"
+    shards.mkdir()
+    (shards / "config.json").write_text(json.dumps(p.LLADA))
+    names = sorted(state)
+    places = {n: f"model-0000{1 + i % 2}-of-00002.safetensors" for i, n in enumerate(names)}
+    for file in set(places.values()):
+        save_file({n: state[n] for n in names if places[n] == file}, shards / file)
+    index = shards / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": places}))
+    assert torch.equal(logits(shards), want)
+    index.unlink()
+    refused(shards, "no index and several files")
+    index.write_text(json.dumps({"weight_map": {**places, "x": "gone.safetensors"}}))
+    refused(shards, "names gone.safetensors")
+
+
+def test_config_stands_for_the_missing_one(folder):
+    want = logits(folder)
+    (folder / "config.json").unlink()
+    refused(folder, "its settings have no")
+    assert torch.equal(logits(folder, config=p.LLADA), want)
+    with pytest.raises(ValueError, match="leave config and tokenizer out"):
+        pymdm.load(tokenizer=Tokenizer(models.WordLevel({"a": 0}, "a")))
+
+
+def test_torch_files_give_tensors_and_nothing_else(tmp_path, state, folder):
+    file = tmp_path / "m.pt"
+    torch.save({f"module._orig_mod.{n}": t for n, t in state.items()}, file)
+    assert torch.equal(logits(file, config=p.LLADA), logits(folder))
+
+    torch.save({"state_dict": state, "hyper": pymdm.FirstHitting()}, file)
+    refused(file, "objects besides tensors", "FirstHitting", config=p.LLADA)
+    file.write_bytes(b"no such thing")
+    refused(file, "cannot read", config=p.LLADA)
+
+
+def test_averaged_weights_are_chosen(tmp_path):
+    raw = p.dit(1, 41, 32, 2, 12, norm_bias=False, ada=True, prefix="backbone.")
+    average = p.dit(2, 41, 32, 2, 12, norm_bias=False, ada=True, prefix="backbone.")
+    want = pymdm.load(p.write(tmp_path / "a", p.MDLM, average)).engine(TOKENS % 41)
+    shadow = [t for n, t in average.items() if not n.endswith("inv_freq")]
+    torch.save({"state_dict": raw, "ema": {"decay": 0.999, "shadow_params": shadow}}, tmp_path / "m.ckpt")
+    got = pymdm.load(tmp_path / "m.ckpt", config=p.MDLM).engine(TOKENS % 41)
+    assert torch.equal(got, want)
+    torch.save({"state_dict": raw, "ema": {"shadow_params": shadow[1:]}}, tmp_path / "m.ckpt")
+    refused(tmp_path / "m.ckpt", "do not match", config=p.MDLM)
+
+
+def test_dtype_is_the_files(tmp_path, state):
+    half = {n: t.bfloat16() for n, t in state.items()}
+    norms = {n: t.float() if "norm" in n or "ln_f" in n else t for n, t in half.items()}
+    path = p.write(tmp_path / "half", p.LLADA, norms)
+    model = pymdm.load(path)
+    assert model.engine.dtype == "bfloat16" and pymdm.load(path, dtype="float32").engine.dtype == "float32"
+    whole = p.write(tmp_path / "whole", p.LLADA, {n: t.float() for n, t in half.items()})
+    assert torch.equal(logits(path, dtype="float32"), logits(whole))
+    sixteen = p.write(tmp_path / "sixteen", p.LLADA, {n: t.half() for n, t in state.items()})
+    assert pymdm.load(sixteen).engine.dtype == "float32"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda s: s.pop("model.transformer.blocks.1.k_proj.weight"), ("missing tensor transformer.blocks.1.k_proj",)),
+        (
+            lambda s: s.update({"model.transformer.extra": torch.ones(2)}),
+            ("unexpected tensor model.transformer.extra",),
+        ),
+        (
+            lambda s: s.update({"model.transformer.ln_f.weight": torch.ones(31)}),
+            ("model.transformer.ln_f.weight must have shape [32], got [31]",),
+        ),
+        (
+            lambda s: s["model.transformer.blocks.0.v_proj.weight"].fill_(torch.nan),
+            ("blocks.0.v_proj.weight has values",),
+        ),
+        (lambda s: s["model.transformer.wte.weight"][3, 4:5].fill_(torch.inf), ("wte.weight has values",)),
+        (lambda s: s.update({"model.transformer.ln_f.weight": torch.ones(32, dtype=torch.int8)}), ("got int8",)),
+    ],
+)
+def test_a_tensor_at_fault_is_named_with_its_file(tmp_path, change, words):
+    state = p.llada(3, p.LLADA)
+    change(state)
+    path = p.write(tmp_path / "m", p.LLADA, state)
+    refused(path, str(path), *words)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"mask_token_id": None}, ("no mask_token_id",)),
+        ({"d_model": "wide"}, ("d_model must be int",)),
+        ({"alibi": True}, ("alibi True",)),
+        ({"layer_norm_type": "default"}, ("layer_norm_type 'default'",)),
+    ],
+)
+def test_a_setting_at_fault_is_named(tmp_path, state, settings, words):
+    refused(p.write(tmp_path / "m", {**p.LLADA, **settings}, state), *words)
+
+
+def test_known_families_that_are_not_computed_are_refused_by_name(tmp_path, state):
+    mdlm = p.dit(1, 41, 32, 2, 12, norm_bias=False, ada=True)
+    blocks = {**p.MDLM, "model_type": "bd3lm", "block_size": 4}
+    refused(p.write(tmp_path / "b", blocks, mdlm), "block-causal in blocks of 4", "callable")
+    for kind, words in (("sdar", "block-causal"), ("llada2_moe", "mixture-of-experts"), ("diffusion_gemma", "no mask")):
+        refused(p.write(tmp_path / kind, {"model_type": kind}, {"x": torch.ones(1)}), kind, words)
+    refused(p.write(tmp_path / "x", {"model_type": "t5"}, {"x": torch.ones(1)}), "'t5' is not among", "callable")
+
+
+def test_tied_heads_stored_twice_must_be_the_same(tmp_path):
+    settings = {**p.LLADA, "weight_tying": True}
+    state = p.llada(3, settings)
+    want = logits(p.write(tmp_path / "once", settings, state))
+    twice = state | {"model.transformer.ff_out.weight": state["model.transformer.wte.weight"].clone()}
+    assert torch.equal(logits(p.write(tmp_path / "twice", settings, twice)), want)
+    twice["model.transformer.ff_out.weight"][0, 0] += 1
+    refused(p.write(tmp_path / "other", settings, twice), "differs from transformer.wte.weight")
+
+
+def test_what_is_not_there_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    refused("nobody/nothing-here", "nobody/nothing-here")
+    (tmp_path / "notes.txt").write_text("x")
+    refused(tmp_path / "notes.txt", ".safetensors file")
+    (tmp_path / "cut.safetensors").write_bytes(b"\x10")
+    refused(tmp_path / "cut.safetensors", "cannot read")
+
+
+def words_tokenizer():
+    vocab = {f"w{i}": i for i in range(44)}
+    tokenizer = Tokenizer(models.WordLevel(vocab, "w0"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer.add_special_tokens(["<|endoftext|>", "<|start|>", "<|other|>", "<|mdm_mask|>"])  # 44 .. 47
+    return tokenizer
+
+
+def test_special_tokens_and_unused_rows_are_not_drawn_unless_asked(folder, tmp_path):
+    words_tokenizer().save(str(folder / "tokenizer.json"))
+    model = pymdm.load(folder)
+    assert model.config.mask_id == 47 and model.banned == (45, 46)
+    options = dict(length=40, num_samples=60, seed=1)
+    drawn = set(pymdm.sample(model, **options).tokens.flatten().tolist())
+    assert 44 in drawn and not drawn & {45, 46, 47, 48, 49}  # 48 and 49 have no token
+    free = set(pymdm.sample(model, special_tokens=True, **options).tokens.flatten().tolist())
+    assert free & {45, 46} and not free & {47, 48, 49}
+    out = pymdm.sample(model, infill="w1 [MASK:3] w2", seed=2)
+    assert out.tokens[0, [0, 4]].tolist() == [1, 2]
+    assert model.vocabulary.decode([1, 44, 2]) == model.vocabulary.decode([1])  # text ends at its end
+    other = pymdm.sample(model.engine, vocabulary=words_tokenizer(), infill="w1 <|mdm_mask|> w2", seed=2)
+    assert other.tokens.shape == (1, 3) and other.tokens[0, 1] != 47
+    with pytest.raises(TypeError, match="vocabulary: expected a"):
+        pymdm.sample(model, vocabulary=object(), seed=1)
+
+
+def test_weights_are_not_doubled_on_the_way(folder):
+    """Converted parameters are views of the mapped file; joined ones are lists of views."""
+    from pymdm.network.foreign import convert
+    from pymdm.network.source import open_source
+
+    source = open_source(folder)
+    places = {t.data_ptr() for _, _, t in source.tensors.values()}
+    parts = [t for some in convert(source).weights.values() for t in some]
+    assert len(parts) == len(source.tensors) and all(t.data_ptr() in places for t in parts)
+    assert load_file(folder / "model.safetensors").keys() == {name for _, name, _ in source.tensors.values()}
+
+
+def test_a_frame_is_found_and_left_out_of_the_text():
+    from tokenizers.processors import TemplateProcessing
+
+    tokenizer = words_tokenizer()
+    tokenizer.post_processor = TemplateProcessing(
+        single="<|start|> $A <|other|>", special_tokens=[("<|start|>", 45), ("<|other|>", 46)]
+    )
+    words = TokenizerVocabulary(tokenizer)
+    assert words.frame == ((45,), (46,)) and words.mask_id == 47 and words.banned == (45, 46)
+    assert words.decode([45, 1, 47, 46]) == "w1░"
+
+
+def test_info_says_what_a_checkpoint_is(folder, capsys):
+    from pymdm.cli.info import info
+    from pymdm.network.describe import describe
+
+    words_tokenizer().save(str(folder / "tokenizer.json"))
+    about = describe(folder)
+    assert about["family"] == "llada" and about["mask_id"] == 47 and about["never_drawn"] == 2
+    engine = pymdm.load(folder).engine
+    assert about["memory_bytes"] <= engine.native.weight_bytes < 1.7 * about["memory_bytes"]  # panels are padded
+    info(str(folder))
+    assert "llada" in capsys.readouterr().out
+    from pymdm.bundled import bundled_path
+
+    assert describe(bundled_path())["exact"].startswith("first-hitting")
