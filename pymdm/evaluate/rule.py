@@ -136,7 +136,7 @@ def log_likelihood(
     total = int(state.remaining.sum())
     watch = None if progress is None else lambda s: progress(total - int(s.remaining.sum()))
     options = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "watch": watch, "watch_interval": 0.1}
-    score = _score(network, time_conditioned, False)
+    score = _score(network, time_conditioned, False, False)
     drawable = vocabulary.size if vocabulary is not None else 0
     C.run(state, native, score, batch_size=batch_size, drawable=drawable, **options)
     sizes = offsets.diff().tolist()

@@ -144,7 +144,7 @@ class Subject:
             raise ValueError("evaluate: --rule is for masked models; an autoregressive one has one likelihood")
         return log_likelihood(
             Engine(self.checkpoint, dtype=dtype),
-            self.pieces,
+            [piece.tolist() for piece in self.pieces],
             rule=rule,
             characters=self.evaluated_characters,
             progress=progress,

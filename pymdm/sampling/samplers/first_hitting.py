@@ -72,7 +72,8 @@ class FirstHitting:
         as_schedule(self.schedule)
 
     def _counts(self) -> list[int]:
-        return listed(self.tokens_per_call)
+        counts = self.tokens_per_call
+        return list(counts) if isinstance(counts, CallSchedule) else listed(counts)
 
     @property
     def law(self) -> str:
