@@ -26,7 +26,7 @@ demo: setup
 	$(BIN)/pymdm demo
 
 test: setup lint
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n logical --dist loadfile $(PYTEST_ARGS)
 
 # AUDIT_ARGS=--reseed draws new seeds.
 prove: setup

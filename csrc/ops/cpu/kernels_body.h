@@ -149,7 +149,7 @@ void gelu_any(const float* c, const float* bias, int64_t n, void* out, DType dty
   PYMDM_BOTH(gelu_row(c, bias, n, static_cast<T*>(out)));
 }
 void gelu_erf_any(const float* c, const float* bias, int64_t n, void* out, DType dtype) {
-  PYMDM_BOTH(gelu_erf_row(c, bias, n, static_cast<T*>(out)))
+  PYMDM_BOTH(gelu_erf_row(c, bias, n, static_cast<T*>(out)));
 }
 void swiglu_any(const float* g, const float* gb, const float* u, const float* ub, int64_t n, void* out, DType dtype) {
   PYMDM_BOTH(swiglu_row(g, gb, u, ub, n, static_cast<T*>(out)));
