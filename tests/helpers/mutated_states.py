@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,7 @@ def _mutated_tensor(t: torch.Tensor, state: dict[str, Any], random: np.random.Ge
         values = FLOATS if t.is_floating_point() else NUMBERS
         for _ in range(random.integers(1, 3)):
             near = int(random.integers(-2, 3)) + t[random.integers(t.numel())].item()
-            chosen = near if random.random() < 0.5 and np.isfinite(near) else _pick(values, random)
+            chosen = near if random.random() < 0.5 and math.isfinite(near) else _pick(values, random)
             t[random.integers(t.numel())] = max(-(2**63), min(2**63 - 1, chosen)) if t.dtype == torch.int64 else chosen
         return t
     if kind == 6:
