@@ -23,7 +23,7 @@ from pymdm.bench.timing import interleaved, ratio
 EXAMPLE = "pymdm bench lookahead --lengths 64 128 256 --samples 8"
 QUICK = {"lengths": [64], "samples": 1, "latency": 0.002, "rounds": 1}
 FULL = {"samples": 16, "latency": 0.02}
-WINDOWS: tuple[int | float, ...] = (4, 8, 0.3)
+WINDOWS: tuple[int | float, ...] = (4, 8, 0.5)
 MARKS = {64: (3.3, 1.2), 256: (5.5, 1.2)}  # tokens a round and rows a token of the adaptive window
 
 

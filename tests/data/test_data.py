@@ -154,7 +154,7 @@ def test_an_unreachable_hub_is_one_error_at_once_and_the_cache_still_works(monke
 
 def test_without_datasets_the_message_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", None)
-    with pytest.raises(ValueError, match=r"^corpus: hf: sources need the package datasets; install pymdm\[data\]"):
+    with pytest.raises(ValueError, match=r"^corpus: hf: sources need the package datasets: pip install datasets"):
         load_corpus("hf:some/name")
 
 

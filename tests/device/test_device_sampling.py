@@ -166,7 +166,7 @@ def test_kept_steps_serve_other_seeds_and_are_few(engines):
 
 def test_rows_that_cannot_be_drawn_from_are_an_error(engines):
     device, _ = engines
-    with pytest.raises(ValueError, match=r"choose: the row of position \d of sequence 1 has NaN, \+inf or no token"):
+    with pytest.raises(ValueError, match=r"sample: the logits of sequence 1, position \d have NaN, \+inf or no token"):
         # Everything is banned: the first call finds nothing to draw for sequence 1, whose tokens are masked.
         pymdm.sample(device, infill=[[1, 2], [MASK, 3]], seed=1, banned_tokens=range(MASK))
     with pytest.raises(ValueError, match="choose: row 0 has NaN"):

@@ -1,9 +1,5 @@
 """The native network against the float64 forward, and its promise of one row, one answer."""
 
-import gc
-import shutil
-import sys
-
 import numpy as np
 import pytest
 import torch
@@ -11,9 +7,7 @@ from helpers.engine_networks import configs, random_network, reference, relative
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-import pymdm
 from pymdm import _native
-from pymdm.bundled import bundled_path
 from pymdm.network.config import ModelConfig
 from pymdm.network.engine import Engine
 from pymdm.network.transformer import MaskedTransformer
@@ -165,23 +159,6 @@ def test_training_the_source_afterwards_changes_nothing():
         for p in model.parameters():
             p.zero_()
     assert torch.equal(engine(tokens), before)
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_a_checkpoint_stays_mapped_and_is_not_copied(tmp_path):
-    folder = tmp_path / "model"
-    shutil.copytree(bundled_path(), folder)
-    model = pymdm.load(folder)
-    with open("/proc/self/maps") as maps:
-        assert any(str(folder) in line for line in maps)
-    tokens = torch.full((1, 5), model.config.mask_id)
-    before = model.engine(tokens)
-    shutil.rmtree(folder)
-    assert torch.equal(model.engine(tokens), before)
-    del model
-    gc.collect()
-    with open("/proc/self/maps") as maps:
-        assert not any(str(folder) in line for line in maps)
 
 
 def test_sizes_are_reported():

@@ -96,7 +96,7 @@ def test_from_training_to_samples(tmp_path):
     """The user's trial: train with a geometric schedule and time, then sample without a word of it."""
     (tmp_path / "s.txt").write_text("".join(f"line {i} of the text to learn from\n\n" for i in range(300)))
     small = ["--width", 16, "--layers", 1, "--heads", 2, "--length", 16, "--steps", 2, "--precision", "float32"]
-    kind = ["--objective", "continuous", "--schedule", "geometric", "--conditioning", "time", "--weight-power", 1]
+    kind = ["--objective", "continuous", "--schedule", "geometric", "--conditioning", "time"]
     assert run("train", tmp_path / "s.txt", "--out", tmp_path / "run", "--vocab", "byte", *small, *kind).exit_code == 0
     out = pymdm.sample(pymdm.load(tmp_path / "run"), seed=1)
     assert out.sampler.schedule == "geometric" and out.law == "exact"
