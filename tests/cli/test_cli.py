@@ -38,6 +38,11 @@ def test_info_names_what_is_there():
     assert "CPU features" in run("info").stdout
 
 
+def test_version():
+    result = run("--version")
+    assert result.exit_code == 0 and result.stdout == f"pymdm {pymdm.__version__}\n"
+
+
 def test_sample_prints_one_object(checkpoint):
     out = run_json("sample", checkpoint, "-n", 3, "--length", 16, "--seed", 7)
     assert len(out["samples"]) == 3

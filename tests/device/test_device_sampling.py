@@ -169,7 +169,7 @@ def test_rows_that_cannot_be_drawn_from_are_an_error(engines):
     with pytest.raises(ValueError, match=r"sample: the logits of sequence 1, position \d have NaN, \+inf or no token"):
         # Everything is banned: the first call finds nothing to draw for sequence 1, whose tokens are masked.
         pymdm.sample(device, infill=[[1, 2], [MASK, 3]], seed=1, banned_tokens=range(MASK))
-    with pytest.raises(ValueError, match="choose: row 0 has NaN"):
+    with pytest.raises(ValueError, match=r"sample: the logits of sequence 0 \(id 0\), position 0: the row has NaN"):
         pymdm.sample(device, length=2, seed=1, banned_tokens=range(MASK), sampler=pymdm.Ancestral(steps=2))
     with pytest.raises(ValueError, match=r"sample: banned tokens must be in \[0, 21\), got 21"):
         pymdm.sample(device, length=2, seed=1, banned_tokens=[21])
