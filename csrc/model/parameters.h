@@ -13,7 +13,7 @@ namespace pymdm::model {
 
 using Parameters = std::map<std::string, ops::Parameter>;
 
-// Finds parameters by name, checks their shapes, and knows which nobody asked for. Throws Error ("engine: ...").
+// Finds parameters by name, checks their shapes, reports the names the model did not use. Throws Error ("engine: ...").
 class Reader {
  public:
   explicit Reader(const Parameters& all) : all_(all) {}

@@ -37,8 +37,8 @@ void choose(const ChooseArgs& args);
 // The same law with every element evaluated, for tests. Rows are taken to be good, top_k and top_p are not looked at.
 void choose_full(const ChooseArgs& args);
 
-// The same walked as the CUDA kernel walks it, with the functions it is made of, on a processor, for tests. Bad rows
-// get token -1, top_k and top_p are not looked at.
+// CPU emulation of the CUDA kernel, same tiles, order and functions. Tests only. Bad rows get token -1, top_k and top_p
+// are not looked at.
 void choose_tiles(const ChooseArgs& args);
 
 // Largest logit of each row as float32: the time of reading logits once, for pymdm/bench/choose.py.

@@ -1,6 +1,6 @@
-// How a kernel's body meets its threads. A body is a host+device functor; on a CUDA device a launch gives it to threads
-// or warps, elsewhere the same text is walked by loops, so that the CPU tests execute the kernels' arithmetic and
-// indexing.
+// Runs one kernel functor on a GPU, or on the CPU as a loop so that tests can run it. A body is a host+device functor;
+// on a CUDA device a launch gives it to threads or warps, elsewhere the same text is walked by loops, so that the CPU
+// tests execute the kernels' arithmetic and indexing.
 #pragma once
 
 #include <cstdint>

@@ -32,7 +32,7 @@ inline uint64_t base_of(int64_t position, int64_t classes) {
   return base;
 }
 
-// Rows of `vocab` elements worth a thread's while.
+// Smallest number of rows of `vocab` elements for which starting another thread pays.
 inline int64_t rows_at_once(int64_t vocab) { return vocab < 8192 ? 8192 / vocab : 1; }
 
 // Row r of the network's answer as the logarithms of what is drawn from: mu at the temperature, without the banned

@@ -51,12 +51,12 @@ def exchange_gradients(network: nn.Module, wanted: bool) -> None:
 
 
 def whole(tensor: Tensor) -> Tensor:
-    """The tensor that shards are parts of; every process must ask."""
+    """Gathers a sharded tensor. Collective: all processes must call it."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
 def gather(tensors: Mapping[str, Tensor], group: Processes) -> dict[str, Tensor]:
-    """Copies of whole tensors on the CPU in the first process, none in the others; every process must ask."""
+    """Copies of whole tensors on the CPU in the first process, none in the others. Collective: all processes must call it."""
     gathered = {}
     for name, tensor in tensors.items():
         complete = whole(tensor)
