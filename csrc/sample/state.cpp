@@ -11,7 +11,9 @@ namespace {
 
 constexpr const char* kOp = "sample";
 constexpr int64_t kMaxCount = int64_t{1} << 62;  // adding the work of one run cannot overflow
-constexpr int64_t kMaxEvent = int64_t{1} << 32;  // event numbers have 32 bits; the next one may be one beyond
+// Event numbers have 32 bits. Every masked position may take one of its own, and the next one after the last may be one
+// beyond.
+constexpr int64_t kMaxEvent = int64_t{1} << 32;
 
 bool within(double x, double low, double high) { return x >= low && x <= high; }  // false for NaN
 
@@ -101,7 +103,7 @@ void check_progress(const State& s) {
       masks += mask;
       drawn += s.order[i] != -1;
     }
-    check(masks == s.remaining[b] && drawn == s.unmasked[b] && s.event[b] >= 0 && s.event[b] <= kMaxEvent &&
+    check(masks == s.remaining[b] && drawn == s.unmasked[b] && s.event[b] >= 0 && s.event[b] <= kMaxEvent - masks &&
               s.nfe[b] >= 0 && s.nfe[b] <= kMaxCount && s.rows[b] >= 0 && s.rows[b] <= kMaxCount && s.rounds[b] >= 0 &&
               s.rounds[b] <= s.calls && within(s.masked[b], 0, 1),
           kOp, "the state of sequence ", b, " contradicts itself: ", masks, " masks for ", s.remaining[b], ", ", drawn,

@@ -55,7 +55,7 @@ def _mutated_tensor(t: torch.Tensor, state: dict[str, Any], random: np.random.Ge
 
 
 def _mutated_text(text: str, random: np.random.Generator) -> str:
-    if random.random() < 0.3 or not _is_json(text):
+    if random.random() < 0.3 or not _is_settings(text):
         at = int(random.integers(len(text)))
         return text[:at] + str(random.choice(list('{}[]",:0 9e'))) + text[at + 1 :]
     values = json.loads(text)
@@ -64,8 +64,9 @@ def _mutated_text(text: str, random: np.random.Generator) -> str:
     return json.dumps(values)
 
 
-def _is_json(text: str) -> bool:
+def _is_settings(text: str) -> bool:
     try:
-        return isinstance(json.loads(text), dict)
+        values = json.loads(text)
     except ValueError:
         return False
+    return isinstance(values, dict) and {"options", "sampler"} <= values.keys() and isinstance(values["sampler"], dict)

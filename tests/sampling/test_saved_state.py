@@ -215,3 +215,12 @@ def test_repr_is_two_lines_and_html_shows_the_order():
     assert html.count("<i style=") == 4 * 7  # four texts, seven drawn tokens each
     half = pymdm.sample(model, length=9, seed=1, max_calls=2)
     assert "\N{LIGHT SHADE}" in half._repr_html_()
+
+
+def test_events_that_would_leave_their_32_bits_are_refused():
+    # 2^32 with masks left wrapped to event 0, and order=2 then counted 2^32 rows of a call.
+    saved = draw(pymdm.FirstHitting(tokens_per_call=2, order=2), n=3, max_calls=1).state.to_dict()
+    for first in (2**32, 2**32 - 1):
+        damaged = {**saved, "event": torch.tensor([2, first, 2])}
+        with pytest.raises(ValueError, match="^sample: the state of sequence 1"):
+            resumed(damaged)
