@@ -222,5 +222,5 @@ def test_events_that_would_leave_their_32_bits_are_refused():
     saved = draw(pymdm.FirstHitting(tokens_per_call=2, order=2), n=3, max_calls=1).state.to_dict()
     for first in (2**32, 2**32 - 1):
         damaged = {**saved, "event": torch.tensor([2, first, 2])}
-        with pytest.raises(ValueError, match="^sample: the state of sequence 1"):
+        with pytest.raises(ValueError, match=r"^sample: the state of sequence 1"):
             resumed(damaged)
