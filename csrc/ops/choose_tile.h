@@ -12,12 +12,19 @@
 
 namespace pymdm::ops {
 
+#if !defined(PYMDM_TILE_FIXED)
+#define PYMDM_TILE_FIXED 6000
+#endif
+constexpr int64_t kTileSlots = 528;              // blocks at a time: four on each of 132 multiprocessors
+constexpr double kTileFixed = PYMDM_TILE_FIXED;  // of a block, in columns
 constexpr int kTileThreads = 256;
-constexpr int kTileQuads = 4;                                    // quads a thread loads before it works on them
+#if !defined(PYMDM_TILE_QUADS)
+#define PYMDM_TILE_QUADS 4
+#endif
+constexpr int kTileQuads = PYMDM_TILE_QUADS;                     // quads a thread loads before it works on them
 constexpr int64_t kTileColumns = 4 * kTileThreads * kTileQuads;  // columns a block takes at a time
-constexpr int kTileCandidates = 512;                             // kept until the end of the part
 
-// Floats as unsigned integers of the same order, for atomicMax; no NaN comes here. Never 0, which stands for "none".
+// Floats as unsigned integers of the same order, for atomicMax. A NaN is either the largest or the smallest of all.
 PYMDM_HD uint32_t ordered(float x) {
   uint32_t bits;
   memcpy(&bits, &x, 4);
@@ -88,14 +95,40 @@ PYMDM_HD float raw_to_float(T x) {
   }
 }
 
-// Columns v .. v + 3, all within the row, bans not looked at; `wide`: quads_aligned.
+// Columns v .. v + 3, all within the row; `wide`: quads_aligned.
 template <DType kType>
-PYMDM_HD Quad load_whole(const char* logits, int64_t v, bool wide) {
+PYMDM_HD RawQuad<kType> load_raw(const char* logits, int64_t v, bool wide) {
+  if (wide) return reinterpret_cast<const RawQuad<kType>*>(logits)[v >> 2];
   RawQuad<kType> raw;
-  if (wide)
-    raw = reinterpret_cast<const RawQuad<kType>*>(logits)[v >> 2];
+  for (int i = 0; i < 4; ++i) raw.x[i] = reinterpret_cast<const typename RawQuad<kType>::Element*>(logits)[v + i];
+  return raw;
+}
+
+// -inf where banned; all of v .. v + 3 within the row.
+template <DType kType>
+PYMDM_HD void ban(RawQuad<kType>& raw, const uint8_t* banned, int64_t v) {
+  uint32_t four;
+#if defined(__CUDA_ARCH__)
+  if (reinterpret_cast<uintptr_t>(banned) % 4 == 0)
+    four = reinterpret_cast<const uint32_t*>(banned)[v >> 2];
   else
-    for (int i = 0; i < 4; ++i) raw.x[i] = reinterpret_cast<const typename RawQuad<kType>::Element*>(logits)[v + i];
+    four = banned[v] | banned[v + 1] << 8 | banned[v + 2] << 16 | static_cast<uint32_t>(banned[v + 3]) << 24;
+#else
+  memcpy(&four, banned + v, 4);
+#endif
+  if (four == 0) return;
+  using Element = typename RawQuad<kType>::Element;
+  Element lowest;
+  if constexpr (sizeof(Element) == 2)
+    lowest = kType == DType::kBFloat16 ? 0xFF80 : 0xFC00;
+  else
+    lowest = -INFINITY;
+  for (int i = 0; i < 4; ++i)
+    if (four >> 8 * i & 255) raw.x[i] = lowest;
+}
+
+template <DType kType>
+PYMDM_HD Quad quad_of(const RawQuad<kType>& raw) {
   Quad out;
   for (int i = 0; i < 4; ++i) out.x[i] = raw_to_float<kType>(raw.x[i]);
   return out;
@@ -104,20 +137,39 @@ PYMDM_HD Quad load_whole(const char* logits, int64_t v, bool wide) {
 // Columns v .. v + 3 of a row, wherever it ends.
 template <DType kType>
 PYMDM_HD Quad load_quad(const char* logits, const uint8_t* banned, int64_t vocab, int64_t v, bool wide) {
-  Quad out;
   if (v + 4 <= vocab) {
-    out = load_whole<kType>(logits, v, wide);
-  } else {
-    for (int i = 0; i < 4; ++i)
-      out.x[i] = v + i < vocab ? static_cast<float>(load_element(logits, kType, v + i)) : -INFINITY;
+    RawQuad<kType> raw = load_raw<kType>(logits, v, wide);
+    if (banned) ban<kType>(raw, banned, v);
+    return quad_of<kType>(raw);
   }
-  if (banned)
-    for (int i = 0; i < 4; ++i)
-      if (v + i < vocab && banned[v + i]) out.x[i] = -INFINITY;
+  Quad out;
+  for (int i = 0; i < 4; ++i) {
+    const bool there = v + i < vocab && !(banned && banned[v + i]);
+    out.x[i] = there ? static_cast<float>(load_element(logits, kType, v + i)) : -INFINITY;
+  }
   return out;
 }
 
 PYMDM_HD float quad_most(const Quad& q) { return max_or_nan(max_or_nan(q.x[0], q.x[1]), max_or_nan(q.x[2], q.x[3])); }
+
+// quad_most of what is in memory; two 16-bit numbers at a time on a device.
+template <DType kType>
+PYMDM_HD float raw_most(const RawQuad<kType>& raw) {
+#if defined(__CUDA_ARCH__)
+  if constexpr (sizeof(raw) == 8) {
+    uint32_t two;
+    const uint32_t low = raw.x[0] | static_cast<uint32_t>(raw.x[1]) << 16;
+    const uint32_t high = raw.x[2] | static_cast<uint32_t>(raw.x[3]) << 16;
+    if constexpr (kType == DType::kBFloat16)
+      asm("max.NaN.bf16x2 %0, %1, %2;" : "=r"(two) : "r"(low), "r"(high));
+    else
+      asm("max.NaN.f16x2 %0, %1, %2;" : "=r"(two) : "r"(low), "r"(high));
+    return max_or_nan(raw_to_float<kType>(static_cast<uint16_t>(two)),
+                      raw_to_float<kType>(static_cast<uint16_t>(two >> 16)));
+  }
+#endif
+  return quad_most(quad_of<kType>(raw));
+}
 
 // Whether quad's columns hold a NaN or +inf that is not banned; asked only where quad_most is not below +inf, because
 // a float64 beyond float32's range looks infinite.
@@ -140,24 +192,39 @@ PYMDM_HD uint32_t least_word(const Words4& w) {
   return a < b ? a : b;
 }
 
-// The cut that an element known to exist, with logit x and high word w, sets for all others.
-PYMDM_HD float cut_from(double temperature, double x, uint32_t w) {
-  LazyBound bound = lazy_bound(temperature);
-  raise(bound, x + temperature * gumbel_lower(w));
+// A cut that one of the four, known to exist, sets for all others: of that whose float32 bound is highest. -inf where
+// it is infinite.
+PYMDM_HD float first_cut(const Quad& q, const Words4& w, LazyBound bound) {
+  float x = q.x[0], top = q.x[0] - static_cast<float>(chord_bits(w.w[0])) * bound.slope;
+  uint32_t word = w.w[0];
+  for (int i = 1; i < 4; ++i) {
+    const float other = q.x[i] - static_cast<float>(chord_bits(w.w[i])) * bound.slope;
+    if (other > top) top = other, x = q.x[i], word = w.w[i];
+  }
+  if (!(x > -INFINITY) || x == INFINITY) return -INFINITY;
+  const double exact = x - 0x1p-23 * fabs(static_cast<double>(x)) - 1e-37;  // x may be a rounded float64
+  raise(bound, exact + bound.temperature * gumbel_lower(word));
   return bound.cut;
 }
 
-// A good first cut: from that of the four whose float32 bound is highest. -inf where all are -inf.
-PYMDM_HD float first_cut(const Quad& q, const Words4& w, double temperature, float slope) {
-  float x = q.x[0], top = q.x[0] - static_cast<float>(chord_bits(w.w[0])) * slope;
-  uint32_t word = w.w[0];
-  for (int i = 1; i < 4; ++i) {
-    const float bound = q.x[i] - static_cast<float>(chord_bits(w.w[i])) * slope;
-    if (bound > top) top = bound, x = q.x[i], word = w.w[i];
-  }
-  if (!(x > -INFINITY) || x == INFINITY) return -INFINITY;
-  return cut_from(temperature, x - 0x1p-23 * fabs(static_cast<double>(x)) - 1e-37, word);  // x may be a rounded float64
+// What a thread keeps of its quads: no branch and no memory.
+constexpr uint32_t kNoQuad = 0xFFFFFFFFu;
+struct TileTop {
+  float first = -INFINITY, second = -INFINITY;  // upper bounds of its two best quads; first is NaN if a logit is
+  uint32_t quad = kNoQuad;                      // the best
+};
+
+// A quad of largest logit `most` and least word `least`: no element of it can beat the bound, the left side of may_win.
+PYMDM_HD void see(TileTop& top, float most, uint32_t least, float slope, uint32_t quad) {
+  const float bound = most - static_cast<float>(chord_bits(least)) * slope;
+  top.second = fmaxf(top.second, fminf(top.first, bound));
+  top.quad = bound > top.first ? quad : top.quad;
+  top.first = max_or_nan(top.first, bound);
 }
+
+// Whether quads other than the best may hold the winner (of float64: or a logit that float32 does not tell from
+// infinity).
+PYMDM_HD bool looks_again(const TileTop& top, float cut) { return !(top.second < cut) || !(top.first < INFINITY); }
 
 struct TileBest {
   double score;
@@ -189,16 +256,22 @@ PYMDM_HD PhiloxRow tile_philox(const ChooseArgs& args, int64_t row) {
                                (args.base ? args.base[row] : 0) >> 2));
 }
 
-// How a row is cut over blocks: enough of them to fill a large device, none shorter than one pass of a block.
+// How a row is cut over blocks: none shorter than one pass of a block.
 struct TileGrid {
-  int64_t parts, length;  // length is a multiple of kTileColumns
+  int64_t parts, length;  // length is a multiple of a block's columns at one quad a thread
 };
 
+// The least of waves of blocks, each as long as its columns and what a block costs besides.
 PYMDM_HD TileGrid tile_grid(int64_t rows, int64_t vocab) {
-  const int64_t target = 2048, passes = (vocab + kTileColumns - 1) / kTileColumns;
-  int64_t parts = rows >= target ? 1 : (target + rows - 1) / rows;
-  if (parts > passes) parts = passes;
-  const int64_t length = (passes + parts - 1) / parts * kTileColumns;
+  const int64_t passes = (vocab + kTileColumns - 1) / kTileColumns, one = 4 * kTileThreads;
+  int64_t parts = 1;
+  double least = INFINITY;
+  for (int64_t p = 1; p <= passes && p <= kTileSlots; ++p) {
+    const int64_t waves = (rows * p + kTileSlots - 1) / kTileSlots;
+    const double columns = waves * (kTileFixed + static_cast<double>(vocab) / p);
+    if (columns < least) least = columns, parts = p;
+  }
+  const int64_t length = ((vocab + parts - 1) / parts + one - 1) / one * one;
   return TileGrid{(vocab + length - 1) / length, length};
 }
 

@@ -50,9 +50,10 @@ PYMDM_HD PhiloxRow philox_row(Key2 key, Words4 counter) {
   return p;
 }
 
-// The four words of one block: philox() of the counter with w[0] = block.
-PYMDM_HD Words4 philox_block(const PhiloxRow& p, uint32_t block) {
-  const Product p0 = product_of(block, kPhiloxM0), p1 = product_of(p0.high ^ p.c1, kPhiloxM1);
+// The four words of one block: philox() of the counter with w[0] = block, from its first product, kPhiloxM0 block. A
+// caller with many blocks adds to that rather than multiply.
+PYMDM_HD Words4 philox_block_of(const PhiloxRow& p, Product p0) {
+  const Product p1 = product_of(p0.high ^ p.c1, kPhiloxM1);
   uint32_t a = p1.high ^ p.a2, b = p1.low;
   uint32_t c = p0.low ^ p.c2, d = p.d2;
 #if defined(__CUDACC__)
@@ -66,6 +67,10 @@ PYMDM_HD Words4 philox_block(const PhiloxRow& p, uint32_t block) {
     d = q0.low;
   }
   return Words4{{a, b, c, d}};
+}
+
+PYMDM_HD Words4 philox_block(const PhiloxRow& p, uint32_t block) {
+  return philox_block_of(p, product_of(block, kPhiloxM0));
 }
 
 }  // namespace pymdm

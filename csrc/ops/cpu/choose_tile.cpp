@@ -3,45 +3,58 @@
 // but not which one wins.
 #include "ops/choose_tile.h"
 
+#include <algorithm>
+
 namespace pymdm::ops {
 namespace {
+
+// Elements of a quad that reach the cut, evaluated.
+template <DType kType>
+TileBest best_of_quad(const ChooseArgs& a, int64_t row, int64_t v, float slope, float cut) {
+  const char* logits = tile_row<kType>(a, row);
+  const Quad q = load_quad<kType>(logits, a.banned, a.vocab, v, false);
+  if (!(quad_most(q) < INFINITY) && quad_bad(logits, a.dtype, a.banned, a.vocab, v)) return TileBest{0, -2};
+  const PhiloxRow philox = tile_philox(a, row);
+  const Words4 w = philox_block(philox, philox.first_block + static_cast<uint32_t>(v >> 2));
+  TileBest best{0, -1};
+  for (int i = 0; i < 4 && v + i < a.vocab; ++i)
+    if (!(a.banned && a.banned[v + i]) && may_win(q.x[i], w.w[i], slope, cut))
+      best = better(best, evaluate(a, logits, row, v + i));
+  return best;
+}
 
 template <DType kType>
 TileBest choose_part(const ChooseArgs& a, int64_t row, int64_t begin, int64_t end) {
   const char* logits = tile_row<kType>(a, row);
   const bool wide = quads_aligned<kType>(logits);
   const PhiloxRow philox = tile_philox(a, row);
-  const float slope = lazy_bound(a.temperature > 0 ? a.temperature : 1).slope;
   TileBest best{0, -1};
+  if (a.temperature == 0) {
+    for (int64_t v = begin; v < end; v += 4) best = better(best, best_of_quad<kType>(a, row, v, 0, -INFINITY));
+    return best;
+  }
+  const LazyBound bound = lazy_bound(a.temperature);
+  TileTop tops[kTileThreads];
+  for (int64_t v = begin; v < end; v += 4) {
+    const uint32_t quad = static_cast<uint32_t>(v >> 2);
+    const Quad q = load_quad<kType>(logits, a.banned, a.vocab, v, wide);
+    see(tops[(quad - (begin >> 2)) % kTileThreads], quad_most(q),
+        least_word(philox_block(philox, philox.first_block + quad)), bound.slope, quad);
+  }
   uint32_t cut = ordered(-INFINITY);
-  for (int pass = 0; pass < 2; ++pass) {  // 0: the first quad of each thread sets the cut
-    const int64_t last = pass == 0 && begin + 4 * kTileThreads < end ? begin + 4 * kTileThreads : end;
-    for (int64_t v = begin; v < last; v += 4) {
-      const Quad q = load_quad<kType>(logits, a.banned, a.vocab, v, wide);
-      const float most = quad_most(q);
-      if (!(most < INFINITY) && quad_bad(logits, a.dtype, a.banned, a.vocab, v)) return TileBest{0, -2};
-      if (a.temperature == 0) {
-        for (int i = 0; i < 4; ++i)
-          if (q.x[i] > -INFINITY || (a.dtype == DType::kFloat64 && v + i < a.vocab && !(a.banned && a.banned[v + i])))
-            best = better(best, evaluate(a, logits, row, v + i));
-        continue;
-      }
-      const Words4 w = philox_block(philox, philox.first_block + static_cast<uint32_t>(v >> 2));
-      if (pass == 0) {
-        const uint32_t first = ordered(first_cut(q, w, a.temperature, slope));
-        cut = first > cut ? first : cut;
-        continue;
-      }
-      if (!may_win(most, least_word(w), slope, from_ordered(cut))) continue;
-      for (int i = 0; i < 4; ++i) {
-        if (v + i >= a.vocab || (a.banned && a.banned[v + i]) || !may_win(q.x[i], w.w[i], slope, from_ordered(cut)))
-          continue;
-        const double x = load_element(logits, a.dtype, v + i);
-        if (!(x > -INFINITY)) continue;
-        const uint32_t raised = ordered(cut_from(a.temperature, x, w.w[i]));
-        cut = raised > cut ? raised : cut;
-        best = better(best, evaluate(a, logits, row, v + i));
-      }
+  for (const TileTop& mine : tops) {
+    if (mine.quad == kNoQuad) continue;
+    const Quad q = load_quad<kType>(logits, a.banned, a.vocab, 4 * static_cast<int64_t>(mine.quad), wide);
+    cut = std::max(cut, ordered(first_cut(q, philox_block(philox, philox.first_block + mine.quad), bound)));
+  }
+  const float least = from_ordered(cut);
+  for (int thread = 0; thread < kTileThreads; ++thread) {
+    const TileTop& mine = tops[thread];
+    if (looks_again(mine, least)) {
+      for (int64_t v = begin + 4 * thread; v < end; v += 4 * kTileThreads)
+        best = better(best, best_of_quad<kType>(a, row, v, bound.slope, least));
+    } else if (mine.quad != kNoQuad && !(mine.first < least)) {
+      best = better(best, best_of_quad<kType>(a, row, 4 * static_cast<int64_t>(mine.quad), bound.slope, least));
     }
   }
   return best;

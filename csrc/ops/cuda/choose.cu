@@ -10,10 +10,12 @@ void launch_choose(const ChooseArgs& args, TileGrid grid, void* scratch, cudaStr
   const dim3 blocks(static_cast<unsigned>(args.rows * grid.parts));
   TileBest* found = static_cast<TileBest*>(scratch);
   unsigned* arrived = reinterpret_cast<unsigned*>(found + args.rows * grid.parts);
-  if (args.temperature == 0)
-    choose_kernel<kType, true><<<blocks, kTileThreads, 0, stream>>>(args, grid, found, arrived);
+  const bool greedy = args.temperature == 0;
+  const LazyBound bound = lazy_bound(greedy ? 1 : args.temperature);
+  if (greedy)
+    choose_kernel<kType, true><<<blocks, kTileThreads, 0, stream>>>(args, bound, grid, found, arrived);
   else
-    choose_kernel<kType, false><<<blocks, kTileThreads, 0, stream>>>(args, grid, found, arrived);
+    choose_kernel<kType, false><<<blocks, kTileThreads, 0, stream>>>(args, bound, grid, found, arrived);
 }
 
 }  // namespace

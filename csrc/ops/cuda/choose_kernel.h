@@ -1,6 +1,7 @@
-// The kernel of choose: one block a part of a row. Integer work for every element (ops/choose_tile.h); candidates are
-// listed in shared memory and evaluated in float64 at the end, when few of them can still win. Threads race only over
-// how early the cut rises; what is cut can never win, so the token is the same in every run.
+// The kernel of choose: one block a part of a row. Integer work for every element, without a branch
+// (ops/choose_tile.h): a thread keeps the best and the second best upper bound of its quads. The best of every eight
+// threads set the cut; what reaches it, a few quads of a part, is evaluated in float64; where a thread's second bound
+// reaches it, all of its quads are looked at again, by the whole block.
 //
 // No launches here: tests/device/emulation runs this text on a processor.
 #pragma once
@@ -12,132 +13,162 @@
 namespace pymdm::ops {
 namespace {
 
-// Blocks that a multiprocessor of 64 Ki registers holds at a time: at most 80 registers a thread, and none spills.
+// Blocks that a multiprocessor of 64 Ki registers holds at a time: at most 64 registers a thread, and none spills.
 #if !defined(PYMDM_TILE_BLOCKS)
-#define PYMDM_TILE_BLOCKS 3
+#define PYMDM_TILE_BLOCKS 4
 #endif
 
-struct Listed {
-  int64_t column;
-  float x;
-  uint32_t word;
-};
-
-// What the threads of a block share: the cut, as ordered(), and candidates for the winner.
-template <bool kGreedy>
+// What the threads of a block share.
 struct TileShared {
-  uint32_t cut;
-  int listed;
-  Listed list[kGreedy ? 1 : kTileCandidates];
+  uint32_t cut;  // what can still win, as ordered()
+  int listed,
+      again;  // quads to evaluate, from the list's front; threads whose quads are looked at again, from its back
+  uint32_t list[kTileThreads];
   TileBest warps[kTileThreads / 32];
 };
-
-__device__ float shared_cut(const uint32_t* cut) { return from_ordered(*static_cast<const volatile uint32_t*>(cut)); }
 
 // The rare float64 work out of line, so that it takes no registers from the loop.
 __device__ __noinline__ TileBest evaluate_apart(const ChooseArgs& args, const char* logits, int64_t row, int64_t v) {
   return evaluate(args, logits, row, v);
 }
 
-// One quad, element by element: lists those that may win and raises the cut. Rare, so it makes its words again rather
-// than hold them in the loop's registers. `best`: of what found no place in the list.
+// The cut that a quad sets, as ordered().
 template <DType kType>
-__device__ __noinline__ void sift(const ChooseArgs& a, int64_t row, int64_t v, float slope, TileShared<false>& shared,
-                                  TileBest& best) {
+__device__ __noinline__ uint32_t cut_of_quad(const ChooseArgs& a, const LazyBound& bound, int64_t row, uint32_t quad) {
   const char* logits = tile_row<kType>(a, row);
-  if (quad_bad(logits, kType, a.banned, a.vocab, v)) {
-    best = TileBest{0, -2};
-    return;
-  }
+  const Quad q = load_quad<kType>(logits, a.banned, a.vocab, 4 * static_cast<int64_t>(quad), false);
   const PhiloxRow philox = tile_philox(a, row);
-  const Words4 w = philox_block(philox, philox.first_block + static_cast<uint32_t>(v >> 2));
-  for (int i = 0; i < 4 && v + i < a.vocab; ++i) {
-    if (a.banned && a.banned[v + i]) continue;
-    const float cut = shared_cut(&shared.cut);
-    const double x = load_element(logits, kType, v + i);
-    if (!(x > -INFINITY) || !may_win(static_cast<float>(x), w.w[i], slope, cut)) continue;
-    const float raised = cut_from(a.temperature, x, w.w[i]);
-    if (raised > cut) atomicMax(&shared.cut, ordered(raised));
-    const int slot = atomicAdd(&shared.listed, 1);
-    if (slot < kTileCandidates)
-      shared.list[slot] = Listed{v + i, static_cast<float>(x), w.w[i]};
-    else
-      best = better(best, evaluate_apart(a, logits, row, v + i));
-  }
+  return ordered(first_cut(q, philox_block(philox, philox.first_block + quad), bound));
 }
 
-// The cut that a thread's first quad sets, as ordered().
+// The best of the elements of a quad that reach the cut.
 template <DType kType>
-__device__ __noinline__ uint32_t cut_of_quad(const ChooseArgs& a, int64_t row, int64_t v) {
+__device__ __noinline__ TileBest look_again(const ChooseArgs& a, int64_t row, uint32_t quad, float slope, float cut) {
   const char* logits = tile_row<kType>(a, row);
-  const Quad q = load_quad<kType>(logits, a.banned, a.vocab, v, quads_aligned<kType>(logits));
-  if (!(quad_most(q) < INFINITY)) return ordered(-INFINITY);
-  const PhiloxRow philox = tile_philox(a, row);
-  const Words4 w = philox_block(philox, philox.first_block + static_cast<uint32_t>(v >> 2));
-  return ordered(first_cut(q, w, a.temperature, lazy_bound(a.temperature).slope));
-}
-
-// The last few quads of a thread, one at a time: those that do not fill a tile, and the end of the row.
-template <DType kType>
-__device__ __noinline__ void sample_end(const ChooseArgs& a, int64_t row, int64_t v, int64_t end, float slope,
-                                        TileShared<false>& shared, TileBest& best) {
-  const char* logits = tile_row<kType>(a, row);
-  const bool wide = quads_aligned<kType>(logits);
-  const PhiloxRow philox = tile_philox(a, row);
-  for (; v < end; v += 4 * kTileThreads) {
-    const float most = quad_most(load_quad<kType>(logits, a.banned, a.vocab, v, wide));
-    const Words4 w = philox_block(philox, philox.first_block + static_cast<uint32_t>(v >> 2));
-    if (!(most < INFINITY) || may_win(most, least_word(w), slope, shared_cut(&shared.cut)))
-      sift<kType>(a, row, v, slope, shared, best);
-  }
-}
-
-// The best of columns begin + 4 thread, ... of a part [begin, end).
-template <DType kType>
-__device__ TileBest sample_part(const ChooseArgs& a, int64_t row, int64_t begin, int64_t end,
-                                TileShared<false>& shared) {
-  const char* logits = tile_row<kType>(a, row);
-  const bool wide = quads_aligned<kType>(logits);
-  const float slope = lazy_bound(a.temperature).slope;
-  TileBest best{0, -1};  // by reference to functions out of line: not in the loop's registers
-  uint32_t quad = static_cast<uint32_t>(begin >> 2) + threadIdx.x;  // columns 4 quad .. 4 quad + 3
   const int64_t v = 4 * static_cast<int64_t>(quad);
-  const uint32_t first = v < end ? cut_of_quad<kType>(a, row, v) : ordered(-INFINITY);
-  const uint32_t cut = __reduce_max_sync(0xFFFFFFFFu, first);
-  if (threadIdx.x % 32 == 0) atomicMax(&shared.cut, cut);
-  __syncthreads();
-
-  // Whole quads, several at a time: no branch between their loads and the mask of those that need a look. Bans are the
-  // look's matter: a banned column can only ask for one too many.
+  const Quad q = load_quad<kType>(logits, a.banned, a.vocab, v, false);
+  if (!(quad_most(q) < INFINITY) && quad_bad(logits, kType, a.banned, a.vocab, v)) return TileBest{0, -2};
   const PhiloxRow philox = tile_philox(a, row);
-  const uint32_t whole = static_cast<uint32_t>(end >> 2);
-  for (; quad + kTileThreads * (kTileQuads - 1) < whole; quad += kTileThreads * kTileQuads) {
-    Quad q[kTileQuads];
-    const auto column = [&](int k) { return 4 * static_cast<int64_t>(quad + kTileThreads * k); };
-    if (wide) {
+  const Words4 w = philox_block(philox, philox.first_block + quad);
+  TileBest best{0, -1};
+  for (int i = 0; i < 4 && v + i < a.vocab; ++i)
+    if (may_win(q.x[i], w.w[i], slope, cut) && !(a.banned && a.banned[v + i]))
+      best = better(best, evaluate(a, logits, row, v + i));
+  return best;
+}
+
+// The last quad of a row whose length is no multiple of four.
+template <DType kType>
+__device__ __noinline__ TileTop see_end(const ChooseArgs& a, int64_t row, uint32_t quad, float slope, TileTop top) {
+  const Quad q = load_quad<kType>(tile_row<kType>(a, row), a.banned, a.vocab, 4 * static_cast<int64_t>(quad), false);
+  const PhiloxRow philox = tile_philox(a, row);
+  see(top, quad_most(q), least_word(philox_block(philox, philox.first_block + quad)), slope, quad);
+  return top;
+}
+
+// kTileQuads quads of a thread, all loads before the work on the first; unless kAll, those from `whole` on are left
+// out. `product`: kPhiloxM0 times the block of the first.
+template <DType kType, bool kWide, bool kAll>
+__device__ __forceinline__ void see_quads(const ChooseArgs& a, const char* logits, const PhiloxRow& philox,
+                                          uint64_t product, uint32_t quad, uint32_t whole, float slope, TileTop& top) {
+  RawQuad<kType> raw[kTileQuads];
+  const int64_t v = 4 * static_cast<int64_t>(quad), step = 4 * kTileThreads;
+  const auto inside = [&](int k) { return kAll || quad + kTileThreads * k < whole; };
 #pragma unroll
-      for (int k = 0; k < kTileQuads; ++k) q[k] = load_whole<kType>(logits, column(k), true);
-    } else {
+  for (int k = 0; k < kTileQuads; ++k)
+    if (inside(k)) raw[k] = load_raw<kType>(logits, v + step * k, kWide);
+  if (a.banned) {
 #pragma unroll
-      for (int k = 0; k < kTileQuads; ++k) q[k] = load_whole<kType>(logits, column(k), false);
-    }
-    const float least = shared_cut(&shared.cut);
-    unsigned look = 0;
-#pragma unroll
-    for (int k = 0; k < kTileQuads; ++k) {
-      const float most = quad_most(q[k]);
-      const Words4 w = philox_block(philox, philox.first_block + quad + kTileThreads * k);
-      look |= static_cast<unsigned>(!(most < INFINITY) | may_win(most, least_word(w), slope, least)) << k;
-    }
-    for (; look != 0; look &= look - 1) sift<kType>(a, row, column(__ffs(look) - 1), slope, shared, best);
+    for (int k = 0; k < kTileQuads; ++k)
+      if (inside(k)) ban<kType>(raw[k], a.banned, v + step * k);
   }
-  if (4 * static_cast<int64_t>(quad) < end)
-    sample_end<kType>(a, row, 4 * static_cast<int64_t>(quad), end, slope, shared, best);
+#pragma unroll
+  for (int k = 0; k < kTileQuads; ++k) {
+    if (!inside(k)) continue;
+    const uint64_t p = product + uint64_t{kPhiloxM0} * (kTileThreads * k);
+    const Words4 w = philox_block_of(philox, {static_cast<uint32_t>(p), static_cast<uint32_t>(p >> 32)});
+    see(top, raw_most<kType>(raw[k]), least_word(w), slope, quad + kTileThreads * k);
+  }
+}
+
+// The bounds of columns begin + 4 thread, ... of a part [begin, end).
+template <DType kType, bool kWide>
+__device__ __forceinline__ TileTop bounds_of_part(const ChooseArgs& a, int64_t row, int64_t begin, int64_t end,
+                                                  float slope) {
+  const char* logits = tile_row<kType>(a, row);
+  const PhiloxRow philox = tile_philox(a, row);
+  TileTop top;
+  uint32_t quad = static_cast<uint32_t>(begin >> 2) + threadIdx.x;  // columns 4 quad .. 4 quad + 3
+  const uint32_t whole = static_cast<uint32_t>(end >> 2), step = kTileThreads * kTileQuads;
+  uint64_t product = uint64_t{kPhiloxM0} * (philox.first_block + quad);
+  for (; quad + (step - kTileThreads) < whole; quad += step, product += uint64_t{kPhiloxM0} * step)
+    see_quads<kType, kWide, true>(a, logits, philox, product, quad, whole, slope, top);
+  see_quads<kType, kWide, false>(a, logits, philox, product, quad, whole, slope, top);
+  if (end % 4 != 0 && (whole - static_cast<uint32_t>(begin >> 2)) % kTileThreads == threadIdx.x)
+    top = see_end<kType>(a, row, whole, slope, top);
+  return top;
+}
+
+// The cut of a part, from the lower bounds of the best quads of every eight threads, all in the first warp. A quad's
+// upper bound joins its largest logit to its least word, and may be far above what the quad holds; of 32 one is near
+// the best.
+template <DType kType>
+__device__ float cut_of_part(const ChooseArgs& a, const LazyBound& bound, int64_t row, const TileTop& top,
+                             TileShared& shared) {
+  static_assert(kTileThreads == 8 * 32, "the best of every eight threads fill a warp");
+  uint32_t key = ordered(top.first), quad = top.quad;
+  for (int distance = 4; distance > 0; distance /= 2) {
+    const uint32_t other = __shfl_xor_sync(0xFFFFFFFFu, key, distance);
+    const uint32_t where = __shfl_xor_sync(0xFFFFFFFFu, quad, distance);
+    if (other > key || (other == key && where < quad)) key = other, quad = where;
+  }
+  if (threadIdx.x % 8 == 0) shared.list[threadIdx.x / 8] = quad;
   __syncthreads();
-  const float last = shared_cut(&shared.cut);
-  for (int slot = threadIdx.x; slot < shared.listed && slot < kTileCandidates; slot += kTileThreads)
-    if (may_win(shared.list[slot].x, shared.list[slot].word, slope, last))
-      best = better(best, evaluate_apart(a, logits, row, shared.list[slot].column));
+  if (threadIdx.x < 32) {
+    quad = shared.list[threadIdx.x];
+    const uint32_t mine = quad == kNoQuad ? ordered(-INFINITY) : cut_of_quad<kType>(a, bound, row, quad);
+    const uint32_t best = __reduce_max_sync(0xFFFFFFFFu, mine);
+    if (threadIdx.x == 0) shared.cut = best;
+  }
+  __syncthreads();
+  if (kType == DType::kFloat64 && shared.cut == ordered(-INFINITY)) {  // beyond float32: another quad may do
+    __syncthreads();
+    if (top.quad != kNoQuad) atomicMax(&shared.cut, cut_of_quad<kType>(a, bound, row, top.quad));
+    __syncthreads();
+  }
+  return from_ordered(shared.cut);
+}
+
+// The best of a part [begin, end). `alone`: of the whole block if it is the first warp's.
+template <DType kType>
+__device__ TileBest sample_part(const ChooseArgs& a, const LazyBound& bound, int64_t row, int64_t begin, int64_t end,
+                                TileShared& shared, bool& alone) {
+  const TileTop top = quads_aligned<kType>(tile_row<kType>(a, row))
+                          ? bounds_of_part<kType, true>(a, row, begin, end, bound.slope)
+                          : bounds_of_part<kType, false>(a, row, begin, end, bound.slope);
+  const float cut = cut_of_part<kType>(a, bound, row, top, shared);
+  // A thread that has seen only -inf has nothing; of float64 that may be a number below float32's range.
+  const bool nothing = kType != DType::kFloat64 && top.first == -INFINITY;
+  if (!nothing && looks_again(top, cut))
+    shared.list[kTileThreads - 1 - atomicAdd(&shared.again, 1)] = threadIdx.x;
+  else if (!nothing && top.quad != kNoQuad && !(top.first < cut))
+    shared.list[atomicAdd(&shared.listed, 1)] = top.quad;
+  __syncthreads();
+  const int listed = shared.listed, again = shared.again;
+  alone = again == 0 && 4 * listed <= 32;
+  TileBest best{0, -1};
+  const char* logits = tile_row<kType>(a, row);
+  for (int i = threadIdx.x; i < 4 * listed; i += kTileThreads) {
+    const int64_t v = 4 * static_cast<int64_t>(shared.list[i / 4]) + i % 4;
+    if (v < a.vocab && !(a.banned && a.banned[v])) best = better(best, evaluate_apart(a, logits, row, v));
+  }
+  if (again == 0) return best;
+  const uint32_t first = static_cast<uint32_t>(begin >> 2), last = static_cast<uint32_t>((end + 3) >> 2);
+  const uint32_t each = (last - first + kTileThreads - 1) / kTileThreads;  // quads of a thread
+  for (uint32_t i = threadIdx.x; i < each * again; i += kTileThreads) {
+    const uint32_t quad = first + shared.list[kTileThreads - 1 - i % again] + kTileThreads * (i / again);
+    if (quad < last) best = better(best, look_again<kType>(a, row, quad, bound.slope, cut));
+  }
   return best;
 }
 
@@ -158,13 +189,14 @@ __device__ TileBest largest_of_part(const ChooseArgs& a, int64_t row, int64_t be
   return best;
 }
 
-// The best of a block's threads; thread 0's result counts.
-__device__ TileBest best_of_block(TileBest best, TileBest* warps) {
+// The best of a block's threads, or of its first warp's where that is `alone`; thread 0's result counts.
+__device__ TileBest best_of_block(TileBest best, bool alone, TileBest* warps) {
   for (int distance = 16; distance > 0; distance /= 2) {
     const TileBest other{__shfl_down_sync(0xFFFFFFFFu, best.score, distance),
                          __shfl_down_sync(0xFFFFFFFFu, static_cast<long long>(best.column), distance)};
     best = better(best, other);
   }
+  if (alone) return best;
   if (threadIdx.x % 32 == 0) warps[threadIdx.x / 32] = best;
   __syncthreads();
   if (threadIdx.x == 0)
@@ -185,18 +217,21 @@ __device__ bool last_of_row(TileBest best, int64_t parts, TileBest* found, unsig
 
 template <DType kType, bool kGreedy>
 __global__ void __launch_bounds__(kTileThreads, PYMDM_TILE_BLOCKS)
-    choose_kernel(const __grid_constant__ ChooseArgs a, TileGrid grid, TileBest* found, unsigned* arrived) {
-  __shared__ TileShared<kGreedy> shared;
+    choose_kernel(const __grid_constant__ ChooseArgs a, const __grid_constant__ LazyBound bound, TileGrid grid,
+                  TileBest* found, unsigned* arrived) {
+  __shared__ TileShared shared;
   const int64_t row = blockIdx.x / grid.parts, begin = blockIdx.x % grid.parts * grid.length;
   const int64_t end = begin + grid.length < a.vocab ? begin + grid.length : a.vocab;
-  if (threadIdx.x == 0) shared.listed = 0, shared.cut = ordered(-INFINITY);
+  if (threadIdx.x == 0) shared.listed = shared.again = 0;
   __syncthreads();
   TileBest best;
+  bool alone = false;
   if constexpr (kGreedy)
     best = largest_of_part<kType>(a, row, begin, end);
   else
-    best = sample_part<kType>(a, row, begin, end, shared);
-  best = best_of_block(best, shared.warps);
+    best = sample_part<kType>(a, bound, row, begin, end, shared, alone);
+  if (alone && threadIdx.x >= 32) return;
+  best = best_of_block(best, alone, shared.warps);
   if (threadIdx.x != 0) return;
   if (grid.parts > 1) {  // parts meet in any order alike
     if (!last_of_row(best, grid.parts, found, arrived + row)) return;

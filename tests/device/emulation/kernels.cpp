@@ -21,8 +21,8 @@ void launch_grid_cuda(Where, int64_t rows, int64_t columns, const Body& body) {
 
 template <class Body>
 void launch_warps_cuda(Where, int64_t rows, const Body& body) {
-  const bool whole = emulated::launch(blocks_of(rows, 1), dim3(kWarpLanes, kWarpsPerBlock),
-                                      [&] { warps_kernel<Body>(body, rows); });
+  const bool whole =
+      emulated::launch(blocks_of(rows, 1), dim3(kWarpLanes, kWarpsPerBlock), [&] { warps_kernel<Body>(body, rows); });
   check(whole, "emulation", "a block hung");
 }
 
@@ -37,11 +37,12 @@ using namespace pymdm::ops;
 
 template <DType kType>
 bool run_choose(const ChooseArgs& a, TileGrid grid, TileBest* found, unsigned* arrived) {
+  const LazyBound bound = lazy_bound(a.temperature == 0 ? 1 : a.temperature);
   return emulated::launch(dim3(static_cast<unsigned>(a.rows * grid.parts)), dim3(kTileThreads), [&] {
     if (a.temperature == 0)
-      choose_kernel<kType, true>(a, grid, found, arrived);
+      choose_kernel<kType, true>(a, bound, grid, found, arrived);
     else
-      choose_kernel<kType, false>(a, grid, found, arrived);
+      choose_kernel<kType, false>(a, bound, grid, found, arrived);
   });
 }
 
@@ -65,10 +66,11 @@ int64_t emulated_choose(const void* logits, int32_t dtype, int64_t rows, int64_t
   std::vector<unsigned> arrived(rows, 0);
   bool whole = true;
   for (int call = 0; call < 2; ++call)  // as a replayed graph: the same scratch again
-    whole = whole && (a.dtype == DType::kFloat32    ? run_choose<DType::kFloat32>(a, grid, found.data(), arrived.data())
-                      : a.dtype == DType::kBFloat16 ? run_choose<DType::kBFloat16>(a, grid, found.data(), arrived.data())
-                      : a.dtype == DType::kFloat16  ? run_choose<DType::kFloat16>(a, grid, found.data(), arrived.data())
-                                                   : run_choose<DType::kFloat64>(a, grid, found.data(), arrived.data()));
+    whole =
+        whole && (a.dtype == DType::kFloat32    ? run_choose<DType::kFloat32>(a, grid, found.data(), arrived.data())
+                  : a.dtype == DType::kBFloat16 ? run_choose<DType::kBFloat16>(a, grid, found.data(), arrived.data())
+                  : a.dtype == DType::kFloat16  ? run_choose<DType::kFloat16>(a, grid, found.data(), arrived.data())
+                                                : run_choose<DType::kFloat64>(a, grid, found.data(), arrived.data()));
   for (const unsigned count : arrived) whole = whole && count == 0;
   return whole ? grid.parts : 0;
 }
@@ -79,7 +81,8 @@ void emulated_step(uint64_t seed, int64_t* out) { bodies::step(seed, out); }
 
 void emulated_bits(uint64_t seed, int64_t count, const uint64_t* sequence, const int64_t* event, int64_t purpose,
                    const uint64_t* index, uint64_t* out) {
-  launch_grid(kEmulated, count, 1, sample::DeviceBits{seed, sequence, event, static_cast<Purpose>(purpose), index, out});
+  launch_grid(kEmulated, count, 1,
+              sample::DeviceBits{seed, sequence, event, static_cast<Purpose>(purpose), index, out});
 }
 
 // The grid of grid_kernel: blocks, and parts of a row.

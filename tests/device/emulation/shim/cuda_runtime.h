@@ -19,6 +19,7 @@
 #define __device__
 #define __host__
 #define __noinline__ __attribute__((noinline))
+#define __forceinline__ inline
 #define __launch_bounds__(...)
 #define __grid_constant__
 #define __shared__ static  // one block runs at a time
