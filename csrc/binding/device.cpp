@@ -91,7 +91,7 @@ void bind_device(py::module_& m) {
       .def_property_readonly(
           "sees_time",
           [](const Network& n) { return n.transformer().config().conditioning == model::Conditioning::kTime; })
-      .def_property_readonly("workspace_bytes", &Network::workspace_bytes)
+      .def_property_readonly("workspace_bytes", [](Network& n) { return n.workspace_bytes(); })
       .def_property_readonly("weight_bytes", [](const Network& n) { return n.transformer().weight_bytes(); })
       .def_property(
           "gelu_in_product", [](const Network& n) { return n.transformer().gelu_in_product(); },

@@ -156,9 +156,9 @@ void bind_engine(py::module_& m) {
       .def(
           "logits", &score<Engine>, py::arg("tokens"), py::arg("offsets"), py::arg("rows"), py::arg("times"),
           "Logits float32 [M, V] of rows [M] (indices into tokens [T]) of sequences tokens[offsets[b]:offsets[b + 1]].")
-      .def_property_readonly("workspace_bytes", &Engine::workspace_bytes)
+      .def_property_readonly("workspace_bytes", [](Engine& e) { return e.workspace_bytes(); })
       .def_property_readonly("weight_bytes", [](Engine& e) { return e.network().weight_bytes(); })
-      .def_property_readonly("forward_seconds", &Engine::forward_seconds)
+      .def_property_readonly("forward_seconds", [](Engine& e) { return e.forward_seconds(); })
       .def("poison_workspace", [](Engine& e) { e.poison(); }, "Fills the workspace with NaN; for tests.");
 }
 

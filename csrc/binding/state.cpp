@@ -157,7 +157,7 @@ void take_kept(const py::dict& d, State& s) {
         "the saved state keeps more outputs than its counts say");
 }
 
-State from_dict(const py::dict& d) {
+State restored_state(const py::dict& d) {
   State s;
   const auto format = value<int64_t>(d, "format");
   check(format == kFormat, kOp, "the saved state has format ", format, "; this version reads format ", kFormat);
@@ -197,13 +197,15 @@ auto tensor_property(std::vector<T> State::* field, at::ScalarType dtype) {
 }  // namespace
 
 void bind_state(py::module_& m) {
+  m.def("restored_state", &restored_state, py::arg("saved"),
+        "The state that to_dict saved; raises ValueError unless all parts agree.");
   py::class_<State>(m, "State", "What a sampling run remembers between two steps: plain data.")
       .def(py::init(&make_state), py::arg("tokens"), py::arg("offsets"), py::arg("sequence"), py::arg("mask_id"),
            py::arg("seed"))
-      .def("to_dict", &to_dict, "Numbers, text and tensors that from_dict makes the same state of.")
-      .def_static("from_dict", &from_dict, py::arg("saved"), "Raises ValueError unless all parts agree.")
+      .def("to_dict", &to_dict, "Numbers, text and tensors that restored_state makes the same state of.")
       .def("select", &sample::select, py::arg("sequences"), "The state of these sequences alone.")
-      .def(py::pickle(&to_dict, &from_dict))
+      .def("__reduce__",
+           [m](const State& s) { return py::make_tuple(m.attr("restored_state"), py::make_tuple(to_dict(s))); })
       .def_property_readonly("tokens", tensor_property(&State::tokens, at::kLong))
       .def_property_readonly("offsets", tensor_property(&State::offsets, at::kLong))
       .def_property_readonly("times", tensor_property(&State::times, at::kDouble))

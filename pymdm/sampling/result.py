@@ -156,7 +156,7 @@ class Samples:
         """
         if not isinstance(saved, dict):
             raise TypeError(f"sample: a saved state is a dict, got {type(saved).__name__}")
-        state = C.State.from_dict(saved)
+        state = C.restored_state(saved)
         settings = Settings.from_json(state.settings)
         sampler = sampler or settings.make_sampler()
         if sampler is None:

@@ -1,11 +1,17 @@
-"""A missing or mismatched extension ends in one clear ImportError."""
+"""A missing or mismatched extension ends in one clear ImportError; the objects of a whole one are whole."""
 
+import copy
+import pickle
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+import torch
+
 import pymdm
+from pymdm._native import C
 
 
 def import_from(folder: Path) -> str:
@@ -31,3 +37,27 @@ def test_a_broken_extension_says_what_to_run(tmp_path):
     (tmp_path / "pymdm" / next(package.glob("_C*.so")).name).write_bytes(b"not a library")
     line = import_from(tmp_path)
     assert "was built for another torch or Python" in line and "pip install --no-build-isolation" in line
+
+
+@pytest.mark.parametrize("kind", [kind for kind in vars(C).values() if isinstance(kind, type)])
+def test_no_object_of_the_core_exists_without_its_constructor(kind):
+    """Each of these gave an object without a value, whose first method ended the process."""
+    with pytest.raises(TypeError):
+        kind.__new__(kind)
+    with pytest.raises(TypeError):
+        object.__new__(kind)
+    with pytest.raises(TypeError):
+        type.__call__(kind)
+    with pytest.raises(TypeError):
+        type("Derived", (kind,), {"__init__": lambda self: None})()
+    with pytest.raises(TypeError):
+        kind.__init__ = lambda self: None
+    with pytest.raises(TypeError):
+        C.linear_schedule().__class__ = kind
+
+
+def test_a_state_is_pickled_and_copied_whole():
+    state = C.State(torch.full((4,), 2), torch.tensor([0, 4]), torch.tensor([5]), 2, 7)
+    pymdm.FirstHitting().native().init(state)
+    for again in (pickle.loads(pickle.dumps(state)), copy.deepcopy(state)):
+        assert again.seed == 7 and torch.equal(again.tokens, state.tokens) and again.sequence.tolist() == [5]

@@ -15,8 +15,6 @@ import torch
 import pymdm
 from pymdm._native import C
 
-SKIPPED = ("ops_", "choose_full", "poison_workspace", "peak")  # single operators, for tests: unchecked by design
-
 
 def values() -> dict[str, list[Any]]:
     """Values by the type that a signature asks for; a call takes one of its own type three times out of four."""
@@ -40,6 +38,9 @@ def values() -> dict[str, list[Any]]:
     config = pymdm.ModelConfig(vocab_size=3, length=4, width=8, layers=1, heads=1)
     weights = {k: v.detach() for k, v in pymdm.MaskedTransformer(config).state_dict().items()}
     engine = C.Engine(config.to_dict(), weights, "float32")
+    device_engine = C.DeviceEngine(config.to_dict(), weights, "float32", torch.device("cpu"))
+    steps = [C.FirstHittingStep(device_engine, lengths, 1, 1.0, 3) for lengths in ([2, 4], [4])]
+    steps[0].load(states[1], [1, 0], torch.zeros(3, dtype=torch.bool))
     saved = samplers[0].init(states[0]) or states[0].to_dict()
     huge = dict.fromkeys(config.to_dict(), 2**62)
     numbers = [0, 1, -1, 2, 3, 5, 127, 2**31, 2**32, 2**34, 2**62, 2**63 - 1, -(2**63), 2**64 - 1, 2**64]
@@ -83,10 +84,14 @@ def values() -> dict[str, list[Any]]:
         "State": [*states, None],
         "Sampler": [*samplers, None],
         "Schedule": [C.linear_schedule(), C.cosine_schedule(), None],
+        "DeviceEngine": [device_engine, engine, None],
+        "FirstHittingStep": [*steps, None],
         "Engine": [engine, None],
+        "type": [kind for kind in vars(C).values() if isinstance(kind, type)],
         "device": [torch.device("cpu"), torch.device("meta"), "cuda", None],
         "object": [
             engine,
+            device_engine,
             lambda *a: torch.zeros(a[2].numel(), 3),
             lambda *a: torch.zeros(1, 10**6),
             lambda *a: torch.zeros(a[2].numel(), 0),
@@ -102,11 +107,14 @@ def values() -> dict[str, list[Any]]:
 def pool_of(annotation: str, pools: dict[str, list[Any]]) -> list[Any]:
     """The values for an annotation of a signature, by the first name in it that is known."""
     for name, words in (
+        ("type", "type["),
         ("Sequence", "Sequence"),
         ("Tensor", "Tensor"),
         ("int", "SupportsInt"),
         ("float", "SupportsFloat"),
         ("bool", "bool"),
+        ("DeviceEngine", "DeviceEngine"),
+        ("FirstHittingStep", "FirstHittingStep"),
         ("State", "State"),
         ("Sampler", "Sampler"),
         ("Schedule", "Schedule"),
@@ -121,21 +129,26 @@ def pool_of(annotation: str, pools: dict[str, list[Any]]) -> list[Any]:
 
 
 def calls() -> list[tuple[str, Any, list[str]]]:
-    """Name, function and the annotations of its arguments, for all functions, constructors and methods."""
+    """Name, function and the annotations of its arguments, for all functions, constructors, methods and properties."""
     found = []
     owners = [("", C)] + [(name + ".", kind) for name, kind in vars(C).items() if isinstance(kind, type)]
     for prefix, owner in owners:
         for name in sorted(set(dir(owner))):
             function = getattr(owner, name)
-            if name.startswith("__") and name not in ("__init__", "__setstate__", "__getstate__"):
+            if isinstance(function, property):
+                accessors = (function.fget, function.fset)
+                found += [(prefix + name, f, ["object", "object"][: 1 + i]) for i, f in enumerate(accessors) if f]
+            if name.startswith("__") and name not in ("__init__", "__reduce__") or not callable(function):
                 continue
-            doc = getattr(function, "__doc__", "") or ""
-            signature = re.match(r"\w+\((.*)\) ->", doc)
-            if signature is None or any(word in name for word in SKIPPED) or not callable(function):
+            signature = re.match(r"\w+\((.*)\) ->", getattr(function, "__doc__", "") or "")
+            if signature is None:
                 continue
-            found.append(
-                (prefix + name, function, re.findall(r"\w+: ([^=]+?)(?: = [^,]+)?(?:, (?=\w+: )|$)", signature[1]))
-            )
+            arguments = re.findall(r"\w+: ([^=]+?)(?: = [^,]+)?(?:, (?=\w+: )|$)", signature[1])
+            if name == "__init__":
+                found.append((prefix + "()", owner, arguments[1:]))
+            found.append((prefix + name, function, arguments))
+        if isinstance(owner, type):
+            found.append((prefix + "__new__", owner.__new__, [f"type[{owner.__name__}]", "object"]))
     return found
 
 

@@ -66,7 +66,7 @@ def test_kept_outputs_of_another_sampler_are_refused_by_the_core():
         for other in SAMPLERS:
             if type(other.native()) is type(sampler.native()) and other in keeping:
                 continue
-            state = C.State.from_dict(saved)
+            state = C.restored_state(saved)
             with pytest.raises(ValueError, match="keeps outputs that this sampler would not have kept"):
                 C.run(state, other.native(), lambda *_: torch.zeros(1, V))
 
@@ -153,7 +153,7 @@ def test_a_state_past_the_end_of_another_grid_is_refused():
     assert int(saved["remaining"].sum()) > 0
     for form in ("choose-then-sample", "literal"):
         with pytest.raises(ValueError, match="is at step 5 of a grid of 3"):
-            C.run(C.State.from_dict(saved), pymdm.Ancestral(steps=3, form=form).native(), lambda *_: torch.zeros(1, V))
+            C.run(C.restored_state(saved), pymdm.Ancestral(steps=3, form=form).native(), lambda *_: torch.zeros(1, V))
 
 
 def test_a_state_that_no_sampler_has_begun_is_refused():
