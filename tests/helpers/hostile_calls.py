@@ -138,7 +138,7 @@ def calls() -> list[tuple[str, Any, list[str]]]:
             if isinstance(function, property):
                 accessors = (function.fget, function.fset)
                 found += [(prefix + name, f, ["object", "object"][: 1 + i]) for i, f in enumerate(accessors) if f]
-            if name.startswith("__") and name not in ("__init__", "__reduce__") or not callable(function):
+            if (name.startswith("__") and name not in ("__init__", "__reduce__")) or not callable(function):
                 continue
             signature = re.match(r"\w+\((.*)\) ->", getattr(function, "__doc__", "") or "")
             if signature is None:
