@@ -5,7 +5,7 @@
 # Needs: python3 with torch 2.11 or later (a CUDA build), nvcc of the same CUDA major version, pybind11, cmake, ninja and the
 # packages of pyproject.toml; no network. The card's settings are left as they are found. Exit code: 0, or that of the first part
 # that failed. PYMDM_GPU_SECONDS: the whole's seconds (540). PYMDM_GPU_OPTIONS: options of `pymdm bench gpu`. PYMDM_GPU_DEVICE=cpu: a
-# dry run. CUDAFLAGS=-DPYMDM_TILE_BLOCKS=2 (or 4) builds choose with other bounds on its registers.
+# dry run.
 . "$(dirname "$0")/gpu_parts.sh"
 begin 540 || end
 

@@ -12,16 +12,10 @@
 
 namespace pymdm::ops {
 
-#if !defined(PYMDM_TILE_FIXED)
-#define PYMDM_TILE_FIXED 6000
-#endif
-constexpr int64_t kTileSlots = 528;              // blocks at a time: four on each of 132 multiprocessors
-constexpr double kTileFixed = PYMDM_TILE_FIXED;  // of a block, in columns
+constexpr int64_t kTileSlots = 528;  // blocks at a time: four on each of 132 multiprocessors
+constexpr double kTileFixed = 6000;  // what a block costs besides its columns, in columns
 constexpr int kTileThreads = 256;
-#if !defined(PYMDM_TILE_QUADS)
-#define PYMDM_TILE_QUADS 4
-#endif
-constexpr int kTileQuads = PYMDM_TILE_QUADS;                     // quads a thread loads before it works on them
+constexpr int kTileQuads = 3;                                    // quads a thread loads before it works on them
 constexpr int64_t kTileColumns = 4 * kTileThreads * kTileQuads;  // columns a block takes at a time
 
 // Floats as unsigned integers of the same order, for atomicMax. A NaN is either the largest or the smallest of all.

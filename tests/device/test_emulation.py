@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ROOT / "tests" / "device" / "emulation"
 COMPILER = os.environ.get("CXX") or shutil.which("c++") or shutil.which("g++")
 DTYPES = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2, torch.float64: 3}  # csrc/core/types.h
-TILE = 4096  # columns that a block takes at a time
+TILE = 3072  # columns that a block takes at a time
 
 
 @pytest.fixture(scope="module")
@@ -116,10 +116,10 @@ def test_bad_rows_are_told_in_every_part(kernels, dtype, temperature):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
-def test_more_candidates_than_the_list_holds(kernels, dtype):
-    """Logits whose size is beyond the cut's precision: all 16,384 columns may win until float64 scores decide.
+def test_every_column_may_win(kernels, dtype):
+    """Logits whose size is beyond the cut's precision: all 12,288 columns may win until float64 scores decide.
 
-    Of the first tile's quads, which set the first cut, all are -inf; half of the second row is too.
+    All of the first part is -inf; half of the second row is too.
     """
     x = torch.full((2, 4 * TILE), 1e9, dtype=dtype)
     x[:, :TILE] = -torch.inf
@@ -128,6 +128,29 @@ def test_more_candidates_than_the_list_holds(kernels, dtype):
         options = addresses(2, order)
         got, parts = emulated_choose(kernels, x, order=order, **options)
         assert parts == 4 and got == C.choose(x, **options).tolist() == C.choose_full(x, **options).tolist()
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("quads", [1, 256, 512], ids="{} quads apart".format)
+def test_a_threads_second_best_quad_may_win(kernels, dtype, quads):
+    """Two columns far above all others: where 256 quads lie between them, one thread has seen both."""
+    x = torch.zeros(60, TILE, dtype=dtype)
+    x[:, 41] = x[:, 41 + 4 * quads] = 60.0
+    options = addresses(60, quads)
+    got, parts = emulated_choose(kernels, x, **options)
+    assert parts == 1 and got == C.choose(x, **options).tolist()
+    assert 12 < got.count(41) < 48 and set(got) == {41, 41 + 4 * quads}  # 60 fair coins: missed once in 10^6 runs
+
+
+def test_bans_at_any_address(kernels):
+    """A banned column never wins, however large it is, nor what shares its quad; the bans need not be on four bytes."""
+    x = logits(8, TILE + 2, torch.float32, 5)
+    banned = torch.zeros(TILE + 3, dtype=torch.bool)[1:]
+    banned[[7, 8, 100, TILE, TILE + 1]] = True
+    x[:, banned] = 90.0
+    options = addresses(8, 5) | {"banned": banned}
+    want = C.choose(x, **options).tolist()
+    assert emulated_choose(kernels, x, **options)[0] == want and not banned[want].any()
 
 
 def test_float64_beyond_float32_is_no_bad_row(kernels):

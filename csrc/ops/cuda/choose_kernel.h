@@ -13,10 +13,7 @@
 namespace pymdm::ops {
 namespace {
 
-// Blocks that a multiprocessor of 64 Ki registers holds at a time: at most 64 registers a thread, and none spills.
-#if !defined(PYMDM_TILE_BLOCKS)
-#define PYMDM_TILE_BLOCKS 4
-#endif
+constexpr int kTileBlocks = 4;  // that a multiprocessor of 64 Ki registers holds at a time: 64 registers a thread
 
 // What the threads of a block share.
 struct TileShared {
@@ -216,7 +213,7 @@ __device__ bool last_of_row(TileBest best, int64_t parts, TileBest* found, unsig
 }
 
 template <DType kType, bool kGreedy>
-__global__ void __launch_bounds__(kTileThreads, PYMDM_TILE_BLOCKS)
+__global__ void __launch_bounds__(kTileThreads, kTileBlocks)
     choose_kernel(const __grid_constant__ ChooseArgs a, const __grid_constant__ LazyBound bound, TileGrid grid,
                   TileBest* found, unsigned* arrived) {
   __shared__ TileShared shared;
