@@ -19,4 +19,4 @@ if __name__ == "__main__":
     out = pymdm.sample(model, prompt="Return the ", length=24, num_samples=2, seed=7, sampler=LeftToRight())
     for sample in out:
         print(repr(sample.text))
-    print(f"law {out.law}, {out.calls} network calls, order {out[0].order.tolist()}")
+    print(f"law {out.law}, {out.calls} network calls, rank {out[0].rank.tolist()}")

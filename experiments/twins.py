@@ -71,7 +71,7 @@ def score(checkpoint: Checkpoint, data: TokenData, recipe: Recipe) -> dict[str, 
     The interval is that of a ratio of means over sequences: it holds the noise of the masks and that of the text.
     """
     side, row = ("test", data.test) if len(data.test) else ("held out", data.held_out)
-    L, mask_id, torch_row = recipe.length, data.vocabulary.mask_id, row
+    L, mask_id, torch_row = recipe.length, data.tokenizer.mask_id, row
     starts = np.unique(np.linspace(0, len(row) // L - 1, WINDOWS).astype(int)) * L
     model = checkpoint.build()
     network = BetaTimes(model, mask_id, recipe.schedule, 1).eval() if recipe.conditioning == "time" else model

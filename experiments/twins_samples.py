@@ -50,12 +50,12 @@ def judge_samples(results: Path, source: str | None = None) -> Path:
             assert isinstance(drawn.tokens, torch.Tensor)
             tokens = drawn.tokens
         law = "exact, left to right" if checkpoint.config.causal else "exact, first-hitting"
-        rows.append(_judged(name, law, judge, [checkpoint.vocabulary.decode(t) for t in tokens], tokens, length))
-    vocabulary = checkpoint.vocabulary
-    held_out = vocabulary.encode(corpus.held_out_text)
+        rows.append(_judged(name, law, judge, [checkpoint.tokenizer.decode(t) for t in tokens], tokens, length))
+    tokenizer = checkpoint.tokenizer
+    held_out = tokenizer.encode(corpus.held_out_text)
     starts = np.linspace(0, len(held_out) - length, NUMBER).astype(int)
     real = torch.tensor([held_out[s : s + length] for s in starts])
-    rows.append(_judged("held-out text", "", judge, [vocabulary.decode(t) for t in real], real, length))
+    rows.append(_judged("held-out text", "", judge, [tokenizer.decode(t) for t in real], real, length))
     file = results / "bundled-samples.json"
     file.write_text(json.dumps({"judge": judge.name, "facts": judge.facts, "rows": rows}, indent=1) + "\n")
     return file

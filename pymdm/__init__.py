@@ -7,7 +7,7 @@ ICLR 2025 (arXiv 2409.02908).
 from pymdm import random
 from pymdm._native import C as _C
 from pymdm.choose import choose
-from pymdm.data.tokenizer import Vocabulary
+from pymdm.data.tokenizer import Tokenizer
 from pymdm.distributed import sequence_ids_of_rank
 from pymdm.evaluate.rule import RuleLikelihood, log_likelihood
 from pymdm.evaluate.schedule import schedule
@@ -41,7 +41,7 @@ __all__ = [
     "Samples",
     "Schedule",
     "Step",
-    "Vocabulary",
+    "Tokenizer",
     "__version__",
     "choose",
     "load",

@@ -121,7 +121,7 @@ class Compiled:
         counts = tokens_per_call if isinstance(tokens_per_call, int) else tuple(tokens_per_call)
         sampler = FirstHitting(tokens_per_call=counts, order=order, schedule=schedule)
         state = self._sample(model, num_samples, seed, sampler, **options)
-        parts = (part.view(num_samples, -1).numpy() for part in (state.tokens, state.times, state.order))
+        parts = (part.view(num_samples, -1).numpy() for part in (state.tokens, state.times, state.rank))
         return Batch.by_position(*parts)
 
     def ancestral(

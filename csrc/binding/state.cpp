@@ -49,7 +49,7 @@ py::dict to_dict(const State& s) {
   out["tokens"] = tensor_of(s.tokens, at::kLong);
   out["times"] = tensor_of(s.times, at::kDouble);
   out["log_prob"] = tensor_of(s.log_prob, at::kDouble);
-  out["order"] = tensor_of(s.order, at::kLong);
+  out["order"] = tensor_of(s.rank, at::kLong);
   out["remaining"] = tensor_of(s.remaining, at::kLong);
   out["unmasked"] = tensor_of(s.unmasked, at::kLong);
   out["event"] = tensor_of(s.event, at::kLong);
@@ -175,7 +175,7 @@ State restored_state(const py::dict& d) {
   const auto total = static_cast<int64_t>(s.tokens.size());
   s.times = field<double>(d, "times", at::kDouble, total);
   s.log_prob = field<double>(d, "log_prob", at::kDouble, total);
-  s.order = field<int64_t>(d, "order", at::kLong, total);
+  s.rank = field<int64_t>(d, "order", at::kLong, total);
   s.remaining = field<int64_t>(d, "remaining", at::kLong, batch);
   s.unmasked = field<int64_t>(d, "unmasked", at::kLong, batch);
   s.event = field<int64_t>(d, "event", at::kLong, batch);
@@ -210,7 +210,7 @@ void bind_state(py::module_& m) {
       .def_property_readonly("offsets", tensor_property(&State::offsets, at::kLong))
       .def_property_readonly("times", tensor_property(&State::times, at::kDouble))
       .def_property_readonly("log_prob", tensor_property(&State::log_prob, at::kDouble))
-      .def_property_readonly("order", tensor_property(&State::order, at::kLong))
+      .def_property_readonly("rank", tensor_property(&State::rank, at::kLong))
       .def_property_readonly("remaining", tensor_property(&State::remaining, at::kLong))
       .def_property_readonly("nfe", tensor_property(&State::nfe, at::kLong))
       .def(

@@ -62,7 +62,7 @@ FirstHittingStep::FirstHittingStep(std::shared_ptr<Network> network, const std::
   in_.position = upload(position, at::kInt, device);
   in_.groups = groups_of(lengths, per_call);
   seed_ = zeros({1}, at::kLong), offsets_ = upload(offsets, at::kLong, device), sequence_ = zeros({A}, at::kLong);
-  order_ = zeros({T}, at::kLong), hit_ = zeros({T}, at::kDouble), masked_ = zeros({A}, at::kDouble);
+  rank_ = zeros({T}, at::kLong), hit_ = zeros({T}, at::kDouble), masked_ = zeros({A}, at::kDouble);
   counts_ = zeros({kCounts, A}, at::kLong);
   row_ = zeros({M}, at::kLong), source_ = zeros({M}, at::kLong), row_sequence_ = zeros({M}, at::kLong);
   row_event_ = zeros({M}, at::kInt), row_masked_ = zeros({M}, at::kDouble), valid_ = zeros({M}, at::kInt);
@@ -80,7 +80,7 @@ FirstHittingStep::FirstHittingStep(std::shared_ptr<Network> network, const std::
   s.offsets = data<int64_t>(offsets_);
   s.sequence = data<uint64_t>(sequence_);
   s.tokens = data<int64_t>(in_.tokens);
-  s.order = data<int64_t>(order_);
+  s.rank = data<int64_t>(rank_);
   s.hit = data<double>(hit_);
   s.unmasked = data<int64_t>(counts_) + kUnmasked * A;
   s.remaining = data<int64_t>(counts_) + kRemaining * A;
@@ -144,7 +144,7 @@ void FirstHittingStep::load(const sample::State& state, const std::vector<int64_
   copy_to(seed_, std::vector<uint64_t>{state.seed});
   copy_to(sequence_, ids);
   copy_to(in_.tokens, tokens);
-  copy_to(order_, pick(state.order, state, sequences));
+  copy_to(rank_, pick(state.rank, state, sequences));
   copy_to(masked_, masked);
   copy_to(counts_.view({-1}), counts);
   copy_to(banned_, banned);
@@ -163,7 +163,7 @@ void FirstHittingStep::step() {
 }
 
 void FirstHittingStep::store(sample::State& state, const Schedule& schedule) const {
-  const std::vector<int64_t> tokens = download<int64_t>(in_.tokens), order = download<int64_t>(order_);
+  const std::vector<int64_t> tokens = download<int64_t>(in_.tokens), rank = download<int64_t>(rank_);
   const std::vector<double> hit = download<double>(hit_), masked = download<double>(masked_);
   const std::vector<int64_t> counts = download<int64_t>(counts_);
   const auto A = static_cast<int64_t>(sequences_.size());
@@ -179,9 +179,9 @@ void FirstHittingStep::store(sample::State& state, const Schedule& schedule) con
     check(bad == 0, kOp, "the logits of sequence ", b, ", position ", bad - 1 - first,
           " have NaN, +inf or no token above -inf that is not banned");
     for (int64_t l = 0; l < lengths_[a]; ++l) {
-      if (order[first + l] < 0 || state.order[at + l] >= 0) continue;  // given, masked, or known already
+      if (rank[first + l] < 0 || state.rank[at + l] >= 0) continue;  // given, masked, or known already
       state.tokens[at + l] = tokens[first + l];
-      state.order[at + l] = order[first + l];
+      state.rank[at + l] = rank[first + l];
       state.times[at + l] = schedule.time_of_masked(hit[first + l]);
     }
     state.draws += count(kUnmasked, a) - state.unmasked[b];

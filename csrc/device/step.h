@@ -31,7 +31,7 @@ class FirstHittingStep {
   std::vector<int64_t> lengths_, sequences_;
   Inputs in_;
   Workspace workspace_;
-  at::Tensor seed_, offsets_, sequence_, order_, hit_, masked_, counts_;  // counts_: [5, A] see step.cpp
+  at::Tensor seed_, offsets_, sequence_, rank_, hit_, masked_, counts_;  // counts_: [5, A] see step.cpp
   at::Tensor row_, source_, row_sequence_, row_event_, row_masked_, valid_, token_, banned_, scratch_;
   sample::StepState state_;
   ops::ChooseArgs choose_;

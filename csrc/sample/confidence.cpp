@@ -37,7 +37,7 @@ double confidence(Rule rule, const std::vector<double>& log_p, int64_t token) {
 // The first position of sequence b that was not given.
 int64_t first_free(const State& state, int64_t b) {
   int64_t i = state.offsets[b];
-  while (state.tokens[i] != state.mask_id && state.order[i] < 0) ++i;
+  while (state.tokens[i] != state.mask_id && state.rank[i] < 0) ++i;
   return i - state.offsets[b];
 }
 

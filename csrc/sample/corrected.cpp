@@ -31,7 +31,7 @@ void residual(const double* log_p, const double* log_new, int64_t vocab, double*
 void Corrected::admit(const State& state, int64_t b) const {
   check_kept_rows(state, b, true);
   for (const int64_t l : state.kept[b].positions)  // the tokens to be corrected have been drawn, so they are below V
-    if (state.order[state.offsets[b] + l] < 0) fail_kept(b);
+    if (state.rank[state.offsets[b] + l] < 0) fail_kept(b);
 }
 
 void Corrected::plan(const State& state, int64_t b, Plan& plan) const {

@@ -80,7 +80,7 @@ void record(State& state, const Plan& plan, const Logits& logits, const Options&
   for (int64_t i = 0; i < plan.size(); ++i)
     for (int64_t r = plan.row_begin[i]; r < plan.row_begin[i + 1]; ++r) {
       const int64_t place = state.offsets[plan.sequences[i]] + plan.positions[r];
-      if (state.order[place] >= 0 && std::isnan(state.log_prob[place])) at[r] = place;
+      if (state.rank[place] >= 0 && std::isnan(state.log_prob[place])) at[r] = place;
     }
   parallel_for(plan.rows(), rows_at_once(logits.vocab), [&](int64_t begin, int64_t end) {
     std::vector<double> log_p(logits.vocab);
@@ -97,17 +97,17 @@ void unmask(State& state, int64_t b, int64_t position, int64_t token, double tim
   state.tokens[at] = token;
   state.times[at] = time;
   state.log_prob[at] = log_prob;
-  state.order[at] = state.unmasked[b]++;
+  state.rank[at] = state.unmasked[b]++;
   --state.remaining[b];
 }
 
 void mask_again(State& state, int64_t b, int64_t position) {
-  const int64_t at = state.offsets[b] + position, rank = state.order[at];
+  const int64_t at = state.offsets[b] + position, rank = state.rank[at];
   state.tokens[at] = state.mask_id;
   state.times[at] = kNever;
-  state.order[at] = -1;
+  state.rank[at] = -1;
   state.log_prob[at] = kNever;
-  for (int64_t i = state.offsets[b]; i < state.offsets[b + 1]; ++i) state.order[i] -= state.order[i] > rank;
+  for (int64_t i = state.offsets[b]; i < state.offsets[b + 1]; ++i) state.rank[i] -= state.rank[i] > rank;
   --state.unmasked[b];
   ++state.remaining[b];
 }
@@ -139,7 +139,7 @@ void Sampler::admit(const State& state, int64_t b) const {
 void Sampler::init(State& state) const {
   const size_t batch = state.sequence.size(), total = state.tokens.size();
   state.times.assign(total, kNever);
-  state.order.assign(total, -1);
+  state.rank.assign(total, -1);
   state.log_prob.assign(total, kNever);
   state.remaining.assign(batch, 0);
   state.unmasked.assign(batch, 0);

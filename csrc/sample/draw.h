@@ -48,7 +48,7 @@ void record(State& state, const Plan& plan, const Logits& logits, const Options&
 // Writes token, time, log-probability and rank of unmasking of one planned row.
 void unmask(State& state, int64_t b, int64_t position, int64_t token, double time, double log_prob = kNever);
 
-// Masks a drawn position again and closes the gap in the ranks: `order` ranks the tokens that stand by their last draw.
+// Masks a drawn position again and closes the gap in the ranks: `rank` ranks the tokens that stand by their last draw.
 void mask_again(State& state, int64_t b, int64_t position);
 
 // Throws unless sequence b keeps K rows of V scores, with the event of each row or without.

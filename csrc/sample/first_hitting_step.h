@@ -23,7 +23,7 @@ struct StepState {
   const uint64_t* sequence = nullptr;  // [A] sequence ids
 
   int64_t* tokens = nullptr;                          // [T]
-  int64_t* order = nullptr;                           // [T]
+  int64_t* rank = nullptr;                            // [T]
   double* hit = nullptr;                              // [T] m = 1 - alpha at the position's event
   int64_t *unmasked = nullptr, *remaining = nullptr;  // [A]
   int64_t *event = nullptr, *nfe = nullptr;           // [A]
@@ -118,7 +118,7 @@ struct WriteStep {
       const int64_t i = s.row[first + j];
       s.tokens[i] = s.token[first + j];
       s.hit[i] = s.row_masked[first + j];
-      s.order[i] = s.unmasked[a] + j;
+      s.rank[i] = s.unmasked[a] + j;
     }
     s.unmasked[a] += hits;
     s.remaining[a] -= hits;

@@ -52,7 +52,7 @@ std::vector<int64_t> Remask::masked_again(const State& state, int64_t b) const {
   const int64_t step = state.event[b], first = state.offsets[b];
   std::vector<int64_t> drawn;
   for (int64_t i = first; i < state.offsets[b + 1]; ++i)
-    if (state.order[i] >= 0) drawn.push_back(i - first);
+    if (state.rank[i] >= 0) drawn.push_back(i - first);
   const std::vector<double>& sure = state.kept[b].scores;
   double total = 0;
   if (confident_)

@@ -19,7 +19,7 @@ bool within(double x, double low, double high) { return x >= low && x <= high; }
 
 // Position i of sequence b, whose ranks so far are in `seen`.
 void check_position(const State& s, int64_t b, int64_t i, std::vector<uint8_t>& seen) {
-  const int64_t rank = s.order[i], token = s.tokens[i];
+  const int64_t rank = s.rank[i], token = s.tokens[i];
   if (rank == -1) {
     check(std::isnan(s.times[i]), kOp, "the state of sequence ", b, " has a time at position ", i - s.offsets[b],
           ", which was not drawn");
@@ -84,7 +84,7 @@ void check_start(const State& s) {
 void check_initialised(const State& s) {
   const size_t batch = s.sequence.size();
   check(s.times.size() == s.tokens.size() && s.log_prob.size() == s.tokens.size() &&
-            s.order.size() == s.tokens.size() && s.remaining.size() == batch && s.unmasked.size() == batch &&
+            s.rank.size() == s.tokens.size() && s.remaining.size() == batch && s.unmasked.size() == batch &&
             s.event.size() == batch && s.masked.size() == batch && s.nfe.size() == batch && s.rounds.size() == batch &&
             s.rows.size() == batch && s.kept.size() == batch && s.guesses.size() == batch,
         kOp, "the state is not initialised; call the sampler's init first");
@@ -98,10 +98,10 @@ void check_progress(const State& s) {
     int64_t masks = 0, drawn = 0;
     for (int64_t i = s.offsets[b]; i < s.offsets[b + 1]; ++i) {
       const bool mask = s.tokens[i] == s.mask_id;
-      check(!mask || s.order[i] == -1, kOp, "the state of sequence ", b, " ranks position ", i - s.offsets[b],
+      check(!mask || s.rank[i] == -1, kOp, "the state of sequence ", b, " ranks position ", i - s.offsets[b],
             ", which is masked");
       masks += mask;
-      drawn += s.order[i] != -1;
+      drawn += s.rank[i] != -1;
     }
     check(masks == s.remaining[b] && drawn == s.unmasked[b] && s.event[b] >= 0 && s.event[b] <= kMaxEvent - masks &&
               s.nfe[b] >= 0 && s.nfe[b] <= kMaxCount && s.rows[b] >= 0 && s.rows[b] <= kMaxCount && s.rounds[b] >= 0 &&
@@ -127,7 +127,7 @@ State select(const State& s, const std::vector<int64_t>& which) {
     const auto positions = [&](const auto& from, auto& to) {
       to.insert(to.end(), from.begin() + s.offsets[b], from.begin() + s.offsets[b + 1]);
     };
-    positions(s.tokens, out.tokens), positions(s.times, out.times), positions(s.order, out.order);
+    positions(s.tokens, out.tokens), positions(s.times, out.times), positions(s.rank, out.rank);
     positions(s.log_prob, out.log_prob);
     out.offsets.push_back(static_cast<int64_t>(out.tokens.size()));
     out.sequence.push_back(s.sequence[b]), out.remaining.push_back(s.remaining[b]);

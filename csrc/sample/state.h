@@ -37,7 +37,7 @@ struct State {
   std::vector<double> times;     // [T] when the position was unmasked; NaN where it was given or is masked
   std::vector<double> log_prob;  // [T] of the token where it was drawn; NaN where given, masked or unknown
   std::vector<int64_t> forced;   // [T] tokens to take in place of what would be drawn (teacher forcing), or empty
-  std::vector<int64_t> order;    // [T] rank of its unmasking within its sequence; -1 where given or masked
+  std::vector<int64_t> rank;     // [T] rank of its unmasking within its sequence; -1 where given or masked
 
   // Per sequence.
   std::vector<int64_t> remaining;  // [B] masked positions left

@@ -24,7 +24,7 @@ from pymdm.bench.rows import Row, row
 from pymdm.bench.timing import Spread
 from pymdm.bundled import bundled_path
 from pymdm.data.corpus import load_corpus
-from pymdm.data.tokenizer import Vocabulary
+from pymdm.data.tokenizer import Tokenizer
 from pymdm.network.checkpoint import Checkpoint, load_checkpoint
 from pymdm.network.engine import Engine
 from pymdm.reference.forward import forward
@@ -69,9 +69,9 @@ def joined(parts: list[Compared]) -> Compared:
     return Compared(*(torch.cat([getattr(p, name) for p in parts]) for name in ("tv", "kl", "changed", "log_ratio")))
 
 
-def windows(path: str | None, vocabulary: Vocabulary, length: int, count: int) -> Tensor:
+def windows(path: str | None, tokenizer: Tokenizer, length: int, count: int) -> Tensor:
     """int64 [count, length]: pieces of the held-out side of a corpus, spread evenly over it."""
-    tokens = torch.tensor(vocabulary.encode(load_corpus(path).held_out_text))
+    tokens = torch.tensor(tokenizer.encode(load_corpus(path).held_out_text))
     if len(tokens) < length:
         raise ValueError(f"bench bfloat16: the held-out text has {len(tokens)} tokens, needed are {length}")
     starts = torch.linspace(0, len(tokens) - length, count).long()
@@ -99,11 +99,11 @@ def paths(engines: tuple[Engine, Engine], count: int, length: int, seed: int) ->
     """Exact float32 samples, scored by both along their own order: [count] tokens a step."""
     config = engines[0].config
     out = pymdm.sample(engines[0], num_samples=count, length=length, seed=seed)
-    tokens, order, times = (torch.stack(list(getattr(out, name))) for name in ("tokens", "order", "times"))
+    tokens, rank, times = (torch.stack(list(getattr(out, name))) for name in ("tokens", "rank", "times"))
     shown = torch.full_like(tokens, config.mask_id)
     parts = []
     for step in range(length):
-        at = (order == step).int().argmax(1)
+        at = (rank == step).int().argmax(1)
         rows = torch.arange(count) * length + at
         when = times.flatten()[rows]
         p, q = (engine(shown, when, rows) for engine in engines)
@@ -148,7 +148,7 @@ def run(args: argparse.Namespace) -> common.Measured:
     config = checkpoint.config
     if args.length > config.length:
         raise ValueError(f"bench bfloat16: --length must be at most {config.length}, got {args.length}")
-    real = windows(args.text, checkpoint.vocabulary, config.length, args.texts)
+    real = windows(args.text, checkpoint.tokenizer, config.length, args.texts)
     on_text = conditionals((single, half), real, config.mask_id, args.seed)
     on_path = paths((single, half), args.paths, args.length, args.seed)
     subject = "masked real text"

@@ -49,7 +49,7 @@ def counts(length: int, samples: int, seed: int, temperature: float = 1.0, infil
     rows: list[Row] = []
     for k in WINDOWS:
         out = pymdm.sample(model, seed=seed, sampler=sampler(k), temperature=temperature, **options)
-        tokens = int((_even(out.order) >= 0).sum())
+        tokens = int((_even(out.rank) >= 0).sum())
         subject = (
             f"L={length:,}" + (f", T={temperature}" if temperature != 1 else "") + (", infilling" if infill else "")
         )

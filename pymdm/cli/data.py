@@ -43,7 +43,7 @@ def data(
 ) -> None:
     """Encode text once into memory-mapped token arrays that `pymdm train` reads in place of text."""
     from pymdm.data.prepare import prepare, prepare_bytes
-    from pymdm.data.tokenizer import Vocabulary
+    from pymdm.data.tokenizer import Tokenizer
 
     command = shlex.join(["pymdm", *sys.argv[1:]])
     if split is not None:
@@ -55,16 +55,16 @@ def data(
             raise ValueError(f"data: split must be whole numbers like 90000000,5000000,5000000, got {split}") from None
         written = prepare_bytes(source, out, sizes, command)
     else:
-        chosen = Vocabulary.load(tokenizer) if tokenizer is not None else vocab
+        chosen = Tokenizer.load(tokenizer) if tokenizer is not None else vocab
         size = vocab_size if tokenizer is None and vocab == "bpe" else None
         end = chosen not in ("char", "byte") if end_of_text is None else end_of_text
         written = prepare(source, out, chosen, size, held_out, end, command)
     sizes_of = {"train": len(written.train), "held_out": len(written.held_out), "test": len(written.test)}
     if as_json:
-        print(json.dumps({"data": str(out), "vocab_size": written.vocabulary.size, "tokens": sizes_of}))
+        print(json.dumps({"data": str(out), "vocab_size": written.tokenizer.size, "tokens": sizes_of}))
         return
     text = ", ".join(f"{count:,} {side.replace('_', ' ')}" for side, count in sizes_of.items() if count)
-    say(f"wrote {out}: {text} tokens of {written.vocabulary.size:,} kinds")
+    say(f"wrote {out}: {text} tokens of {written.tokenizer.size:,} kinds")
 
 
 data.__doc__ = f"{data.__doc__}\n\n{EXAMPLE}"

@@ -40,7 +40,7 @@ def demo(
     trained = _train(console, preset("demo", minutes=minutes, seed=seed), out, overwrite)
     _compare(console, trained.training)
     mine = Model(
-        pymdm.Engine(trained.state_dict, trained.config), trained.config, trained.vocabulary, trained.training, Path()
+        pymdm.Engine(trained.state_dict, trained.config), trained.config, trained.tokenizer, trained.training, Path()
     )
 
     console.rule("2. Sample what was just trained")
@@ -112,7 +112,7 @@ def _watch_masks(console: Any, model: Any, seed: int) -> Any:
     length, shown = 64, 0
 
     def text_of(state: Any) -> Text:
-        return Text(harmless(json.dumps(model.vocabulary.decode(state.tokens.tolist()), ensure_ascii=False)[1:-1]))
+        return Text(harmless(json.dumps(model.tokenizer.decode(state.tokens.tolist()), ensure_ascii=False)[1:-1]))
 
     if not console.is_terminal:
 
@@ -140,7 +140,7 @@ def _show(console: Any, samples: Any) -> None:
 
     for sample in samples:
         console.print(Text("| "), Text(harmless(sample.text)), sep="")
-    drawn = int((samples.state.order >= 0).sum())
+    drawn = int((samples.state.rank >= 0).sum())
     console.print(
         f"[bold]law {samples.law}[/bold], {samples.calls} network calls, {samples.seconds:.2f} s, "
         f"{drawn / max(samples.seconds, 1e-9):.0f} tokens/s",

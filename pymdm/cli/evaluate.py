@@ -172,7 +172,7 @@ def _generation(
             **settings,
         )
     number = max(settings["num_samples"], 16)
-    shown = controls(subject.checkpoint.vocabulary, subject.tokens, judges, num_texts=number, length=L, seed=seed)
+    shown = controls(subject.checkpoint.tokenizer, subject.tokens, judges, num_texts=number, length=L, seed=seed)
     return generation_facts([shown[0], *found, *shown[1:]], judges)
 
 

@@ -165,7 +165,7 @@ def sample(
         num_samples=num_samples,
         mask_id=config.mask_id,
         default_length=config.length,
-        vocabulary=loaded.vocabulary,
+        tokenizer=loaded.tokenizer,
     )
     masks = [start.count(config.mask_id) for start in starts]
     ahead = _lookahead(lookahead)

@@ -65,7 +65,7 @@ def schedule(
         loaded.engine,
         texts,
         mask_id=loaded.config.mask_id,
-        drawable=loaded.vocabulary.size,
+        drawable=loaded.tokenizer.size,
         seed=seed,
         source=subject.text_name,
     )

@@ -38,7 +38,7 @@ def parse_tokenizer(text: str, name: str) -> tuple[Tokenizer, dict[str, Any]]:
                 tokenizer.decode(tokenizer.encode(PROBE, add_special_tokens=False).ids, skip_special_tokens=False)
         return tokenizer, model
     except BaseException as error:  # tokenizers raises bare Exception; a panic of Rust is a BaseException
-        raise _one_line(f"vocabulary: {name} is not a tokenizer file", error) from None
+        raise _one_line(f"tokenizer: {name} is not a tokenizer file", error) from None
 
 
 def guarded(what: str, call: Callable[[], Result]) -> Result:
@@ -50,7 +50,7 @@ def guarded(what: str, call: Callable[[], Result]) -> Result:
 
 
 def neutralise(tokenizer: Tokenizer, name: str) -> None:
-    """`even_out`, for a tokenizer whose ids must be those of a vocabulary of ours.
+    """`even_out`, for a tokenizer that becomes a `pymdm.Tokenizer`.
 
     Raises:
         ValueError: ids that are not 0 .. V-1.
@@ -89,12 +89,12 @@ def check_ids(tokenizer: Tokenizer, name: str) -> None:
     """
     ids = sorted(tokenizer.get_vocab(with_added_tokens=True).values())
     if not ids:
-        raise ValueError(f"vocabulary: {name} has no tokens")
+        raise ValueError(f"tokenizer: {name} has no tokens")
     wrong = next((i for i, found in enumerate(ids) if i != found), None)
     if wrong is not None:
         fault = f"two pieces have id {ids[wrong]}" if ids[wrong] < wrong else f"no piece has id {wrong}"
         raise ValueError(
-            f"vocabulary: the ids of {name} must be 0..{len(ids) - 1}, one a piece; {fault}, the largest is {ids[-1]}"
+            f"tokenizer: the ids of {name} must be 0..{len(ids) - 1}, one a piece; {fault}, the largest is {ids[-1]}"
         )
 
 

@@ -10,14 +10,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pymdm.data.tokenizer import Vocabulary
+from pymdm.data.tokenizer import Tokenizer
 
 
-def pack(vocabulary: Vocabulary, documents: Sequence[str]) -> tuple[NDArray[np.int64], int]:
+def pack(tokenizer: Tokenizer, documents: Sequence[str]) -> tuple[NDArray[np.int64], int]:
     """Tokens of all documents in one row, int64 [T], and how many of their characters come back from them."""
-    rows = vocabulary.encode_all(documents)
+    rows = tokenizer.encode_all(documents)
     tokens = np.fromiter((i for row in rows for i in row), dtype=np.int64, count=sum(map(len, rows)))
-    return tokens, vocabulary.kept(documents, rows)
+    return tokens, tokenizer.kept(documents, rows)
 
 
 class Batches:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pymdm.data.corpus import Corpus, load_corpus
 from pymdm.data.round_trip import lost_share
-from pymdm.data.tokenizer import Vocabulary
+from pymdm.data.tokenizer import Tokenizer
 from pymdm.data.tokens import KIND, SIDES, TokenData, Tokens, smallest_dtype, write_data
 from pymdm.files.target import check_target
 
@@ -43,13 +43,13 @@ def prepare_bytes(
         side: content[end - size : end] for side, size, end in zip(SIDES, split, ends, strict=False)
     }
     sizes = {side: len(tokens) for side, tokens in sides.items()}
-    return write_data(out, str(source), Vocabulary.train([], "byte"), sides, sizes, "byte", made_by)
+    return write_data(out, str(source), Tokenizer.train([], "byte"), sides, sizes, "byte", made_by)
 
 
 def prepare_text(
     corpus: Corpus,
     out: str | os.PathLike[str],
-    vocabulary: Vocabulary,
+    tokenizer: Tokenizer,
     end_of_text: bool = True,
     made_by: str = "",
 ) -> TokenData:
@@ -58,32 +58,32 @@ def prepare_text(
     Args:
         corpus: documents, split.
         out: folder to write.
-        vocabulary: text <-> ids; gets the token <|endoftext|> where it lacks it and `end_of_text` is set.
+        tokenizer: text <-> ids; gets the token <|endoftext|> where it lacks it and `end_of_text` is set.
         end_of_text: put that token after each document, as packed language-model data has it.
         made_by: stored with the data.
 
     Raises:
         ValueError: more than half of the held-out text does not come back from its tokens; less is a warning.
     """
-    end = vocabulary.add_end_of_text() if end_of_text else None
+    end = tokenizer.add_end_of_text() if end_of_text else None
     sides: dict[str, Tokens] = {}
     sizes: dict[str, int] = {}
     for side, documents in (("train", corpus.train), ("held_out", corpus.held_out)):
-        sides[side], sizes[side] = _encode(documents, vocabulary, end)
+        sides[side], sizes[side] = _encode(documents, tokenizer, end)
     lost = lost_share(corpus.held_out, sizes["held_out"], f"the held-out side of {corpus.name}")
-    return write_data(out, corpus.name, vocabulary, sides, sizes, "char", made_by, lost)
+    return write_data(out, corpus.name, tokenizer, sides, sizes, "char", made_by, lost)
 
 
 def _encode(
-    documents: tuple[str, ...], vocabulary: Vocabulary, end: int | None
+    documents: tuple[str, ...], tokenizer: Tokenizer, end: int | None
 ) -> tuple[NDArray[np.unsignedinteger], int]:
     """Tokens of the documents in one row, and how many of their characters come back from them."""
-    dtype = smallest_dtype(vocabulary.size)
+    dtype = smallest_dtype(tokenizer.size)
     parts, kept = [np.zeros(0, dtype)], 0
     for start in range(0, len(documents), GROUP):
         group = documents[start : start + GROUP]
-        rows = vocabulary.encode_all(group)
-        kept += vocabulary.kept(group, rows)
+        rows = tokenizer.encode_all(group)
+        kept += tokenizer.kept(group, rows)
         parts += [np.array(row if end is None else [*row, end], dtype=dtype) for row in rows]
     return np.concatenate(parts), kept
 
@@ -91,24 +91,24 @@ def _encode(
 def prepare(
     source: str | os.PathLike[str] | None,
     out: str | os.PathLike[str],
-    vocabulary: Vocabulary | str = "bpe",
+    tokenizer: Tokenizer | str = "bpe",
     size: int | None = None,
     held_out: str | os.PathLike[str] | None = None,
     end_of_text: bool = True,
     made_by: str = "",
 ) -> TokenData:
-    """Read a text source, train or take a vocabulary, and write the tokens; what `pymdm data` does.
+    """Read a text source, train or take a tokenizer, and write the tokens; what `pymdm data` does.
 
     Args:
         source, held_out: see `load_corpus`.
         out: folder to write.
-        vocabulary: one that exists, or "char", "byte" or "bpe" to make one from the training side.
+        tokenizer: one that exists, or "char", "byte" or "bpe" to make one from the training side.
         size: V of "bpe".
         end_of_text, made_by: see `prepare_text`.
     """
     check_target(out, KIND, "data")  # before the text is read
     corpus = load_corpus(source, held_out)
-    if isinstance(vocabulary, str):
-        documents = corpus.train if vocabulary == "bpe" else corpus.train + corpus.held_out
-        vocabulary = Vocabulary.train(documents, vocabulary, size)
-    return prepare_text(corpus, Path(out), vocabulary, end_of_text, made_by)
+    if isinstance(tokenizer, str):
+        documents = corpus.train if tokenizer == "bpe" else corpus.train + corpus.held_out
+        tokenizer = Tokenizer.train(documents, tokenizer, size)
+    return prepare_text(corpus, Path(out), tokenizer, end_of_text, made_by)

@@ -73,7 +73,7 @@ def lost_share(texts: Sequence[str], kept: int, name: str) -> float:
     lost = (total - kept) / total if total else 0.0
     if lost > REFUSED:
         raise ValueError(
-            f"vocabulary: {percent(lost)} of the characters of {name} do not come back from their tokens; "
+            f"tokenizer: {percent(lost)} of the characters of {name} do not come back from their tokens; "
             "this tokenizer is not for this text"
         )
     if lost:

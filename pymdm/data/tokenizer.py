@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
-from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+import tokenizers
+from tokenizers import Regex, decoders, models, pre_tokenizers, trainers
 
 from pymdm.data.foreign import guarded, neutralise, parse_tokenizer
 from pymdm.data.round_trip import kept_characters
@@ -20,14 +20,14 @@ GPT2_FILES = (("vocab.json", "merges.txt"), ("encoder.json", "vocab.bpe"))
 BPE_PATTERN = r" ?[\p{L}_]+| ?\p{N}{1,3}| ?[^\s\p{L}\p{N}_]+|\n\s*|\s+"
 
 
-class Vocabulary:
+class Tokenizer:
     """V token ids and the mask, which is id V and stands for no text.
 
     A tokenizer is checked once, here: truncation, padding, dropout and spaces put before a text are taken out of it, ids
     with holes are refused. How much of a text comes back from its tokens, `kept` measures.
 
     Args:
-        tokenizer: a `tokenizers.Tokenizer`, which is changed; see `as_vocabulary` for one that is used elsewhere.
+        tokenizer: a `tokenizers.Tokenizer`, which is changed; `WrappedTokenizer` copies one that is used elsewhere.
         kind: "char", "byte" or "bpe".
         name: of the tokenizer, in messages.
 
@@ -35,14 +35,14 @@ class Vocabulary:
         ValueError: an unknown kind, or ids that are not 0 .. V-1.
 
     Example:
-        >>> v = Vocabulary.train(["to be or not to be"], kind="char")
+        >>> v = Tokenizer.train(["to be or not to be"], kind="char")
         >>> v.decode([*v.encode("be"), v.mask_id])
         'be░'
     """
 
-    def __init__(self, tokenizer: Tokenizer, kind: str, name: str = "the tokenizer") -> None:
+    def __init__(self, tokenizer: tokenizers.Tokenizer, kind: str, name: str = "the tokenizer") -> None:
         if kind not in KINDS:
-            raise ValueError(f"vocabulary: kind must be one of {', '.join(KINDS)}, got {kind!r}")
+            raise ValueError(f"tokenizer: kind must be one of {', '.join(KINDS)}, got {kind!r}")
         neutralise(tokenizer, name)
         self.kind = kind
         self._tokenizer = tokenizer
@@ -59,10 +59,10 @@ class Vocabulary:
         """Id of the token <|endoftext|>, which ends a document; it becomes the last id where there is none yet.
 
         Raises:
-            ValueError: a "char" or "byte" vocabulary, whose tokens are characters or bytes and nothing else.
+            ValueError: a "char" or "byte" tokenizer, whose tokens are characters or bytes and nothing else.
         """
         if self.kind != "bpe":
-            raise ValueError(f"vocabulary: a {self.kind} vocabulary has no end-of-text token; leave it out")
+            raise ValueError(f"tokenizer: a {self.kind} tokenizer has no end-of-text token; leave it out")
         if self._tokenizer.token_to_id(END_OF_TEXT) is None:
             self._tokenizer.add_special_tokens([END_OF_TEXT])
             self.size = self._tokenizer.get_vocab_size(with_added_tokens=True)
@@ -72,7 +72,7 @@ class Vocabulary:
         """Token ids of a text.
 
         Raises:
-            ValueError: a character that a "char" vocabulary does not have, which the message names; a text on which the
+            ValueError: a character that a "char" tokenizer does not have, which the message names; a text on which the
                 library fails.
         """
         if self.kind != "char":
@@ -98,7 +98,7 @@ class Vocabulary:
             rows: their tokens, where they are at hand.
 
         Example:
-            >>> Vocabulary.train([], "byte").kept(["Ab ", "\u00e9"])
+            >>> Tokenizer.train([], "byte").kept(["Ab ", "\u00e9"])
             4
         """
         if self.kind in ("char", "byte"):
@@ -147,7 +147,7 @@ class Vocabulary:
         target.write_text(self.to_json(), encoding="utf-8")
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Vocabulary:
+    def load(cls, path: str | os.PathLike[str]) -> Tokenizer:
         """Read a `tokenizer.json` (or the folder that holds one); any Hugging Face tokenizer file works as "bpe".
 
         A folder without one may hold GPT-2's two files: vocab.json and merges.txt, or encoder.json and vocab.bpe.
@@ -168,13 +168,13 @@ class Vocabulary:
         try:
             text = source.read_text(encoding="utf-8")
         except FileNotFoundError:
-            raise ValueError(f"vocabulary: no such file: {source}") from None
+            raise ValueError(f"tokenizer: no such file: {source}") from None
         except (OSError, UnicodeDecodeError) as error:
-            raise ValueError(f"vocabulary: cannot read {source}: {error}") from None
+            raise ValueError(f"tokenizer: cannot read {source}: {error}") from None
         return cls.from_json(text, str(source))
 
     @classmethod
-    def from_gpt2(cls, pieces: str | os.PathLike[str], merges: str | os.PathLike[str]) -> Vocabulary:
+    def from_gpt2(cls, pieces: str | os.PathLike[str], merges: str | os.PathLike[str]) -> Tokenizer:
         """GPT-2's byte-level BPE from its two files (50,257 ids, the last one <|endoftext|>).
 
         Args:
@@ -185,9 +185,9 @@ class Vocabulary:
             ValueError: a file that is missing or not of that kind.
         """
         try:
-            tokenizer = Tokenizer(models.BPE.from_file(str(pieces), str(merges)))
+            tokenizer = tokenizers.Tokenizer(models.BPE.from_file(str(pieces), str(merges)))
         except Exception as error:  # tokenizers raises bare Exception
-            raise ValueError(f"vocabulary: {pieces} and {merges} are not GPT-2's files: {error}") from None
+            raise ValueError(f"tokenizer: {pieces} and {merges} are not GPT-2's files: {error}") from None
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
         tokenizer.decoder = decoders.ByteLevel()
         if tokenizer.token_to_id(END_OF_TEXT) is not None:
@@ -195,7 +195,7 @@ class Vocabulary:
         return cls(tokenizer, "bpe")
 
     @classmethod
-    def from_json(cls, text: str, name: str = "tokenizer.json") -> Vocabulary:
+    def from_json(cls, text: str, name: str = "tokenizer.json") -> Tokenizer:
         """Build from `to_json`'s text.
 
         Raises:
@@ -209,8 +209,8 @@ class Vocabulary:
         return cls(tokenizer, "byte" if whole else "bpe", name)
 
     @classmethod
-    def train(cls, texts: Iterable[str], kind: str, size: int | None = None) -> Vocabulary:
-        """Make a vocabulary from texts.
+    def train(cls, texts: Iterable[str], kind: str, size: int | None = None) -> Tokenizer:
+        """Make a tokenizer from texts.
 
         Args:
             texts: the training side only.
@@ -221,22 +221,24 @@ class Vocabulary:
             ValueError: an unknown kind or a size that does not fit it.
         """
         if kind not in KINDS:
-            raise ValueError(f"vocabulary: kind must be one of {', '.join(KINDS)}, got {kind!r}")
+            raise ValueError(f"tokenizer: kind must be one of {', '.join(KINDS)}, got {kind!r}")
         if kind == "bpe":
             if size is None or size < 256:
-                raise ValueError(f"vocabulary: a bpe vocabulary needs a size of at least 256, got {size}")
+                raise ValueError(f"tokenizer: a bpe tokenizer needs a size of at least 256, got {size}")
             return cls(_train_bpe(texts, size), kind)
         if size is not None:
-            raise ValueError(f"vocabulary: a {kind} vocabulary takes no size, got {size}")
+            raise ValueError(f"tokenizer: a {kind} tokenizer takes no size, got {size}")
         if kind == "byte":
-            tokenizer = Tokenizer(models.BPE(vocab=_BYTES, merges=[]))
+            tokenizer = tokenizers.Tokenizer(models.BPE(vocab=_BYTES, merges=[]))
             tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
             tokenizer.decoder = decoders.ByteLevel()
             return cls(tokenizer, kind)
         characters = sorted(set().union(*map(set, texts)))
         if not characters:
-            raise ValueError("vocabulary: the text is empty")
-        tokenizer = Tokenizer(models.WordLevel({c: i for i, c in enumerate(characters)}, unk_token=characters[0]))
+            raise ValueError("tokenizer: the text is empty")
+        tokenizer = tokenizers.Tokenizer(
+            models.WordLevel({c: i for i, c in enumerate(characters)}, unk_token=characters[0])
+        )
         tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
         tokenizer.decoder = decoders.Fuse()
         return cls(tokenizer, kind)
@@ -252,32 +254,8 @@ def _byte_pieces() -> list[str]:
 _BYTES = {piece: b for b, piece in enumerate(_byte_pieces())}
 
 
-def as_vocabulary(value: Any) -> Vocabulary | None:
-    """What a user gives as a vocabulary: one of ours, a `tokenizers.Tokenizer`, or a fast tokenizer of transformers.
-
-    Others are copied first. None stays None.
-
-    Raises:
-        TypeError: anything else. ValueError: a tokenizer that `Vocabulary` refuses.
-
-    Example:
-        >>> as_vocabulary(Vocabulary.train([], "byte")).size
-        256
-    """
-    if value is None or isinstance(value, Vocabulary):
-        return value
-    inner = getattr(value, "backend_tokenizer", value)  # of transformers
-    if not isinstance(inner, Tokenizer):
-        raise TypeError(
-            "vocabulary: expected a pymdm.Vocabulary, a tokenizers.Tokenizer or a fast tokenizer of transformers, "
-            f"got {type(value).__name__}"
-        )
-    name = type(value).__name__
-    return Vocabulary.from_json(guarded(f"vocabulary: cannot copy the {name}", inner.to_str), f"the {name}")
-
-
-def _train_bpe(texts: Iterable[str], size: int) -> Tokenizer:
-    tokenizer = Tokenizer(models.BPE())
+def _train_bpe(texts: Iterable[str], size: int) -> tokenizers.Tokenizer:
+    tokenizer = tokenizers.Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Split(Regex(BPE_PATTERN), "isolated"),

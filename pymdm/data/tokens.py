@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pymdm.data.corpus import Corpus
 from pymdm.data.packing import pack
 from pymdm.data.round_trip import lost_share
-from pymdm.data.tokenizer import END_OF_TEXT, Vocabulary
+from pymdm.data.tokenizer import END_OF_TEXT, Tokenizer
 from pymdm.files.replace import replace_folder
 from pymdm.files.target import Kind, check_target
 
@@ -36,17 +36,17 @@ class TokenData:
 
     Attributes:
         name: where it came from.
-        vocabulary: text <-> ids.
+        tokenizer: text <-> ids.
         train, held_out: ids of any unsigned or int64 dtype, [T]; may be memory-mapped.
         test: a second held-out side that training never looks at; may be empty.
         train_characters, held_out_characters: their sizes in `unit`s; only what comes back from the tokens counts.
         unit: "char", or "byte" for data that is scored in bits per byte.
         sha256: to recognise the same data again.
-        lost: share of the held-out text's characters that do not come back from its tokens (see `Vocabulary.kept`).
+        lost: share of the held-out text's characters that do not come back from its tokens (see `Tokenizer.kept`).
     """
 
     name: str
-    vocabulary: Vocabulary
+    tokenizer: Tokenizer
     train: Tokens
     held_out: Tokens
     test: Tokens
@@ -58,30 +58,30 @@ class TokenData:
 
     def text(self, tokens: Tokens) -> str:
         """Text of some tokens without the marks between documents; with unit "byte" one character of code 0..255 per byte."""
-        if self.unit == "byte" and self.vocabulary.kind == "byte":
+        if self.unit == "byte" and self.tokenizer.kind == "byte":
             return tokens.astype(np.uint8).tobytes().decode("latin-1")
-        return self.vocabulary.decode(tokens).replace(END_OF_TEXT, "")
+        return self.tokenizer.decode(tokens).replace(END_OF_TEXT, "")
 
     def characters(self, tokens: Tokens) -> int:
         """Size of some held-out tokens in `unit`s; in proportion to all of them where text is lost."""
         if self.lost:
             return round(self.held_out_characters * len(tokens) / len(self.held_out))
-        if self.vocabulary.kind == "char" or (self.unit == "byte" and self.vocabulary.kind == "byte"):
+        if self.tokenizer.kind == "char" or (self.unit == "byte" and self.tokenizer.kind == "byte"):
             return len(tokens)
         text = self.text(tokens)
         return len(text.encode()) if self.unit == "byte" else len(text)
 
 
-def encode_corpus(corpus: Corpus, vocabulary: Vocabulary) -> TokenData:
+def encode_corpus(corpus: Corpus, tokenizer: Tokenizer) -> TokenData:
     """The tokens of a corpus, in memory.
 
     Raises:
         ValueError: more than half of the held-out text does not come back from its tokens; less is a warning.
     """
-    (train, train_size), (held_out, size) = pack(vocabulary, corpus.train), pack(vocabulary, [corpus.held_out_text])
+    (train, train_size), (held_out, size) = pack(tokenizer, corpus.train), pack(tokenizer, [corpus.held_out_text])
     lost = lost_share([corpus.held_out_text], size, f"the held-out side of {corpus.name}")
     sizes = train_size, size
-    return TokenData(corpus.name, vocabulary, train, held_out, held_out[:0], *sizes, "char", corpus.sha256, lost)
+    return TokenData(corpus.name, tokenizer, train, held_out, held_out[:0], *sizes, "char", corpus.sha256, lost)
 
 
 def is_data_folder(path: str | os.PathLike[str] | None) -> bool:
@@ -97,7 +97,7 @@ def smallest_dtype(size: int) -> type[np.unsignedinteger[Any]]:
 def write_data(
     out: str | os.PathLike[str],
     name: str,
-    vocabulary: Vocabulary,
+    tokenizer: Tokenizer,
     sides: dict[str, Tokens],
     characters: dict[str, int],
     unit: str = "char",
@@ -109,7 +109,7 @@ def write_data(
     Args:
         out: a folder that does not exist, is empty, or holds such data and nothing else (see `pymdm.files.target`).
         name: where the text came from.
-        vocabulary: whose ids these are.
+        tokenizer: whose ids these are.
         sides: "train", "held_out" and perhaps "test" -> ids [T].
         characters: their sizes in `unit`s, of what comes back from the tokens.
         lost: share of the held-out text that does not come back.
@@ -126,17 +126,17 @@ def write_data(
     target = check_target(folder, KIND, "data").path
 
     def write(fresh: Path) -> None:
-        digest = hashlib.sha256(vocabulary.to_json().encode())
+        digest = hashlib.sha256(tokenizer.to_json().encode())
         for side in SIDES:
-            tokens = np.ascontiguousarray(sides.get(side, ()), dtype=smallest_dtype(vocabulary.size))
+            tokens = np.ascontiguousarray(sides.get(side, ()), dtype=smallest_dtype(tokenizer.size))
             digest.update(side.encode() + tokens.tobytes())
             np.save(fresh / f"{side}.npy", tokens)
-        vocabulary.save(fresh / TOKENIZER)
+        tokenizer.save(fresh / TOKENIZER)
         meta = {
             "name": name,
             "made_by": made_by,
             "unit": unit,
-            "vocabulary": vocabulary.kind,
+            "vocabulary": tokenizer.kind,
             "tokens": {side: len(sides.get(side, ())) for side in SIDES},
             "characters": {side: characters.get(side, 0) for side in SIDES},
             "sha256": digest.hexdigest(),
@@ -160,7 +160,7 @@ def load_data(folder: str | os.PathLike[str]) -> TokenData:
     path = Path(folder)
     try:
         meta = json.loads((path / DATA).read_text(encoding="utf-8"))
-        vocabulary = Vocabulary.load(path / TOKENIZER)
+        tokenizer = Tokenizer.load(path / TOKENIZER)
         arrays = [np.load(path / f"{side}.npy", mmap_mode="r", allow_pickle=False) for side in SIDES]
         for side, tokens in zip(SIDES, arrays, strict=True):
             if tokens.ndim != 1 or tokens.dtype.kind != "u" or len(tokens) != meta["tokens"][side]:
@@ -170,6 +170,6 @@ def load_data(folder: str | os.PathLike[str]) -> TokenData:
         lost = float(meta.get("lost", 0.0))
         if not 0 <= lost < 1:
             raise ValueError(f"lost must be a share in [0, 1), got {lost}")
-        return TokenData(str(path), vocabulary, train, held_out, test, *sizes, meta["unit"], meta["sha256"], lost)
+        return TokenData(str(path), tokenizer, train, held_out, test, *sizes, meta["unit"], meta["sha256"], lost)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"data: cannot read {path}: {error}") from None

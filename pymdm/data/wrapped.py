@@ -1,4 +1,4 @@
-"""Tokenizers of others, of `tokenizers` or `transformers`, as a vocabulary: text <-> ids, special tokens, frame."""
+"""Tokenizers of others, of `tokenizers` or `transformers`, in one form: text <-> ids, special tokens, frame."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from tokenizers import Tokenizer
+import tokenizers
 
 from pymdm.data.foreign import even_out, guarded, parse_tokenizer
-from pymdm.data.tokenizer import GPT2_FILES, MASK_GLYPH, Vocabulary
+from pymdm.data.tokenizer import GPT2_FILES, MASK_GLYPH, Tokenizer
 
 _UNUSED = re.compile(r"[\[<]unused_?\d+[\]>]")
 _ENDS = ("<|endoftext|>", "<|im_end|>", "<|eot_id|>", "<|end_of_text|>")
 
 
-class TokenizerVocabulary:
+class WrappedTokenizer:
     """A tokenizer of someone else's model, in the form that prompts and results use.
 
     Args:
@@ -37,7 +37,7 @@ class TokenizerVocabulary:
 
     Example:
         >>> from tokenizers import Tokenizer, models
-        >>> words = TokenizerVocabulary(Tokenizer(models.WordLevel({"a": 0, "[M]": 1}, "a")), mask_id=1)
+        >>> words = WrappedTokenizer(Tokenizer(models.WordLevel({"a": 0, "[M]": 1}, "a")), mask_id=1)
         >>> words.decode([0, 1])
         'a░'
     """
@@ -46,10 +46,10 @@ class TokenizerVocabulary:
 
     def __init__(self, tokenizer: Any, mask_id: int | None = None, ends: tuple[int, ...] = ()) -> None:
         inner = getattr(tokenizer, "backend_tokenizer", tokenizer)  # of fast tokenizers of transformers
-        fast = isinstance(inner, Tokenizer)
+        fast = isinstance(inner, tokenizers.Tokenizer)
         if not fast and not (hasattr(tokenizer, "convert_ids_to_tokens") and hasattr(tokenizer, "get_vocab")):
             raise TypeError(
-                "vocabulary: expected a pymdm.Vocabulary, a tokenizers.Tokenizer or a fast tokenizer of transformers, "
+                "tokenizer: expected a pymdm.Tokenizer, a tokenizers.Tokenizer or a fast tokenizer of transformers, "
                 f"got {type(tokenizer).__name__}"
             )
         self.ends = ends
@@ -57,7 +57,7 @@ class TokenizerVocabulary:
         named = set(getattr(tokenizer, "all_special_ids", ()))
         if fast:
             name = type(tokenizer).__name__
-            text = guarded(f"vocabulary: cannot copy the {name}", inner.to_str)
+            text = guarded(f"tokenizer: cannot copy the {name}", inner.to_str)
             tokenizer, _ = parse_tokenizer(text, f"the {name}")
             even_out(tokenizer)
         self._tokenizer, self._fast = tokenizer, fast
@@ -119,15 +119,15 @@ class TokenizerVocabulary:
         return "".join(text)
 
 
-def model_vocabulary(value: Any, mask_id: int | None = None) -> Vocabulary | TokenizerVocabulary | None:
-    """Whatever a user passes as `vocabulary`, in the form that prompts and results use.
+def as_tokenizer(value: Any, mask_id: int | None = None) -> Tokenizer | WrappedTokenizer | None:
+    """What a user gives as a tokenizer, in the form that prompts and results use.
 
     Raises:
         TypeError: it is neither None nor of a known kind.
     """
-    if value is None or isinstance(value, Vocabulary | TokenizerVocabulary):
+    if value is None or isinstance(value, Tokenizer | WrappedTokenizer):
         return value
-    return TokenizerVocabulary(value, mask_id)
+    return WrappedTokenizer(value, mask_id)
 
 
 def read_tokenizer(folder: Path) -> Any | None:
@@ -144,7 +144,7 @@ def read_tokenizer(folder: Path) -> Any | None:
         return parse_tokenizer(text, str(folder / "tokenizer.json"))[0]
     for pieces, merges in GPT2_FILES:
         if (folder / pieces).is_file() and (folder / merges).is_file() and not _other_class(folder):
-            return Vocabulary.from_gpt2(folder / pieces, folder / merges)._tokenizer
+            return Tokenizer.from_gpt2(folder / pieces, folder / merges)._tokenizer
     files = ("vocab.txt", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "vocab.json")
     if not any((folder / name).is_file() for name in files):
         return None

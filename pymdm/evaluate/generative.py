@@ -119,7 +119,7 @@ def generate(
     """Draws samples and has them judged.
 
     Args:
-        model: a `pymdm.Model` with a vocabulary.
+        model: a `pymdm.Model` with a tokenizer.
         judges: of their texts.
         num_samples: N. length: L, default the model's.
         sampler: default `FirstHitting()`, exact. temperature: of the conditionals; 1 is the model's law.
@@ -183,12 +183,12 @@ def frontier(
 
 
 def controls(
-    vocabulary: Any, tokens: Sequence[int], judges: Sequence[Judge], *, num_texts: int, length: int, seed: int = 0
+    tokenizer: Any, tokens: Sequence[int], judges: Sequence[Judge], *, num_texts: int, length: int, seed: int = 0
 ) -> list[Generation]:
     """Held-out text, its words shuffled, and random letters, in pieces of `length` tokens: what a judge must tell apart.
 
     Args:
-        vocabulary: of the model.
+        tokenizer: of the model.
         tokens: [T] of the held-out text, from which pieces are taken evenly.
         judges: as in `generate`.
         num_texts: pieces, at least 2. length: tokens in one.
@@ -196,7 +196,7 @@ def controls(
     """
     rng = np.random.default_rng([seed, 13])
     starts = np.linspace(0, max(0, len(tokens) - length), num_texts).astype(int)
-    real = [vocabulary.decode(tokens[s : s + length]) for s in starts]
+    real = [tokenizer.decode(tokens[s : s + length]) for s in starts]
     shuffled = []
     for text in real:
         parts = text.split()
@@ -206,7 +206,7 @@ def controls(
     noise = ["".join(rng.choice(letters, size=len(t))) for t in real]
     found = []
     for name, texts in zip(CONTROLS, (real, shuffled, noise), strict=True):
-        found.append(describe(name, texts, vocabulary.encode_all(texts), judges))
+        found.append(describe(name, texts, tokenizer.encode_all(texts), judges))
     return found
 
 

@@ -115,27 +115,27 @@ class CheckpointJudge:
         stride: tokens scored by each further window; default half the network's length.
 
     Raises:
-        ValueError: an unreadable checkpoint, or one that is not causal; when called, a text its vocabulary cannot spell.
+        ValueError: an unreadable checkpoint, or one that is not causal; when called, a text its tokenizer cannot spell.
     """
 
     def __init__(self, path: str | os.PathLike[str], stride: int | None = None) -> None:
         checkpoint = load_checkpoint(path)
         if not checkpoint.config.causal:
             raise ValueError(f"judge: {path} is not autoregressive (causal), so it gives no likelihood to judge by")
-        self._model, self._vocabulary = checkpoint.build(), checkpoint.vocabulary
+        self._model, self._tokenizer = checkpoint.build(), checkpoint.tokenizer
         self._stride = stride or max(1, checkpoint.config.length // 2)
         self.name = Path(path).name
         self.facts: dict[str, Any] = {"kind": "checkpoint", "sha256": file_sha256(Path(path) / WEIGHTS)}
         self.facts |= {"window": checkpoint.config.length, "stride": self._stride}
 
     def __call__(self, texts: Sequence[str]) -> Scores:
-        rows = self._vocabulary.encode_all(texts)
+        rows = self._tokenizer.encode_all(texts)
         nats = np.zeros(len(texts))
         for i, row in enumerate(rows):
             for start, end, first in context_windows(len(row), self._model.config.length, self._stride):
                 losses = causal_losses(self._model, torch.tensor([row[start:end]]))[0]
                 nats[i] += float(losses[first - start :].double().sum())
-        kept = [self._vocabulary.kept([t], [r]) for t, r in zip(texts, rows, strict=True)]
+        kept = [self._tokenizer.kept([t], [r]) for t, r in zip(texts, rows, strict=True)]
         return scores_of(texts, nats, rows, kept)
 
 

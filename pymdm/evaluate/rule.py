@@ -36,12 +36,12 @@ class RuleLikelihood(Likelihood):
     Attributes:
         rule: the sampler whose law it is.
         log_prob: float64 [L] of each text, log-probability of each token where the rule names it; NaN where given.
-        order: int64 [L] of each text, the rank at which the rule names each position, -1 where given: a step map.
+        rank: int64 [L] of each text, the rank at which the rule names each position, -1 where given: a step map.
     """
 
     rule: Confidence = field(default_factory=lambda: Confidence("margin"))
     log_prob: tuple[Tensor, ...] = ()
-    order: tuple[Tensor, ...] = ()
+    rank: tuple[Tensor, ...] = ()
 
 
 def rule_sampler(rule: str | Sampler) -> Confidence:
@@ -75,7 +75,7 @@ def log_likelihood(
     top_k: int = 0,
     top_p: float = 1.0,
     mask_id: int | None = None,
-    vocabulary: Any = None,
+    tokenizer: Any = None,
     time_conditioned: bool = False,
     batch_size: int = 16,
     seed: int = 0,
@@ -86,12 +86,12 @@ def log_likelihood(
 
     Args:
         model: as in `pymdm.sample`.
-        texts: strings (of a model with a vocabulary) or integer tokens [L].
+        texts: strings (of a model with a tokenizer) or integer tokens [L].
         rule: "margin", "entropy", or a `Confidence` of them with its tokens per call, threshold and blocks.
         given: positions of each text that are known from the start and not scored.
         characters: of all texts together, for bits per character.
         temperature, top_k, top_p: of the law, as in `pymdm.sample`.
-        mask_id: of a callable. vocabulary: default the model's.
+        mask_id: of a callable. tokenizer: default the model's.
         time_conditioned: form of a callable.
         batch_size: texts in one network call.
         seed: of the lots among positions that are equally sure; elsewhere nothing depends on it. The sum over all sequences
@@ -115,8 +115,8 @@ def log_likelihood(
     mask = mask_id if mask_id is not None else network.mask_id
     if mask is None:
         raise ValueError("log_likelihood: mask_id is needed for a network that is a plain callable")
-    vocabulary = vocabulary or network.vocabulary
-    rows = [_tokens(text, vocabulary) for text in texts]
+    tokenizer = tokenizer or network.tokenizer
+    rows = [_tokens(text, tokenizer) for text in texts]
     for i, row in enumerate(rows):
         if not row or mask in row:
             raise ValueError(f"log_likelihood: text {i} {'holds the mask' if row else 'has no tokens'}")
@@ -137,18 +137,18 @@ def log_likelihood(
     watch = None if progress is None else lambda s: progress(total - int(s.remaining.sum()))
     options = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "watch": watch, "watch_interval": 0.1}
     score = _score(network, time_conditioned, False, False)
-    drawable = vocabulary.size if vocabulary is not None else 0
+    drawable = tokenizer.size if tokenizer is not None else 0
     C.run(state, native, score, batch_size=batch_size, drawable=drawable, **options)
     sizes = offsets.diff().tolist()
-    log_prob, order = state.log_prob.split(sizes), state.order.split(sizes)
+    log_prob, rank = state.log_prob.split(sizes), state.rank.split(sizes)
     nats = np.array([-float(p.nansum()) for p in log_prob])
-    named = np.array([int((o >= 0).sum()) for o in order], dtype=np.int64)
-    return RuleLikelihood(nats, named, characters, sampler, tuple(log_prob), tuple(order))
+    named = np.array([int((r >= 0).sum()) for r in rank], dtype=np.int64)
+    return RuleLikelihood(nats, named, characters, sampler, tuple(log_prob), tuple(rank))
 
 
-def _tokens(text: str | Sequence[int] | Tensor, vocabulary: Any) -> list[int]:
+def _tokens(text: str | Sequence[int] | Tensor, tokenizer: Any) -> list[int]:
     if isinstance(text, str):
-        if vocabulary is None:
-            raise ValueError("log_likelihood: a text needs a model with a vocabulary; give tokens instead")
-        return list(vocabulary.encode(text))
+        if tokenizer is None:
+            raise ValueError("log_likelihood: a text needs a model with a tokenizer; give tokens instead")
+        return list(tokenizer.encode(text))
     return [int(t) for t in text]

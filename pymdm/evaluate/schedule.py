@@ -264,7 +264,7 @@ def measure(
         model = Engine(model)
     network, drawable, source = model, 0, "these texts"
     if isinstance(model, Model):
-        network, drawable = model.engine, model.vocabulary.size
+        network, drawable = model.engine, model.tokenizer.size
         if texts is None:
             subject = load_subject(model.path)
             pieces = [p for p in subject.pieces if len(p) == subject.config.length]

@@ -40,7 +40,7 @@ class Subject:
     """A checkpoint and the tokens it is evaluated on.
 
     Attributes:
-        checkpoint: config, weights, vocabulary.
+        checkpoint: config, weights, tokenizer.
         text_name: what the text is. note: what a reader must know of it, or "".
         tokens: int64 [T] of the whole text. characters: how many of its characters come back from them.
         lost: share of its characters that do not, which bits per character do not count.
@@ -81,11 +81,11 @@ class Subject:
     @cached_property
     def evaluated_text(self) -> str:
         """The text of what is evaluated, one sequence after the other."""
-        vocabulary = self.checkpoint.vocabulary
+        tokenizer = self.checkpoint.tokenizer
         row = self.tokens if self.whole else np.concatenate(self.pieces)
-        if self.unit == "byte" and vocabulary.kind == "byte":
+        if self.unit == "byte" and tokenizer.kind == "byte":
             return row.astype(np.uint8).tobytes().decode("latin-1")
-        return vocabulary.decode(row).replace(END_OF_TEXT, "")  # as documents are counted
+        return tokenizer.decode(row).replace(END_OF_TEXT, "")  # as documents are counted
 
     @property
     def evaluated_characters(self) -> int:
@@ -95,7 +95,7 @@ class Subject:
         if self.lost:
             return round(self.characters * sum(map(len, self.pieces)) / len(self.tokens))
         text = self.evaluated_text
-        return len(text.encode()) if self.unit == "byte" and self.checkpoint.vocabulary.kind != "byte" else len(text)
+        return len(text.encode()) if self.unit == "byte" and self.checkpoint.tokenizer.kind != "byte" else len(text)
 
     def batches(self) -> Iterator[Tensor]:
         """The sequences as int64 [b, L] tensors of one length each, b bounded by the size of logits [b, L, V]."""
@@ -148,7 +148,7 @@ class Subject:
             rule=rule,
             characters=self.evaluated_characters,
             progress=progress,
-            vocabulary=self.checkpoint.vocabulary,
+            tokenizer=self.checkpoint.tokenizer,
         )
 
     def ngram_bits_per_char(self, order: int = 5) -> float:
@@ -170,7 +170,7 @@ def load_subject(
         limit: sequences to take, evenly spread; 0 for all.
 
     Raises:
-        ValueError: an unreadable checkpoint or text, or one that the vocabulary cannot spell.
+        ValueError: an unreadable checkpoint or text, or one that the tokenizer cannot spell.
 
     Example:
         >>> load_subject().config.length
@@ -185,7 +185,7 @@ def load_subject(
         subject = replace(subject, train_text=_own_text(checkpoint, limit).train_text)
     if text is not None:
         whole = _read(text)
-        tokens, kept = pack(checkpoint.vocabulary, [whole])
+        tokens, kept = pack(checkpoint.tokenizer, [whole])
         name = Path(text).name
         lost = lost_share([whole], kept, name)
         subject = replace(subject, text_name=name, tokens=tokens, characters=kept, lost=lost)
@@ -221,7 +221,7 @@ def _own_text(checkpoint: Checkpoint, limit: int) -> Subject:
     if is_data_folder(source):
         data = load_data(source)
     else:
-        data = encode_corpus(load_corpus(source, held_out), checkpoint.vocabulary)
+        data = encode_corpus(load_corpus(source, held_out), checkpoint.tokenizer)
     learnt = training.get("corpus", {}).get("sha256", data.sha256)
     note = "" if learnt == data.sha256 else f"{data.name} is no longer the text that the model was trained on"
     name = EMBEDDED if source is None else f"held-out side of {Path(source).name}"
@@ -304,7 +304,7 @@ def likelihood_facts(found: Bound | Likelihood, counts: str) -> dict[str, Any]:
         facts["caveat"] = found.caveat
         facts["curve"] = found.curve.to_dict() if found.curve is not None else None
     if isinstance(found, RuleLikelihood):
-        facts |= {"rule": found.rule.rule, "step_maps": [o.tolist() for o in found.order]}
+        facts |= {"rule": found.rule.rule, "step_maps": [r.tolist() for r in found.rank]}
         facts["log_prob"] = [p.tolist() for p in found.log_prob]
     return facts
 

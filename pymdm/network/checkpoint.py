@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from pymdm.data.tokenizer import Vocabulary
+from pymdm.data.tokenizer import Tokenizer
 from pymdm.files.replace import last_written, replace_folder
 from pymdm.files.target import Kind, check_target
 from pymdm.network.config import ModelConfig
@@ -52,14 +52,14 @@ class Checkpoint:
     Attributes:
         config: shapes.
         state_dict: parameter name -> tensor, in the stored dtype.
-        vocabulary: text <-> ids.
+        tokenizer: text <-> ids.
         training: how it was made: recipe, corpus, held-out bits per character. May be empty.
         path: folder it was read from or written to, if any.
     """
 
     config: ModelConfig
     state_dict: dict[str, Tensor]
-    vocabulary: Vocabulary
+    tokenizer: Tokenizer
     training: dict[str, Any] = field(default_factory=dict)
     path: Path | None = None
 
@@ -72,7 +72,7 @@ def save_checkpoint(
     path: str | os.PathLike[str],
     config: ModelConfig,
     state_dict: Mapping[str, Tensor],
-    vocabulary: Vocabulary,
+    tokenizer: Tokenizer,
     training: Mapping[str, Any] | None = None,
     extra: Mapping[str, Mapping[str, Tensor] | str | Callable[[Path], None]] | None = None,
 ) -> Checkpoint:
@@ -80,7 +80,7 @@ def save_checkpoint(
 
     Args:
         path: the folder; missing parents are made; a checkpoint there is replaced (`pymdm.files.target` says what else may be).
-        config, state_dict, vocabulary, training: its content.
+        config, state_dict, tokenizer, training: its content.
         extra: more content of the same folder: name -> tensors (safetensors), text, or what writes a
             file or folder there, in this order; only names that `KIND` holds.
 
@@ -98,7 +98,7 @@ def save_checkpoint(
     def write(fresh: Path) -> None:
         save_file(tensors, fresh / WEIGHTS)
         (fresh / CONFIG).write_text(meta + "\n", encoding="utf-8")
-        vocabulary.save(fresh / TOKENIZER)
+        tokenizer.save(fresh / TOKENIZER)
         for name, content in (extra or {}).items():
             if isinstance(content, str):
                 (fresh / name).write_text(content, encoding="utf-8")
@@ -112,7 +112,7 @@ def save_checkpoint(
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ValueError(f"save_checkpoint: cannot write {path}: {reason}") from None
-    return Checkpoint(config, tensors, vocabulary, dict(training or {}), Path(path))
+    return Checkpoint(config, tensors, tokenizer, dict(training or {}), Path(path))
 
 
 def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
@@ -129,16 +129,16 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
             raise ValueError(f"load_checkpoint: {path} has no {name}")
     meta = read_settings(folder / CONFIG)
     config = ModelConfig.from_dict(meta["model"])
-    vocabulary = Vocabulary.load(folder / TOKENIZER)
-    if vocabulary.size != config.vocab_size:
+    tokenizer = Tokenizer.load(folder / TOKENIZER)
+    if tokenizer.size != config.vocab_size:
         raise ValueError(
-            f"load_checkpoint: {TOKENIZER} has {vocabulary.size} tokens, but {CONFIG} says {config.vocab_size}"
+            f"load_checkpoint: {TOKENIZER} has {tokenizer.size} tokens, but {CONFIG} says {config.vocab_size}"
         )
     where = f"load_checkpoint: {folder / WEIGHTS}"
     check_state(config, tensor_shapes(folder / WEIGHTS), where)  # before anything of that size is made
     tensors = read_tensors(folder / WEIGHTS)
     check_state(config, tensors, where)
-    return Checkpoint(config, tensors, vocabulary, meta["training"], Path(path))
+    return Checkpoint(config, tensors, tokenizer, meta["training"], Path(path))
 
 
 def read_settings(file: Path) -> dict[str, Any]:

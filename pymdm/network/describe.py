@@ -7,8 +7,8 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from pymdm.data.tokenizer import Vocabulary
-from pymdm.data.wrapped import TokenizerVocabulary
+from pymdm.data.tokenizer import Tokenizer
+from pymdm.data.wrapped import WrappedTokenizer
 from pymdm.network.checkpoint import load_checkpoint
 from pymdm.network.loading import is_foreign, opened
 from pymdm.network.transformer import parameter_shapes
@@ -28,18 +28,18 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
     'pymdm'
     """
     if is_foreign(path):
-        converted, vocabulary = opened(path)
+        converted, tokenizer = opened(path)
         config, conventions, dtype = converted.config, converted.conventions, converted.dtype
         numbers = sum(t.numel() for parts in converted.weights.values() for t in parts)
         family, note, ends = conventions.family, conventions.note, conventions.end_of_text
-        banned = {*conventions.banned, *getattr(vocabulary, "banned", ())} - set(ends)
+        banned = {*conventions.banned, *getattr(tokenizer, "banned", ())} - set(ends)
     else:
         checkpoint = load_checkpoint(Path(path))
-        config, vocabulary, dtype, family, note, ends = (
-            checkpoint.config, checkpoint.vocabulary, "float32", "pymdm", "", ()
+        config, tokenizer, dtype, family, note, ends = (
+            checkpoint.config, checkpoint.tokenizer, "float32", "pymdm", "", ()
         )  # fmt: skip
         numbers, banned = sum(prod(s) for s in parameter_shapes(config).values()), set()
-    kinds = {Vocabulary: "its own", TokenizerVocabulary: "with special tokens", type(None): "none"}
+    kinds = {Tokenizer: "its own", WrappedTokenizer: "with special tokens", type(None): "none"}
     attention = "causal" if config.causal else "both directions"
     return {
         "family": family,
@@ -49,7 +49,7 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
         "heads": [config.heads, config.kv_heads],
         "length": config.length,
         "vocabulary": config.vocab_size,
-        "tokenizer": kinds[type(vocabulary)],
+        "tokenizer": kinds[type(tokenizer)],
         "mask_id": config.mask_id,
         "end_of_text": list(ends),
         "never_drawn": len([i for i in banned if i < config.vocab_size]),

@@ -8,12 +8,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import tokenizers
 import torch
 from safetensors.torch import save_file
-from tokenizers import Tokenizer
 from torch import Tensor
 
-from pymdm.data.tokenizer import Vocabulary
+from pymdm.data.tokenizer import Tokenizer
 from pymdm.files.replace import replace_folder
 from pymdm.files.target import Kind, check_target
 from pymdm.network.checkpoint import CONFIG, TOKENIZER, WEIGHTS, Checkpoint, load_checkpoint
@@ -54,7 +54,7 @@ def export(model: str | os.PathLike[str], out: str | os.PathLike[str], to: str =
     def write(folder: Path) -> None:
         save_file({k: t.contiguous() for k, t in tensors.items()}, folder / WEIGHTS, metadata={"format": "pt"})
         (folder / CONFIG).write_text(json.dumps(settings | {"exported_by": "pymdm"}, indent=1) + "\n", encoding="utf-8")
-        _tokenizer(checkpoint.vocabulary, folder, checkpoint.config.length)
+        _tokenizer(checkpoint.tokenizer, folder, checkpoint.config.length)
         if to == "transformers":
             shutil.copyfile(Path(_exported).parent / MODELLING, folder / MODELLING)
 
@@ -124,11 +124,11 @@ def _mdlm(checkpoint: Checkpoint) -> tuple[dict[str, Any], dict[str, Tensor]]:
     return settings, tensors
 
 
-def _tokenizer(vocabulary: Vocabulary, folder: Path, length: int) -> None:
+def _tokenizer(tokenizer: Tokenizer, folder: Path, length: int) -> None:
     """The tokenizer with the mask as a token of its own, the id after the last."""
-    tokenizer = Tokenizer.from_str(vocabulary.to_json())
-    tokenizer.add_special_tokens([MASK])
-    tokenizer.save(str(folder / TOKENIZER))
+    inner = tokenizers.Tokenizer.from_str(tokenizer.to_json())
+    inner.add_special_tokens([MASK])
+    inner.save(str(folder / TOKENIZER))
     facts = {"tokenizer_class": "PreTrainedTokenizerFast", "mask_token": MASK, "model_max_length": length}
     facts["clean_up_tokenization_spaces"] = False
     (folder / TOKENIZER_CONFIG).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from pymdm.bundled import bundled_path
-from pymdm.data.tokenizer import Vocabulary
-from pymdm.data.wrapped import TokenizerVocabulary, model_vocabulary, read_tokenizer
+from pymdm.data.tokenizer import Tokenizer
+from pymdm.data.wrapped import WrappedTokenizer, as_tokenizer, read_tokenizer
 from pymdm.files.replace import last_written
 from pymdm.network.checkpoint import CONFIG, TOKENIZER, load_checkpoint
 from pymdm.network.config import ModelConfig
@@ -27,14 +27,14 @@ Frame = tuple[tuple[int, ...], tuple[int, ...]]
 
 @dataclass(frozen=True)
 class Model:
-    """A loaded model: the compiled engine, its shape, its vocabulary (None: none came with it), and how it was trained.
+    """A loaded model: the compiled engine, its shape, its tokenizer (None: none came with it), and how it was trained.
 
     `conventions` are its family's: end of text, tokens never drawn, frame, what a user must know.
     """
 
     engine: Engine
     config: ModelConfig
-    vocabulary: Any
+    tokenizer: Any
     training: dict[str, Any]
     path: Path
     conventions: Conventions = field(default_factory=Conventions)
@@ -42,13 +42,13 @@ class Model:
     @property
     def banned(self) -> tuple[int, ...]:
         """Ids that are not drawn unless asked for: special tokens, and rows that stand for nothing."""
-        own = {*self.conventions.banned, *getattr(self.vocabulary, "banned", ())} - set(self.conventions.end_of_text)
+        own = {*self.conventions.banned, *getattr(self.tokenizer, "banned", ())} - set(self.conventions.end_of_text)
         return tuple(sorted(i for i in own if i < self.config.vocab_size))
 
     @property
     def frame(self) -> Frame:
         """Ids before and after every sequence."""
-        return getattr(self.vocabulary, "frame", ((), ())) if self.conventions.framed else ((), ())
+        return getattr(self.tokenizer, "frame", ((), ())) if self.conventions.framed else ((), ())
 
 
 @dataclass(frozen=True)
@@ -64,10 +64,10 @@ class Network:
     mask_id: int | None
     vocab_size: int | None
     length: int | None
-    vocabulary: Any | None
+    tokenizer: Any | None
     banned: tuple[int, ...] = ()
     frame: Frame = ((), ())
-    framed: bool = False  # whether the frame of a vocabulary that is given belongs to its sequences
+    framed: bool = False  # whether the frame of a tokenizer that is given belongs to its sequences
     sees_time: bool = False
     schedule: str | None = None
 
@@ -90,7 +90,7 @@ def load(
             memory). Default "float32" for folders of ours; for others "bfloat16" where the file's weights are.
         device: "cpu", "cuda" or "cuda:1".
         config: stands for the config.json of a checkpoint of others that has none beside it.
-        tokenizer: for a checkpoint of others that has none: a `Vocabulary`, a tokenizer of `tokenizers` or `transformers`.
+        tokenizer: for a checkpoint of others that has none: a `Tokenizer`, a tokenizer of `tokenizers` or `transformers`.
 
     Returns:
         `Model`, which `pymdm.sample` takes.
@@ -99,7 +99,7 @@ def load(
         ValueError: a family that the engine does not compute; a missing file or setting; a tensor that is missing,
             unknown, misshapen, of another dtype or not finite, by name and file; a device that is not there.
 
-    >>> load().config.mask_id == load().vocabulary.size
+    >>> load().config.mask_id == load().tokenizer.size
     True
     """
     if path is None or not is_foreign(path, config):
@@ -110,8 +110,8 @@ def load(
         checkpoint = load_checkpoint(bundled_path() if path is None else Path(path))
         engine = Engine(checkpoint, dtype=dtype or "float32", device=device)
         folder = bundled_path() if path is None else last_written(path)
-        return Model(engine, checkpoint.config, checkpoint.vocabulary, checkpoint.training, folder)
-    converted, vocabulary = opened(path, config, tokenizer)
+        return Model(engine, checkpoint.config, checkpoint.tokenizer, checkpoint.training, folder)
+    converted, tokenizer = opened(path, config, tokenizer)
     source = converted.source
     try:
         engine = Engine(converted.weights, converted.config, dtype=dtype or converted.dtype, device=device)
@@ -119,22 +119,22 @@ def load(
         named = converted.name_not_finite() if "not finite" in str(error) else None
         raise ValueError(named or f"load: {source.path}: {error}") from None
     training = {"family": converted.conventions.family, "settings": source.settings}
-    return Model(engine, converted.config, vocabulary, training, source.path, converted.conventions)
+    return Model(engine, converted.config, tokenizer, training, source.path, converted.conventions)
 
 
 def opened(
     path: str | os.PathLike[str], config: Mapping[str, Any] | None = None, tokenizer: Any = None
-) -> tuple[Converted, Vocabulary | TokenizerVocabulary | None]:
-    """A checkpoint of others in our terms, its values not yet read, and its vocabulary; arguments as of `load`."""
+) -> tuple[Converted, Tokenizer | WrappedTokenizer | None]:
+    """A checkpoint of others in our terms, its values not yet read, and its tokenizer; arguments as of `load`."""
     source = open_source(Path(path) if Path(path).exists() else from_hub(str(path)), config)
     found = tokenizer if tokenizer is not None else read_tokenizer(source.folder)
-    ours = found is None or isinstance(found, Vocabulary)
+    ours = found is None or isinstance(found, Tokenizer)
     if not ours and source.settings.get("mask_token_id") is None:  # BERT's settings do not name it
-        mask = TokenizerVocabulary(found).mask_id
+        mask = WrappedTokenizer(found).mask_id
         source.settings.update({} if mask is None else {"mask_token_id": mask})
     converted = convert(source)
     if not ours:
-        found = TokenizerVocabulary(found, converted.config.mask_id, converted.conventions.end_of_text)
+        found = WrappedTokenizer(found, converted.config.mask_id, converted.conventions.end_of_text)
     return converted, found
 
 
@@ -185,24 +185,24 @@ def resolve(model: Any, dtype: str | None = None, device: str | None = None) -> 
         )  # fmt: skip
         if isinstance(model, Engine):
             return network
-        return replace(network, vocabulary=model.vocabulary, banned=model.banned, frame=model.frame)
+        return replace(network, tokenizer=model.tokenizer, banned=model.banned, frame=model.frame)
     if callable(model):
         return Network(None, model, None, None, None, None)
     raise TypeError(f"sample: model must be a loaded model, a path or a callable, got {type(model).__name__}")
 
 
-def with_vocabulary(network: Network, vocabulary: Any, mask_id: int | None) -> Network:
-    """The network with the vocabulary that a user gave, in the form that prompts and results use, and what it bans."""
-    given = model_vocabulary(vocabulary, mask_id)
+def with_tokenizer(network: Network, tokenizer: Any, mask_id: int | None) -> Network:
+    """The network with the tokenizer that a user gave, in the form that prompts and results use, and what it bans."""
+    given = as_tokenizer(tokenizer, mask_id)
     if given is None:
         return network
     banned = getattr(given, "banned", ())
     if network.vocab_size is not None:
         banned = tuple(i for i in banned if i < network.vocab_size)
-    frame = given.frame if network.framed and isinstance(given, TokenizerVocabulary) else network.frame
+    frame = given.frame if network.framed and isinstance(given, WrappedTokenizer) else network.frame
     mask = (
         network.mask_id if network.mask_id is not None else getattr(given, "mask_id", None) if network.framed else None
     )
     return replace(
-        network, vocabulary=given, frame=frame, mask_id=mask, banned=tuple(sorted({*network.banned, *banned}))
+        network, tokenizer=given, frame=frame, mask_id=mask, banned=tuple(sorted({*network.banned, *banned}))
     )

@@ -78,7 +78,7 @@ def experiment(
     """Samples with every kind of noise and number of steps, and has judged what came out.
 
     Args:
-        model: a `pymdm.Model` with a vocabulary.
+        model: a `pymdm.Model` with a tokenizer.
         judges: as in `pymdm.evaluate.judges`.
         steps: N of the ancestral runs. samples: B. length: L.
         noises: kinds of `pymdm.sampling.samplers.NOISES`; each also with first-hitting, which has exact noise besides.
@@ -139,9 +139,9 @@ def masks_left(times: Any) -> list[float]:
 
 def _text_run(model: Any, judges: Sequence[Judge], text: str, samples: int, length: int) -> Run:
     """Windows of the held-out text, decoded from the same number of tokens."""
-    ids = model.vocabulary.encode(text)
+    ids = model.tokenizer.encode(text)
     starts = np.linspace(0, max(0, len(ids) - length), max(samples, 64)).astype(int)
     windows = [ids[s : s + length] for s in starts]
-    texts = [model.vocabulary.decode(w) for w in windows]
+    texts = [model.tokenizer.decode(w) for w in windows]
     scores = {judge.name: judge(texts) for judge in judges}
     return Run("text", "", 0, [token_entropy(w) for w in windows], scores, texts=texts[:SHOWN])

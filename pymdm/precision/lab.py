@@ -75,7 +75,7 @@ def run(
     """Theory, experiment and audit.
 
     Args:
-        model: a `pymdm.Model` with a vocabulary.
+        model: a `pymdm.Model` with a tokenizer.
         judges: of its samples.
         preset: sizes.
         logits: file of predictions to work out the theory for as well (`file_predictions`).
@@ -198,6 +198,6 @@ def replay_pair(model: Any, steps: int, length: int, seed: int) -> dict[str, Any
         out = pymdm.sample(model, length=length, seed=seed, sampler=sampler, sequence_ids=[1 << 40])
         tokens = torch.as_tensor(out.tokens)[0].tolist()
         times = torch.as_tensor(out.times)[0].tolist()
-        pieces |= {t: model.vocabulary.decode([t]) for t in tokens}
+        pieces |= {t: model.tokenizer.decode([t]) for t in tokens}
         panels.append({"name": name, "tokens": tokens, "times": [round(t, 6) for t in times]})
     return {"steps": steps, "pieces": {str(t): piece for t, piece in pieces.items()}, "panels": panels}

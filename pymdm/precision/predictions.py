@@ -91,12 +91,12 @@ def model_predictions(model: Any, rows: int = 64, seed: int = 0, length: int | N
 
     L = length or model.config.length
     drawn = pymdm.sample(model, num_samples=8, length=L, seed=seed)
-    tokens, order = torch.as_tensor(drawn.tokens), torch.as_tensor(drawn.order)
+    tokens, rank = torch.as_tensor(drawn.tokens), torch.as_tensor(drawn.rank)
     rng = np.random.default_rng(seed)
     out = []
     for i in range(rows):
         b, known = i % len(tokens), i * L // rows  # `known` tokens have been unmasked: all shares of masks in turn
-        x = torch.where(order[b] < known, tokens[b], torch.tensor(model.config.mask_id))
-        masked = np.flatnonzero((order[b] >= known).numpy())
+        x = torch.where(rank[b] < known, tokens[b], torch.tensor(model.config.mask_id))
+        masked = np.flatnonzero((rank[b] >= known).numpy())
         out.append(model.engine(x[None], rows=torch.tensor([int(rng.choice(masked))]))[0].numpy())
     return softmax(np.stack(out))

@@ -32,9 +32,9 @@ def replay_html(samples: Samples) -> str:
 
 
 def _tokens(sample: Sample, samples: Samples) -> str:
-    last = max(1, int(sample.order.max()))
+    last = max(1, int(sample.rank.max()))
     pieces = []
-    for token, rank in zip(sample.tokens[:TOKENS].tolist(), sample.order[:TOKENS].tolist(), strict=True):
+    for token, rank in zip(sample.tokens[:TOKENS].tolist(), sample.rank[:TOKENS].tolist(), strict=True):
         masked = token == samples.state.mask_id
         text = escape("\N{LIGHT SHADE}" if masked else _piece(token, samples))
         delay = SECONDS * rank / last
@@ -45,4 +45,4 @@ def _tokens(sample: Sample, samples: Samples) -> str:
 
 
 def _piece(token: int, samples: Samples) -> str:
-    return samples.vocabulary.decode([token]) if samples.vocabulary is not None else f"{token} "
+    return samples.tokenizer.decode([token]) if samples.tokenizer is not None else f"{token} "

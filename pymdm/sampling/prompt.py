@@ -15,7 +15,7 @@ from pymdm.data.round_trip import LostText
 from pymdm.sampling.check import described, entries, integer
 
 if TYPE_CHECKING:
-    from pymdm.data.tokenizer import Vocabulary
+    from pymdm.data.tokenizer import Tokenizer
 
 Prompt: TypeAlias = "str | Tensor | Sequence[int] | Sequence[str] | Sequence[Sequence[int]] | Sequence[Tensor]"
 
@@ -25,7 +25,7 @@ LONGEST = 1 << 24  # positions of an infill for a network that names no length
 MOST = 1 << 28  # positions of all sequences of one call
 
 
-def parse_infill(text: str, vocabulary: Vocabulary, mask_id: int, longest: int | None = None) -> list[int]:
+def parse_infill(text: str, tokenizer: Tokenizer, mask_id: int, longest: int | None = None) -> list[int]:
     r"""Tokens of a text in which [MASK] is one masked position and [MASK:n] stands for n of them.
 
     A backslash before it makes it text: \[MASK] is the word, \\[MASK] a backslash and a hole. Where the tokenizer joins a
@@ -33,15 +33,15 @@ def parse_infill(text: str, vocabulary: Vocabulary, mask_id: int, longest: int |
 
     Args:
         text: with holes.
-        vocabulary: text <-> ids.
+        tokenizer: text <-> ids.
         mask_id: of the mask.
         longest: positions at most; default 2^24.
 
     Raises:
         ValueError: no hole, one that is spelled otherwise, of no position or of too many; a text that cannot be encoded.
 
-    >>> from pymdm.data.tokenizer import Vocabulary
-    >>> letters = Vocabulary.train(["abc"], "char")
+    >>> from pymdm.data.tokenizer import Tokenizer
+    >>> letters = Tokenizer.train(["abc"], "char")
     >>> parse_infill("a[MASK:2]c", letters, letters.mask_id) == [*letters.encode("a"), 3, 3, *letters.encode("c")]
     True
     """
@@ -66,39 +66,39 @@ def parse_infill(text: str, vocabulary: Vocabulary, mask_id: int, longest: int |
         texts.append("")
         holes.append(int(digits))
     if not holes:
-        whole = _encode(text, vocabulary)
+        whole = _encode(text, tokenizer)
         if mask_id in whole:  # in the tokenizer's own spelling
             return whole
         raise ValueError(f"it has no hole such as [MASK:4], got {text!r}")
     tokens: list[int] = []
     for before, count in zip(texts, holes, strict=False):
-        tokens += _encode(_left_to_the_hole(before, vocabulary), vocabulary)
+        tokens += _encode(_left_to_the_hole(before, tokenizer), tokenizer)
         if len(tokens) + count > limit:
             raise ValueError(f"it has more than {limit} positions, the longest sequence")
         tokens += [mask_id] * count
-    return tokens + _encode(texts[-1] + text[end:], vocabulary)
+    return tokens + _encode(texts[-1] + text[end:], tokenizer)
 
 
-def _left_to_the_hole(text: str, vocabulary: Vocabulary) -> str:
+def _left_to_the_hole(text: str, tokenizer: Tokenizer) -> str:
     """A text before a hole without its last space where that space belongs to the token after it, as in " word"."""
     if not text.endswith(" "):
         return text
-    alone = vocabulary.encode(text)
+    alone = tokenizer.encode(text)
     try:
-        followed = vocabulary.encode(text + "a")
+        followed = tokenizer.encode(text + "a")
     except ValueError:  # a tokenizer without this letter
         return text
     return text if followed[: len(alone)] == alone else text[:-1]
 
 
-def _encode(text: str, vocabulary: Vocabulary) -> list[int]:
+def _encode(text: str, tokenizer: Tokenizer) -> list[int]:
     """Tokens of a text; a warning where it does not come back from them."""
     if not text:
         return []
-    tokens = vocabulary.encode(text)
-    back = vocabulary.decode(tokens)
-    spaced = getattr(vocabulary, "spaced", True)  # words of others' tokenizers may come back with other spaces between
-    if (back != text) if spaced else (back.split() != text.split() and vocabulary.mask_id not in tokens):
+    tokens = tokenizer.encode(text)
+    back = tokenizer.decode(tokens)
+    spaced = getattr(tokenizer, "spaced", True)  # words of others' tokenizers may come back with other spaces between
+    if (back != text) if spaced else (back.split() != text.split() and tokenizer.mask_id not in tokens):
         warnings.warn(LostText(f"sample: the tokenizer takes {text!r} as {back!r}"), stacklevel=4)
     return tokens
 
@@ -165,7 +165,7 @@ def start_tokens(
     num_samples: int,
     mask_id: int,
     default_length: int | None,
-    vocabulary: Vocabulary | None,
+    tokenizer: Tokenizer | None,
 ) -> list[list[int]]:
     """Token lists of the sequences to sample, `mask_id` where a token is to be drawn.
 
@@ -182,13 +182,13 @@ def start_tokens(
     distinct: list[list[int]] = []
     for entry in [[]] if given is None else _as_list(given, what):
         if isinstance(entry, str):
-            if vocabulary is None:
-                raise ValueError(f"sample: a text {what} needs a vocabulary; give tokens instead")
+            if tokenizer is None:
+                raise ValueError(f"sample: a text {what} needs a tokenizer; give tokens instead")
             try:
                 if infill is not None:
-                    entry = parse_infill(entry, vocabulary, mask_id, default_length)
+                    entry = parse_infill(entry, tokenizer, mask_id, default_length)
                 else:
-                    entry = _encode(entry, vocabulary)
+                    entry = _encode(entry, tokenizer)
             except ValueError as error:
                 raise ValueError(f"sample: {what}: {error}") from None
         distinct.append(entry)

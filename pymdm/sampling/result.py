@@ -23,15 +23,15 @@ MIXED = "parts of this run had other options, so the law of none of them holds o
 class Sample:
     """One sequence: its tokens and how they came to be.
 
-    tokens [L] int64; text or None; times [L] float64, when each position was unmasked (NaN where it was given); order [L]
-    int64, its rank among them (-1 where given); nfe, network evaluations it took part in;
+    tokens [L] int64; text or None; times [L] float64, when each position was unmasked (NaN where it was given); rank [L]
+    int64, how many were unmasked before it (-1 where given); nfe, network evaluations it took part in;
     log_prob [L] float64, of each token where it was drawn; sequence_id, its random address.
     """
 
     tokens: Tensor
     text: str | None
     times: Tensor
-    order: Tensor
+    rank: Tensor
     nfe: int
     log_prob: Tensor
     sequence_id: int
@@ -45,7 +45,7 @@ class Samples:
         state: the final state of the run; `pymdm.resume` goes on from it.
         sampler, options: what it was drawn with.
         seconds: wall time of the latest part of the run.
-        vocabulary: turns tokens to text, or None.
+        tokenizer: turns tokens to text, or None.
         mixed: whether parts of the run had different options.
 
     A slice is a `Samples` of some sequences; the counts of the run, `calls` and `draws`, stay those of all of them.
@@ -60,7 +60,7 @@ class Samples:
     sampler: Any
     options: SampleOptions = SampleOptions()  # noqa: RUF009 (frozen)
     seconds: float = 0.0
-    vocabulary: Any = field(default=None, repr=False)
+    tokenizer: Any = field(default=None, repr=False)
     mixed: bool = False
 
     @property
@@ -99,9 +99,9 @@ class Samples:
         return self._by_sequence(self.state.times)
 
     @cached_property
-    def order(self) -> Tensor | list[Tensor]:
-        """[B, L] int64 ranks of unmasking; a list if the lengths differ."""
-        return self._by_sequence(self.state.order)
+    def rank(self) -> Tensor | list[Tensor]:
+        """[B, L] int64, how many of its sequence were unmasked before each, -1 where given; a list if the lengths differ."""
+        return self._by_sequence(self.state.rank)
 
     @cached_property
     def log_prob(self) -> Tensor | list[Tensor]:
@@ -135,7 +135,7 @@ class Samples:
 
     @property
     def text(self) -> list[str | None]:
-        """The samples as text; None without a vocabulary."""
+        """The samples as text; None without a tokenizer."""
         return [self._text(tokens) for tokens in self.tokens]
 
     def to_dict(self) -> dict[str, Any]:
@@ -143,12 +143,12 @@ class Samples:
         return {**self.state.to_dict(), "seconds": self.seconds}
 
     @classmethod
-    def from_dict(cls, saved: dict[str, Any], *, vocabulary: Any = None, sampler: Any = None) -> Samples:
+    def from_dict(cls, saved: dict[str, Any], *, tokenizer: Any = None, sampler: Any = None) -> Samples:
         """The samples again, after a check of every part of them.
 
         Args:
             saved: of `to_dict`, or of `samples.state.to_dict()`.
-            vocabulary: for `text`; a vocabulary is not part of the data.
+            tokenizer: for `text`; a tokenizer is not part of the data.
             sampler: needed where it cannot be made of plain values: one with a schedule of the user's own functions.
 
         Raises:
@@ -165,7 +165,7 @@ class Samples:
         seconds = saved.get("seconds", 0.0)
         if not isinstance(seconds, float):
             raise ValueError(f"sample: the saved state's seconds must be a float, got {type(seconds).__name__}")
-        return cls(state, sampler, settings.options, seconds, vocabulary, settings.mixed)
+        return cls(state, sampler, settings.options, seconds, tokenizer, settings.mixed)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the samples to one safetensors file; `Samples.load` reads it, and nothing is unpickled."""
@@ -177,7 +177,7 @@ class Samples:
         save_file(tensors, path, metadata={"samples": json.dumps(numbers)})
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], *, vocabulary: Any = None, sampler: Any = None) -> Samples:
+    def load(cls, path: str | os.PathLike[str], *, tokenizer: Any = None, sampler: Any = None) -> Samples:
         """Reads what `save` wrote; arguments and errors as of `from_dict`."""
         from safetensors import SafetensorError, safe_open
 
@@ -189,7 +189,7 @@ class Samples:
             raise ValueError(f"sample: {os.fspath(path)} does not hold samples: {error}") from None
         if not isinstance(numbers, dict):
             raise ValueError(f"sample: {os.fspath(path)} does not hold samples")
-        return cls.from_dict({**numbers, **tensors}, vocabulary=vocabulary, sampler=sampler)
+        return cls.from_dict({**numbers, **tensors}, tokenizer=tokenizer, sampler=sampler)
 
     def __len__(self) -> int:
         return len(self.nfe)
@@ -201,13 +201,13 @@ class Samples:
     def __getitem__(self, i: int | slice) -> Sample | Samples:
         if isinstance(i, slice):
             state = self.state.select(list(range(*i.indices(len(self)))))
-            return Samples(state, self.sampler, self.options, self.seconds, self.vocabulary, self.mixed)
+            return Samples(state, self.sampler, self.options, self.seconds, self.tokenizer, self.mixed)
         tokens = self.tokens[i]
         return Sample(
             tokens,
             self._text(tokens),
             self.times[i],
-            self.order[i],
+            self.rank[i],
             self.nfe[i],
             self.log_prob[i],
             self.sequence_ids[i],
@@ -230,7 +230,7 @@ class Samples:
         return replay_html(self)
 
     def _text(self, tokens: Tensor) -> str | None:
-        return self.vocabulary.decode(tokens.tolist()) if self.vocabulary is not None else None
+        return self.tokenizer.decode(tokens.tolist()) if self.tokenizer is not None else None
 
     def _by_sequence(self, flat: Tensor) -> Tensor | list[Tensor]:
         lengths = self.state.offsets.diff().tolist()

@@ -53,7 +53,6 @@ def sample(
     banned_tokens: Sequence[int] | None = None,
     special_tokens: bool = False,
     mask_id: int | None = None,
-    vocabulary: Any = None,
     tokenizer: Any = None,
     time_conditioned: bool = False,
     chosen_rows: bool = False,
@@ -88,8 +87,7 @@ def sample(
         banned_tokens: ids that are never drawn; the conditionals are truncated to the others. The model's special tokens and
             rows that stand for nothing are not drawn anyway: they have no part in its law.
         special_tokens: let the model draw those too.
-        vocabulary: text <-> ids for a model without its own: a `Vocabulary`, or a tokenizer of `tokenizers` or `transformers`.
-        tokenizer: the same, in the words of transformers.
+        tokenizer: text <-> ids for a model without its own: a `Tokenizer`, or a tokenizer of `tokenizers` or `transformers`.
         time_conditioned, chosen_rows, logit_shift: forms of a callable, see `pymdm.network.callable.callable_network`.
         batch_size: sequences in one network call, default all. The samples do not depend on it.
         sequence_ids: random addresses of the sequences, default 0 .. B-1. A sequence's sample depends on seed and id alone.
@@ -100,7 +98,7 @@ def sample(
         watch: called with the running state after network calls, at most every `watch_interval` seconds.
 
     Returns:
-        `Samples` with tokens, text, times, order, nfe, seed and law.
+        `Samples` with tokens, text, times, rank, nfe, seed and law.
 
     Raises:
         ValueError, TypeError: bad input, in one line that begins with "sample:".
@@ -112,13 +110,11 @@ def sample(
     >>> out.law, out.calls, tuple(out.tokens.shape)
     ('exact', 6, (2, 6))
     """
-    from pymdm.network.loading import resolve, with_vocabulary
+    from pymdm.network.loading import resolve, with_tokenizer
 
     network = resolve(model, dtype, device)
-    if tokenizer is not None and vocabulary is not None:
-        raise ValueError("sample: give tokenizer or vocabulary, not both")
-    network = with_vocabulary(network, vocabulary if tokenizer is None else tokenizer, mask_id)
-    vocabulary = network.vocabulary
+    network = with_tokenizer(network, tokenizer, mask_id)
+    tokenizer = network.tokenizer
     mask = mask_id if mask_id is not None else network.mask_id
     if mask is None:
         raise ValueError("sample: mask_id is needed for a network that is a plain callable")
@@ -135,7 +131,7 @@ def sample(
         num_samples=num_samples,
         mask_id=mask,
         default_length=network.length and network.length - sum(map(len, network.frame)),
-        vocabulary=vocabulary,
+        tokenizer=tokenizer,
     )
     starts = [framed(start, network.frame) for start in starts]
     ids = (
@@ -158,10 +154,10 @@ def sample(
     sampler.native().init(state)
     closed = () if special_tokens else network.banned
     score = _score(network, time_conditioned, chosen_rows, logit_shift)
-    settings = Settings(described(sampler), options, vocabulary.size if vocabulary is not None else 0)
+    settings = Settings(described(sampler), options, tokenizer.size if tokenizer is not None else 0)
     with evaluation_mode(network.callable) if network.callable is not None else nullcontext():
         seconds = _run(state, score, sampler, settings, cut, closed, watch, watch_interval)
-    return Samples(state, sampler, options, seconds, vocabulary)
+    return Samples(state, sampler, options, seconds, tokenizer)
 
 
 def resume(
@@ -175,7 +171,7 @@ def resume(
     top_p: float | None = None,
     banned_tokens: Sequence[int] | None = None,
     special_tokens: bool = False,
-    vocabulary: Any = None,
+    tokenizer: Any = None,
     time_conditioned: bool = False,
     chosen_rows: bool = False,
     logit_shift: bool = False,
@@ -199,7 +195,7 @@ def resume(
         others: as in `sample`.
 
     Raises:
-        ValueError: a state that is damaged, contradicts itself, or is of another sampler, mask or vocabulary.
+        ValueError: a state that is damaged, contradicts itself, or is of another sampler, mask or tokenizer.
 
     >>> uniform = lambda tokens: torch.zeros(*tokens.shape, 4)
     >>> half = sample(uniform, mask_id=4, length=6, seed=1, max_calls=3)
@@ -207,14 +203,14 @@ def resume(
     >>> torch.equal(resume(uniform, half.state.to_dict()).tokens, whole.tokens)
     True
     """
-    from pymdm.network.loading import resolve, with_vocabulary
+    from pymdm.network.loading import resolve, with_tokenizer
 
     network = resolve(model, dtype, device)
     given = state.to_dict() if isinstance(state, Samples) else state
     saved = Samples.from_dict(given, sampler=state.sampler if isinstance(state, Samples) else sampler)
     stopped = Settings.from_json(saved.state.settings)
-    network = with_vocabulary(network, vocabulary, saved.state.mask_id)
-    vocabulary = network.vocabulary or (state.vocabulary if isinstance(state, Samples) else None)
+    network = with_tokenizer(network, tokenizer, saved.state.mask_id)
+    tokenizer = network.tokenizer or (state.tokenizer if isinstance(state, Samples) else None)
     sampler = check_sampler(sampler or saved.sampler, time_conditioned or network.sees_time)
     sampler = with_schedule(sampler, network.schedule)
     if not stopped.made_by(sampler):
@@ -222,20 +218,20 @@ def resume(
     for name, own, of in (
         ("mask id", network.mask_id, saved.state.mask_id),
         ("number of classes", network.vocab_size, saved.state.vocab or None),
-        ("number of tokens", vocabulary.size if vocabulary is not None else None, stopped.drawable or None),
+        ("number of tokens", tokenizer.size if tokenizer is not None else None, stopped.drawable or None),
     ):
         if own is not None and of is not None and own != of:
             raise ValueError(f"sample: the state is of another vocabulary: its {name} is {of}, the model's {own}")
     options = changed(options or saved.options, temperature, top_k, top_p, banned_tokens)
     mixed = saved.mixed or (saved.calls > 0 and options != saved.options)
-    drawable = stopped.drawable or (vocabulary.size if vocabulary is not None else 0)
+    drawable = stopped.drawable or (tokenizer.size if tokenizer is not None else 0)
     settings = Settings(stopped.sampler, options, drawable, mixed)
     cut = Cut.checked(batch_size, max_calls)
     closed = () if special_tokens else network.banned
     score = _score(network, time_conditioned, chosen_rows, logit_shift)
     with evaluation_mode(network.callable) if network.callable is not None else nullcontext():
         seconds = _run(saved.state, score, sampler, settings, cut, closed, watch, watch_interval)
-    return Samples(saved.state, sampler, options, seconds, vocabulary, mixed)
+    return Samples(saved.state, sampler, options, seconds, tokenizer, mixed)
 
 
 def check_sampler(sampler: Any, sees_time: bool) -> Sampler:

@@ -27,7 +27,7 @@ class Schedule:
 
     Source: Zheng et al., ICLR 2025, section 2.
 
-    >>> Schedule("cosine").masked_at(0.5)
+    >>> Schedule("cosine").mask_rate(0.5)
     0.7071067811865475
     """
 
@@ -65,7 +65,7 @@ class Schedule:
             return C.geometric_schedule(self.sigma_min, self.sigma_max)
         return C.user_schedule(self.masked, self.time_of_masked)
 
-    def masked_at(self, time: float) -> float:
+    def mask_rate(self, time: float) -> float:
         """m(t) = 1 - alpha(t)."""
         return float(self.native().masked(time))
 
@@ -91,7 +91,7 @@ class Schedule:
             sigma = self.sigma_min * math.exp(growth * time)
             return sigma * growth / math.expm1(self.sigma_min * math.expm1(growth * time))
         low, high = max(0.0, time - 1e-6), min(1.0, time + 1e-6)
-        return (self.masked_at(high) - self.masked_at(low)) / (high - low) / self.masked_at(time)
+        return (self.mask_rate(high) - self.mask_rate(low)) / (high - low) / self.mask_rate(time)
 
 
 def as_schedule(schedule: Schedule | str | None) -> Schedule:

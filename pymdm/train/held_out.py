@@ -30,7 +30,7 @@ def held_out_bound(
     characters = data.held_out_characters if len(row) == len(data.held_out) else data.characters(row)
     device = model.embed.weight.device
     pieces = (p.to(device) for p in windows(row, recipe.length))
-    mask_id = data.vocabulary.mask_id
+    mask_id = data.tokenizer.mask_id
     if recipe.objective == "autoregressive":
         exact = evaluate_likelihood(model, pieces, characters=characters, autocast=autocast)
         return Bound(exact.nats, 0.0, exact.tokens, characters, len(exact.sizes))

@@ -62,7 +62,7 @@ def train(
         command: stored with the model as the way it was made, after those before it where a run goes on.
 
     Returns:
-        The checkpoint: averaged weights, vocabulary, and in `training` the recipe, the corpus, the held-out bits per
+        The checkpoint: averaged weights, tokenizer, and in `training` the recipe, the corpus, the held-out bits per
         character and those of n-grams on the same split.
 
     Raises:
@@ -129,17 +129,17 @@ class _Run:
         self.group = group
         self.log = CurveLog(out, numbers.step) if out is not None and group.rank == 0 else None
         self.saver: Saver | None = None
-        self.vocabulary = data.vocabulary
+        self.tokenizer = data.tokenizer
         self.chars_per_token = data.train_characters / len(data.train)
         self.device = group.device
         self.bfloat16 = pick_bfloat16(recipe.precision, self.device)
-        self.config = model_config(recipe, self.vocabulary)
+        self.config = model_config(recipe, self.tokenizer)
         batches = Batches(data.train, recipe.length, recipe.batch_size, recipe.seed)
         self.stepper = Stepper(
             recipe,
             recipe.make_objective(),
             batches,
-            self.vocabulary.mask_id,
+            self.tokenizer.mask_id,
             group,
             self.bfloat16,
             out,
@@ -246,7 +246,7 @@ class _Run:
             "processes": self.group.world,
         }
         training = summary(self.recipe, self.data, self.numbers, bound, **facts)
-        checkpoint = Checkpoint(self.config, self.weights(), self.vocabulary, training)
+        checkpoint = Checkpoint(self.config, self.weights(), self.tokenizer, training)
         if self.saver is None:
             return checkpoint
         return self.saver.save(checkpoint, self.numbers, state_tensors(self.model, self.average, self.optimizers))

@@ -81,7 +81,7 @@ class Objective:
         schedule = Schedule(self.schedule)
         if self.name == "continuous":
             times = 1.0 - draw_uniforms(rows, rng, self.draw)  # in (0, 1]
-            masked = np.array([schedule.masked_at(t) for t in times])
+            masked = np.array([schedule.mask_rate(t) for t in times])
             weights = np.array([schedule.rate(t) for t in times]) / length
             return Noise(rng.random((rows, length)) < masked[:, None], weights, weights, times)
         if self.name == "count":

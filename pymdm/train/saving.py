@@ -73,7 +73,7 @@ class Saver:
                 if self.lock is not None:
                     self.lock.check()
                 c = checkpoint
-                checkpoint = save_checkpoint(self.out, c.config, c.state_dict, c.vocabulary, c.training, extra)
+                checkpoint = save_checkpoint(self.out, c.config, c.state_dict, c.tokenizer, c.training, extra)
             except ValueError as error:
                 failure = error
         if writer is not None:

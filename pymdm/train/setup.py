@@ -1,4 +1,4 @@
-"""From a recipe to what a run needs: vocabulary, network shape, device and precision; and what it says at the end."""
+"""From a recipe to what a run needs: tokenizer, network shape, device and precision; and what it says at the end."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from pymdm.data.corpus import Corpus, load_corpus
-from pymdm.data.tokenizer import Vocabulary
+from pymdm.data.tokenizer import Tokenizer
 from pymdm.data.tokens import TokenData, encode_corpus, is_data_folder, load_data
 from pymdm.evaluate.bound import Bound
 from pymdm.evaluate.ngram import COUNTED, ngram_bits
@@ -20,10 +20,10 @@ from pymdm.train.state import Numbers
 NGRAM_ORDERS = (2, 3, 5)
 
 
-def model_config(recipe: Recipe, vocabulary: Vocabulary) -> ModelConfig:
+def model_config(recipe: Recipe, tokenizer: Tokenizer) -> ModelConfig:
     """The network of a recipe, with query and key biases for the heads' start."""
     return ModelConfig(
-        vocab_size=vocabulary.size,
+        vocab_size=tokenizer.size,
         length=recipe.length,
         width=recipe.width,
         layers=recipe.layers,
@@ -89,10 +89,10 @@ def summary(recipe: Recipe, data: TokenData, numbers: Numbers, bound: Bound | No
     return values
 
 
-def train_vocabulary(recipe: Recipe, corpus: Corpus) -> Vocabulary:
-    """The vocabulary of a run: pieces from the training side; characters from both, so that all of it can be scored."""
+def train_tokenizer(recipe: Recipe, corpus: Corpus) -> Tokenizer:
+    """The tokenizer of a run: pieces from the training side; characters from both, so that all of it can be scored."""
     documents: Sequence[str] = corpus.train if recipe.vocab == "bpe" else corpus.train + corpus.held_out
-    return Vocabulary.train(documents, recipe.vocab, recipe.vocab_size if recipe.vocab == "bpe" else None)
+    return Tokenizer.train(documents, recipe.vocab, recipe.vocab_size if recipe.vocab == "bpe" else None)
 
 
 def pick_device(wanted: str) -> str:
@@ -127,4 +127,4 @@ def load_training_data(recipe: Recipe, corpus: Corpus | TokenData | None = None)
     corpus = corpus or load_corpus(recipe.source, recipe.held_out)
     if not corpus.train_text or not corpus.held_out_text:
         raise ValueError(f"train: {corpus.name} is too short to hold some of it out")
-    return encode_corpus(corpus, train_vocabulary(recipe, corpus))
+    return encode_corpus(corpus, train_tokenizer(recipe, corpus))

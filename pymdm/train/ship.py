@@ -47,13 +47,13 @@ def ship(
     if training.get("corpus", {}).get("sha256") != corpus.sha256:
         raise ValueError(f"ship: {corpus.name} is not the text that {source} was trained on")
     state = {name: t.to(dtype) for name, t in checkpoint.state_dict.items()}
-    data = encode_corpus(corpus, checkpoint.vocabulary)
+    data = encode_corpus(corpus, checkpoint.tokenizer)
     recipe = Recipe.from_dict(training["recipe"])
     model = MaskedTransformer.from_state(checkpoint.config, state)
     bound = held_out_bound(model, data, recipe, tokens=recipe.eval_tokens, samples=samples, autocast=False)
     training["stored"] = str(dtype).removeprefix("torch.")
     training["held_out"] = held_out_summary(bound)
-    return save_checkpoint(out, checkpoint.config, state, checkpoint.vocabulary, training)
+    return save_checkpoint(out, checkpoint.config, state, checkpoint.tokenizer, training)
 
 
 if __name__ == "__main__":

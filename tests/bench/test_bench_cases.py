@@ -110,8 +110,8 @@ def test_speedup_marks_its_presets(monkeypatch):
 def test_speedup_of_a_checkpoint(tmp_path):
     config = pymdm.ModelConfig(vocab_size=20, length=6, width=16, layers=1, heads=2)
     model = pymdm.MaskedTransformer(config)
-    vocabulary = pymdm.Vocabulary.train(["abcdefghijklmnopqrst"], "char")
-    save_checkpoint(tmp_path / "m", config, model.state_dict(), vocabulary, {}, None)
+    tokenizer = pymdm.Tokenizer.train(["abcdefghijklmnopqrst"], "char")
+    save_checkpoint(tmp_path / "m", config, model.state_dict(), tokenizer, {}, None)
     options = ["bench", "speedup", "--model", tmp_path / "m", "--rounds", 1, "--part", 1, "--steps", 4, "--threads", 1]
     result = run(*options, "--json", "-")
     assert result.exit_code == 0, result.output

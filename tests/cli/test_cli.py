@@ -22,11 +22,11 @@ TEXT = "the cat sat on the mat. " * 40
 def checkpoint(tmp_path_factory):
     """A checkpoint of random weights over the characters of TEXT."""
     torch.manual_seed(0)
-    vocabulary = pymdm.Vocabulary.train([TEXT], "char")
-    config = pymdm.ModelConfig(vocab_size=vocabulary.size, length=32, width=32, layers=1, heads=2)
+    tokenizer = pymdm.Tokenizer.train([TEXT], "char")
+    config = pymdm.ModelConfig(vocab_size=tokenizer.size, length=32, width=32, layers=1, heads=2)
     model = pymdm.MaskedTransformer(config)
     path = tmp_path_factory.mktemp("cli") / "model"
-    save_checkpoint(path, config, model.state_dict(), vocabulary, {"held_out": {"bits_per_char": 1.0}}, None)
+    save_checkpoint(path, config, model.state_dict(), tokenizer, {"held_out": {"bits_per_char": 1.0}}, None)
     return path
 
 

@@ -12,7 +12,7 @@ from helpers.command_line import run
 from safetensors.torch import load_file, save_file
 
 from pymdm.cli.screen import harmless, one_line, say
-from pymdm.data.tokenizer import Vocabulary
+from pymdm.data.tokenizer import Tokenizer
 from pymdm.network.checkpoint import save_checkpoint
 from pymdm.network.config import ModelConfig
 from pymdm.network.transformer import MaskedTransformer
@@ -42,7 +42,7 @@ def test_a_terminal_is_told_apart():
 @pytest.fixture
 def hostile(tmp_path):
     """A checkpoint that speaks ESC, BEL, NUL and "[" only."""
-    letters = Vocabulary.train(["\x1b\x07\x00["], "char")
+    letters = Tokenizer.train(["\x1b\x07\x00["], "char")
     torch.manual_seed(0)
     config = ModelConfig(vocab_size=4, length=12, width=8, layers=1, heads=2)
     save_checkpoint(tmp_path / "model", config, MaskedTransformer(config).state_dict(), letters)

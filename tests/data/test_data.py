@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from pymdm.cli import app
 from pymdm.data.prepare import prepare_bytes
-from pymdm.data.tokenizer import _BYTES, END_OF_TEXT, Vocabulary
+from pymdm.data.tokenizer import _BYTES, END_OF_TEXT, Tokenizer
 from pymdm.data.tokens import load_data, smallest_dtype
 from pymdm.evaluate.subject import load_subject
 from pymdm.train import Recipe, load_corpus, train
@@ -48,10 +48,10 @@ def test_documents_end_with_the_end_of_text_token(text, tmp_path):
     data, corpus = load_data(tmp_path / "d"), load_corpus(text)
     printed = json.loads(result.stdout)
     assert printed["tokens"] == {"train": len(data.train), "held_out": len(data.held_out), "test": 0}
-    end = data.vocabulary.add_end_of_text()
-    assert printed["vocab_size"] == data.vocabulary.size == end + 1 and data.train.dtype == np.uint16
+    end = data.tokenizer.add_end_of_text()
+    assert printed["vocab_size"] == data.tokenizer.size == end + 1 and data.train.dtype == np.uint16
     assert int((data.train == end).sum()) == len(corpus.train) and data.train[-1] == end
-    assert data.vocabulary.decode(data.train).replace(END_OF_TEXT, "") == corpus.train_text
+    assert data.tokenizer.decode(data.train).replace(END_OF_TEXT, "") == corpus.train_text
     assert data.held_out_characters == len(corpus.held_out_text) == data.characters(data.held_out)
 
 
@@ -163,13 +163,13 @@ def test_gpt2_files_are_read(tmp_path):
     pieces = {p: i for i, p in enumerate([*_BYTES, "ab", END_OF_TEXT])}
     (tmp_path / "vocab.json").write_text(json.dumps(pieces))
     (tmp_path / "merges.txt").write_text("#version: 0.2\na b\n")
-    vocabulary = Vocabulary.load(tmp_path)
-    assert vocabulary.size == 258 and vocabulary.add_end_of_text() == 257 and vocabulary.kind == "bpe"
-    assert vocabulary.encode("ab") == [256] and vocabulary.decode(vocabulary.encode("caf\u00e9 ab")) == "caf\u00e9 ab"
-    assert Vocabulary.from_json(vocabulary.to_json()).encode("abba ab") == vocabulary.encode("abba ab")
+    tokenizer = Tokenizer.load(tmp_path)
+    assert tokenizer.size == 258 and tokenizer.add_end_of_text() == 257 and tokenizer.kind == "bpe"
+    assert tokenizer.encode("ab") == [256] and tokenizer.decode(tokenizer.encode("caf\u00e9 ab")) == "caf\u00e9 ab"
+    assert Tokenizer.from_json(tokenizer.to_json()).encode("abba ab") == tokenizer.encode("abba ab")
     (tmp_path / "merges.txt").write_text("no merge\n")
-    with pytest.raises(ValueError, match=r"^vocabulary: .* are not GPT-2's files"):
-        Vocabulary.load(tmp_path)
+    with pytest.raises(ValueError, match=r"^tokenizer: .* are not GPT-2's files"):
+        Tokenizer.load(tmp_path)
 
 
 def test_a_model_trained_from_tokens_with_time_can_be_evaluated(text, tmp_path):

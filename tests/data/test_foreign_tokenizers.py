@@ -6,19 +6,20 @@ import warnings
 
 import numpy as np
 import pytest
+import tokenizers
 import torch
 from helpers.command_line import run, run_json
 from helpers.foreign_tokenizers import TEXT, byte_bpe, file, metaspace_bpe, spaced_bpe, word_pieces
-from tokenizers import Tokenizer, models
+from tokenizers import models
 
 import pymdm
 from pymdm.data.corpus import Corpus
 from pymdm.data.prepare import prepare_text
 from pymdm.data.round_trip import LostText, kept_characters, lost_share, percent
-from pymdm.data.tokenizer import Vocabulary, as_vocabulary
+from pymdm.data.tokenizer import Tokenizer
 from pymdm.data.tokens import encode_corpus, load_data
+from pymdm.data.wrapped import WrappedTokenizer
 from pymdm.evaluate.judges import scores_of
-from pymdm.network.config import ModelConfig
 
 
 def corpus(text=TEXT, held_out=TEXT):
@@ -32,7 +33,7 @@ def test_truncation_padding_and_dropout_are_taken_out(tmp_path):
     tokenizer.enable_padding(length=5000)
     tokenizer.model.dropout = 0.5
     (tmp_path / "tokenizer.json").write_text(tokenizer.to_str())
-    taken = Vocabulary.load(tmp_path)
+    taken = Tokenizer.load(tmp_path)
     assert taken.encode(TEXT) == whole and taken.encode_all([TEXT, "a"])[0] == whole
     data = prepare_text(corpus(), tmp_path / "data", taken)
     assert len(data.train) == len(whole) + 1 and data.lost == 0
@@ -43,17 +44,17 @@ def test_truncation_padding_and_dropout_are_taken_out(tmp_path):
 @pytest.mark.parametrize("make", [lambda: byte_bpe(prefix=True), spaced_bpe, metaspace_bpe])
 @pytest.mark.parametrize("text", ["dog", " dog", "the  dog ", "over the lazy"])
 def test_no_space_is_put_before_a_text_or_taken_from_it(make, text):
-    v = Vocabulary(make(), "bpe")
+    v = Tokenizer(make(), "bpe")
     assert v.decode(v.encode(text)) == text and v.kept([text]) == len(text)
-    again = Vocabulary.from_json(v.to_json())
+    again = Tokenizer.from_json(v.to_json())
     assert again.encode(text) == v.encode(text)
 
 
 def test_holes_stay_where_they_are_written():
     """`ab__ cd_ ef` came of it, with three spaces that nobody gave."""
-    v = Vocabulary(byte_bpe(prefix=True), "bpe")
+    v = Tokenizer(byte_bpe(prefix=True), "bpe")
     out = pymdm.sample(
-        lambda t: torch.zeros(*t.shape, v.size), mask_id=v.size, vocabulary=v, infill="ab[MASK:2]cd[MASK]ef", seed=1
+        lambda t: torch.zeros(*t.shape, v.size), mask_id=v.size, tokenizer=v, infill="ab[MASK:2]cd[MASK]ef", seed=1
     )
     tokens = out.tokens[0].tolist()
     assert tokens[:2] == v.encode("ab") and tokens[4:6] == v.encode("cd") and tokens[7:] == v.encode("ef")
@@ -73,22 +74,22 @@ def test_holes_stay_where_they_are_written():
 def test_ids_with_holes_are_refused(vocab, message, tmp_path):
     model = {"type": "WordLevel", "vocab": vocab, "unk_token": "a"}
     (tmp_path / "tokenizer.json").write_text(file(model=model))
-    with pytest.raises(ValueError, match=rf"^vocabulary: the ids of .*{message}"):
-        Vocabulary.load(tmp_path)
+    with pytest.raises(ValueError, match=rf"^tokenizer: the ids of .*{message}"):
+        Tokenizer.load(tmp_path)
     result = run("data", __file__, "--tokenizer", tmp_path, "--out", tmp_path / "data")
     assert result.exit_code == 2 and not (tmp_path / "data").exists()
-    with pytest.raises(ValueError, match=r"^vocabulary: the tokenizer has no tokens"):
-        Vocabulary(Tokenizer(models.WordLevel({}, "a")), "bpe")
+    with pytest.raises(ValueError, match=r"^tokenizer: the tokenizer has no tokens"):
+        Tokenizer(tokenizers.Tokenizer(models.WordLevel({}, "a")), "bpe")
 
 
 def test_bytes_are_bytes_only_in_their_own_order():
     """A byte-level tokenizer without merges whose ids are not the bytes is another one."""
-    v = Vocabulary.train([], "byte")
+    v = Tokenizer.train([], "byte")
     content = json.loads(v.to_json())
-    assert Vocabulary.from_json(json.dumps(content)).kind == "byte"
+    assert Tokenizer.from_json(json.dumps(content)).kind == "byte"
     pieces = content["model"]["vocab"]
     content["model"]["vocab"] = dict(zip(pieces, reversed(pieces.values()), strict=True))
-    other = Vocabulary.from_json(json.dumps(content))
+    other = Tokenizer.from_json(json.dumps(content))
     assert other.kind == "bpe" and other.decode(other.encode("Ab\u00e9")) == "Ab\u00e9"
 
 
@@ -107,13 +108,13 @@ DAMAGED = {
 @pytest.mark.parametrize("name", DAMAGED)
 def test_a_tokenizer_on_which_the_library_dies_is_one_line(name, tmp_path, capfd):
     (tmp_path / "tokenizer.json").write_text(file(**DAMAGED[name]))
-    with pytest.raises(ValueError, match=r"^vocabulary: .*tokenizer.json is not a tokenizer file: \S"):
-        Vocabulary.load(tmp_path)
+    with pytest.raises(ValueError, match=r"^tokenizer: .*tokenizer.json is not a tokenizer file: \S"):
+        Tokenizer.load(tmp_path)
     assert capfd.readouterr().err == ""  # Rust would tell of its panic in many lines
 
 
 def test_a_word_that_a_tokenizer_does_not_have_is_one_line():
-    v = Vocabulary.from_json(file(model={"type": "WordLevel", "vocab": {"ab": 0, "c": 1}, "unk_token": "z"}))
+    v = Tokenizer.from_json(file(model={"type": "WordLevel", "vocab": {"ab": 0, "c": 1}, "unk_token": "z"}))
     assert v.encode("ab") == [0]
     for call in (v.encode, lambda text: v.encode_all([text])):
         with pytest.raises(ValueError, match=r"^encode: WordLevel error"):
@@ -121,8 +122,8 @@ def test_a_word_that_a_tokenizer_does_not_have_is_one_line():
 
 
 def test_nested_json_is_one_line():
-    with pytest.raises(ValueError, match=r"^vocabulary: tokenizer.json is not a tokenizer file: it is nested"):
-        Vocabulary.from_json("[" * 200_000)
+    with pytest.raises(ValueError, match=r"^tokenizer: tokenizer.json is not a tokenizer file: it is nested"):
+        Tokenizer.from_json("[" * 200_000)
 
 
 def test_interrupts_are_not_a_damaged_file(monkeypatch):
@@ -131,7 +132,7 @@ def test_interrupts_are_not_a_damaged_file(monkeypatch):
 
     monkeypatch.setattr("pymdm.data.foreign.json.loads", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        Vocabulary.from_json("{}")
+        Tokenizer.from_json("{}")
 
 
 # ---- text that does not come back -------------------------------------------------------------------------------
@@ -150,8 +151,8 @@ def test_digits_that_became_unknown_are_not_described():
     """0.076 bits per character were printed for 2.77: the text is refused."""
     rng = random.Random(1)
     digits = " ".join("".join(rng.choice("0123456789") for _ in range(5)) for _ in range(400))
-    v = Vocabulary(word_pieces(), "bpe")
-    with pytest.raises(ValueError, match=r"^vocabulary: 100% of the characters of the held-out side of made up"):
+    v = Tokenizer(word_pieces(), "bpe")
+    with pytest.raises(ValueError, match=r"^tokenizer: 100% of the characters of the held-out side of made up"):
         encode_corpus(corpus(held_out=digits), v)
     mixed = ("the dog and the fox " * 3 + "12345 67890 ") * 20
     with pytest.warns(LostText, match=r"^15.6% of the characters of the held-out side of made up do not come back"):
@@ -163,7 +164,7 @@ def test_digits_that_became_unknown_are_not_described():
 
 
 def test_lower_casing_counts_words_that_stayed(tmp_path):
-    v = Vocabulary(word_pieces(lower=True), "bpe")
+    v = Tokenizer(word_pieces(lower=True), "bpe")
     text = "The dog and the Fox. " * 30
     with pytest.warns(LostText):
         data = prepare_text(corpus(held_out=text), tmp_path / "data", v)
@@ -173,7 +174,7 @@ def test_lower_casing_counts_words_that_stayed(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert lost_share(["abc"], 3, "x") == 0.0
-        assert encode_corpus(corpus(), Vocabulary.train([TEXT], "bpe", 300)).lost == 0.0
+        assert encode_corpus(corpus(), Tokenizer.train([TEXT], "bpe", 300)).lost == 0.0
 
 
 def test_judges_count_what_comes_back():
@@ -206,10 +207,10 @@ def test_training_and_evaluation_say_what_does_not_come_back(tmp_path):
     assert "do not come back from their tokens" in run("evaluate", tmp_path / "run", "--windows", 4).stdout
 
 
-# ---- vocabulary= ------------------------------------------------------------------------------------------------
+# ---- tokenizer= ------------------------------------------------------------------------------------------------
 
 
-def test_tokenizers_of_other_libraries_as_vocabulary():
+def test_tokenizers_of_other_libraries():
     transformers = pytest.importorskip("transformers")
     inner = word_pieces()
     inner.add_special_tokens(["[CLS]", "[SEP]"])
@@ -221,21 +222,19 @@ def test_tokenizers_of_other_libraries_as_vocabulary():
     assert given("ab").input_ids[0] == ids[0][1]  # adds them by itself
     net = lambda tokens: torch.zeros(*tokens.shape, inner.get_vocab_size() + 1)  # noqa: E731
     settings = {"mask_id": inner.get_vocab_size(), "seed": 1}
-    for vocabulary in (given, inner):
-        out = pymdm.sample(net, vocabulary=vocabulary, infill="the dog[MASK:2]", **settings)
-        assert out.tokens[0][:6].tolist() == Vocabulary(word_pieces(), "bpe").encode("the dog")
+    for tokenizer in (given, inner):
+        out = pymdm.sample(net, tokenizer=tokenizer, infill="the dog[MASK:2]", **settings)
+        assert out.tokens[0][:6].tolist() == Tokenizer(word_pieces(), "bpe").encode("the dog")
         assert out.text[0].startswith("the dog") and "[CLS]" not in out.text[0][:7]
     assert given("ab").input_ids[0] == ids[0][1]  # and is as it was
     for wrong in ({"a": 1}, "bert-base-uncased", object()):
-        with pytest.raises(TypeError, match=r"^vocabulary: expected a pymdm.Vocabulary, a tokenizers.Tokenizer or a f"):
-            pymdm.sample(net, vocabulary=wrong, length=4, **settings)
-    assert as_vocabulary(None) is None
+        with pytest.raises(TypeError, match=r"^tokenizer: expected a pymdm.Tokenizer, a tokenizers.Tokenizer or a f"):
+            pymdm.sample(net, tokenizer=wrong, length=4, **settings)
 
 
 def test_a_users_tokenizer_is_not_changed():
     tokenizer = byte_bpe(prefix=True)
     tokenizer.enable_truncation(4)
-    taken = as_vocabulary(tokenizer)
+    taken = WrappedTokenizer(tokenizer)
     assert tokenizer.truncation is not None and len(tokenizer.encode("the dog and the fox").ids) == 4
     assert taken.decode(taken.encode("the dog and the fox")) == "the dog and the fox"
-    assert ModelConfig(vocab_size=taken.size, length=4, width=8, layers=1, heads=2).mask_id == taken.mask_id

@@ -56,7 +56,7 @@ def starts(seed=0, lengths=(5, 70, 33, 5, 1, 64, 33, 33)):
 def same(a, b):
     """Equal tokens, orders, counts; hitting times to the last few bits of float64, whose exp is each device's own."""
     assert torch.equal(a.state.tokens, b.state.tokens)
-    assert torch.equal(a.state.order, b.state.order)
+    assert torch.equal(a.state.rank, b.state.rank)
     assert (a.nfe, a.draws, a.calls) == (b.nfe, b.draws, b.calls)
     torch.testing.assert_close(a.state.times, b.state.times, rtol=1e-13, atol=0, equal_nan=True)
 
@@ -236,7 +236,7 @@ class TestOnCuda:
             states.append(state)
             (step,) = device_run.steps_of(engine.native).values()
             assert step.graph is not None and step.launched == (0 if graphs else 64)
-        assert torch.equal(states[0].tokens, states[1].tokens) and torch.equal(states[0].order, states[1].order)
+        assert torch.equal(states[0].tokens, states[1].tokens) and torch.equal(states[0].rank, states[1].rank)
 
     @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16, torch.float64], ids=str)
     def test_choose_gives_the_cpus_tokens(self, dtype):

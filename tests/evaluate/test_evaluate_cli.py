@@ -11,7 +11,7 @@ import pytest
 import torch
 from helpers.command_line import run, run_json
 
-from pymdm.data.tokenizer import Vocabulary
+from pymdm.data.tokenizer import Tokenizer
 from pymdm.data.tokens import write_data
 from pymdm.evaluate.bound import evaluate_bound
 from pymdm.evaluate.judges import file_sha256
@@ -31,12 +31,12 @@ def files(tmp_path_factory):
     """A text, a masked and an autoregressive checkpoint over its characters, of random weights."""
     folder = tmp_path_factory.mktemp("evaluate")
     (folder / "notes.txt").write_text(TEXT)
-    vocabulary = Vocabulary.train([TEXT], "char")
+    tokenizer = Tokenizer.train([TEXT], "char")
     training = {"recipe": {"source": str(folder / "notes.txt")}}
     for name, causal in (("mdm", False), ("twin", True)):
         torch.manual_seed(0)
-        config = ModelConfig(vocab_size=vocabulary.size, length=24, width=16, layers=1, heads=2, causal=causal)
-        save_checkpoint(folder / name, config, MaskedTransformer(config).state_dict(), vocabulary, training)
+        config = ModelConfig(vocab_size=tokenizer.size, length=24, width=16, layers=1, heads=2, causal=causal)
+        save_checkpoint(folder / name, config, MaskedTransformer(config).state_dict(), tokenizer, training)
     return folder
 
 
@@ -50,7 +50,7 @@ def test_default_is_the_bundled_models_held_out_text():
 def test_bound_is_that_of_the_text(files):
     found = run_json("evaluate", files / "mdm", "--text", files / "notes.txt", "--draws", 4, "--seed", 5)
     likelihood, checkpoint = found["likelihood"], load_checkpoint(files / "mdm")
-    row = torch.tensor(checkpoint.vocabulary.encode(TEXT))
+    row = torch.tensor(checkpoint.tokenizer.encode(TEXT))
     whole = len(row) // 24 * 24
     pieces = [*row[:whole].view(-1, 24).split(16), row[whole:][None]]
     by_hand = evaluate_bound(
@@ -169,13 +169,13 @@ def test_an_autoregressive_checkpoint_has_no_sampler(files):
 def test_data_folders_and_networks_with_time(tmp_path):
     """Bytes made by `pymdm data` are scored in bits per byte; a network that reads the time gets it drawn."""
     text = ("café au lait, s'il vous plaît. " * 12).encode()
-    vocabulary = Vocabulary.train([], "byte")
+    tokenizer = Tokenizer.train([], "byte")
     row = np.frombuffer(text, dtype=np.uint8)
     sides = {"train": row[:200], "held_out": row[200:]}
-    write_data(tmp_path / "data", "coffee", vocabulary, sides, {k: len(v) for k, v in sides.items()}, "byte")
+    write_data(tmp_path / "data", "coffee", tokenizer, sides, {k: len(v) for k, v in sides.items()}, "byte")
     config = ModelConfig(vocab_size=256, length=24, width=16, layers=1, heads=2, conditioning="time", cond_dim=8)
     state = MaskedTransformer(config).state_dict()
-    save_checkpoint(tmp_path / "m", config, state, vocabulary, {"recipe": {"source": str(tmp_path / "data")}})
+    save_checkpoint(tmp_path / "m", config, state, tokenizer, {"recipe": {"source": str(tmp_path / "data")}})
     found = run_json("evaluate", tmp_path / "m", "--draws", 4)
     assert found["likelihood"]["characters"] == found["likelihood"]["tokens"] == len(text) - 200
     assert found["likelihood"]["bits_per_char"] == pytest.approx(8.0, abs=0.3)  # adaLN starts as nothing: near uniform

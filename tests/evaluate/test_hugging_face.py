@@ -6,7 +6,7 @@ import pytest
 import torch
 from helpers.texts import CAT as TEXT
 
-from pymdm.data.tokenizer import Vocabulary
+from pymdm.data.tokenizer import Tokenizer
 from pymdm.evaluate import load_judge
 
 transformers = pytest.importorskip("transformers")
@@ -20,7 +20,7 @@ def folder(tmp_path_factory):
     """GPT-2 with 2 layers, 16 positions and byte pieces."""
     path = tmp_path_factory.mktemp("judge") / "tiny-gpt2"
     tokenizer = transformers.PreTrainedTokenizerFast(
-        tokenizer_object=Vocabulary.train([TEXT], "bpe", 280)._tokenizer, bos_token="<|endoftext|>"
+        tokenizer_object=Tokenizer.train([TEXT], "bpe", 280)._tokenizer, bos_token="<|endoftext|>"
     )
     config = transformers.GPT2Config(
         vocab_size=len(tokenizer), n_positions=16, n_embd=16, n_layer=2, n_head=2, bos_token_id=0, eos_token_id=0

@@ -10,7 +10,7 @@ import torch
 from helpers.slow_ngram import slow_probability
 from helpers.texts import CAT as TEXT
 
-from pymdm.data.tokenizer import Vocabulary
+from pymdm.data.tokenizer import Tokenizer
 from pymdm.evaluate import CheckpointJudge, NGram, NGramJudge, Scores, load_judge
 from pymdm.evaluate.autoregressive import causal_losses, context_windows, evaluate_likelihood
 from pymdm.evaluate.judges import BREAK, describe_judge, package_of
@@ -31,10 +31,10 @@ def causal_model(length=8, vocab_size=4, seed=0, **settings):
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
     """An autoregressive checkpoint of random weights over the characters of TEXT."""
-    vocabulary = Vocabulary.train([TEXT], "char")
-    model = causal_model(16, vocabulary.size)
+    tokenizer = Tokenizer.train([TEXT], "char")
+    model = causal_model(16, tokenizer.size)
     path = tmp_path_factory.mktemp("judge") / "twin"
-    save_checkpoint(path, model.config, model.state_dict(), vocabulary)
+    save_checkpoint(path, model.config, model.state_dict(), tokenizer)
     return path
 
 
@@ -85,13 +85,13 @@ def test_checkpoint_judge_scores_what_the_network_says(checkpoint):
     judge = CheckpointJudge(checkpoint)
     texts = [TEXT[:16], "", TEXT[3:7], TEXT[:41]]
     scores = judge(texts)
-    vocabulary = Vocabulary.load(checkpoint)
-    short = causal_losses(judge._model, torch.tensor([vocabulary.encode(texts[0])])).sum()
+    tokenizer = Tokenizer.load(checkpoint)
+    short = causal_losses(judge._model, torch.tensor([tokenizer.encode(texts[0])])).sum()
     assert scores.nats[0] == pytest.approx(float(short), rel=1e-5)
     assert scores.tokens.tolist() == scores.characters.tolist() == [16, 0, 4, 41] and scores.nats[1] == 0.0
     alone = [judge([t]).nats[0] for t in texts]
     assert scores.nats == pytest.approx(alone, rel=1e-5)  # no text sees another
-    row = vocabulary.encode(texts[3])
+    row = tokenizer.encode(texts[3])
     by_hand = causal_losses(judge._model, torch.tensor([row[:16]])).sum()
     for start, scored in ((8, 8), (16, 8), (24, 8), (25, 1)):
         by_hand = by_hand + causal_losses(judge._model, torch.tensor([row[start : start + 16]]))[0, -scored:].sum()
@@ -135,7 +135,7 @@ def test_bad_judges_have_clear_words(checkpoint, tmp_path):
         load_judge(str(checkpoint))(["ÿ"])
     masked = ModelConfig(vocab_size=3, length=4, width=8, layers=1, heads=2)
     model = MaskedTransformer(masked)
-    save_checkpoint(tmp_path / "mdm", masked, model.state_dict(), Vocabulary.train(["abc"], "char"))
+    save_checkpoint(tmp_path / "mdm", masked, model.state_dict(), Tokenizer.train(["abc"], "char"))
     with pytest.raises(ValueError, match=r"^judge: .* is not autoregressive"):
         load_judge(str(tmp_path / "mdm"))
     with pytest.raises(ValueError, match=r"^likelihood: needs a causal network"):

@@ -45,7 +45,7 @@ def test_the_sum_over_all_sequences_is_one_and_the_sampler_follows_it(rule, opti
     for i in range(20):  # what a sample says of itself
         text = tuple(out.tokens[i].tolist())
         assert float(out.log_prob[i].sum()) == pytest.approx(-found.by_sequence[EVERY.index(text)], abs=1e-12)
-        assert torch.equal(out.order[i], found.order[EVERY.index(text)])
+        assert torch.equal(out.rank[i], found.rank[EVERY.index(text)])
 
 
 def test_given_tokens_are_not_scored():
@@ -53,7 +53,7 @@ def test_given_tokens_are_not_scored():
     texts = [(0, *rest) for rest in itertools.product(range(V), repeat=L - 1)]
     found = pymdm.log_likelihood(network(mu), texts, mask_id=V, given=[[0]] * len(texts))
     assert abs(np.exp(-found.by_sequence).sum() - 1) < 1e-9
-    assert bool(found.log_prob[0].isnan()[0]) and int(found.order[0][0]) == -1 and found.tokens == (L - 1) * len(texts)
+    assert bool(found.log_prob[0].isnan()[0]) and int(found.rank[0][0]) == -1 and found.tokens == (L - 1) * len(texts)
 
 
 @pytest.mark.parametrize(
@@ -93,9 +93,9 @@ def test_every_result_carries_log_probabilities(sampler):
     assert not bool(out.log_prob.isnan().any()) and bool((out.log_prob <= 0).all())
     if not isinstance(sampler, pymdm.FirstHitting) or sampler._counts() != [1]:
         return
-    for tokens, order, found in zip(out.tokens.numpy(), out.order.numpy(), out.log_prob.numpy(), strict=True):
+    for tokens, rank, found in zip(out.tokens.numpy(), out.rank.numpy(), out.log_prob.numpy(), strict=True):
         for l in range(L):
-            before = np.where(order < order[l], tokens, V)
+            before = np.where(rank < rank[l], tokens, V)
             assert found[l] == pytest.approx(np.log(mu[state_index(before, V), l, tokens[l]]), abs=1e-12)
 
 
@@ -103,9 +103,9 @@ def test_the_log_probability_is_of_the_law_that_was_run():
     mu = table(4)
     for options in ({"temperature": 0.5}, {"top_k": 2}, {"top_p": 0.6}, {"banned_tokens": [1]}):
         out = draw(pymdm.FirstHitting(), n=30, mu=mu, **options)
-        for tokens, order, found in zip(out.tokens.numpy(), out.order.numpy(), out.log_prob.numpy(), strict=True):
+        for tokens, rank, found in zip(out.tokens.numpy(), out.rank.numpy(), out.log_prob.numpy(), strict=True):
             for l in range(L):
-                p = mu[state_index(np.where(order < order[l], tokens, V), V), l]
+                p = mu[state_index(np.where(rank < rank[l], tokens, V), V), l]
                 p = p ** (1 / options.get("temperature", 1.0))
                 if "banned_tokens" in options:
                     p = p * (np.arange(V) != 1)

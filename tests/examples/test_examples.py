@@ -45,7 +45,7 @@ def test_audit_your_sampler():
 
 
 def test_left_to_right():
-    assert "order [-1" in run("left_to_right")
+    assert "rank [-1" in run("left_to_right")
 
 
 def test_compare_samplers(tmp_path):

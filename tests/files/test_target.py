@@ -7,7 +7,7 @@ from helpers.command_line import run
 from helpers.tiny_training import CORPUS, TINY, Stop, stop_when_saved
 
 import pymdm.files.replace as replace
-from pymdm.data.tokenizer import Vocabulary
+from pymdm.data.tokenizer import Tokenizer
 from pymdm.files.target import Kind, check_target
 from pymdm.network.checkpoint import KIND, load_checkpoint, save_checkpoint
 from pymdm.network.config import ModelConfig
@@ -15,12 +15,12 @@ from pymdm.network.transformer import MaskedTransformer
 from pymdm.train import Recipe, train
 
 CONFIG = ModelConfig(vocab_size=8, length=6, width=8, layers=1, heads=2)
-VOCABULARY = Vocabulary.train(["abcdefgh"], "char")
+LETTERS = Tokenizer.train(["abcdefgh"], "char")
 HUGGING_FACE = {"config.json": '{"model_type": "bert"}', "model.safetensors": "w", "tokenizer.json": "{}"}
 
 
 def save(path):
-    save_checkpoint(path, CONFIG, MaskedTransformer(CONFIG).state_dict(), VOCABULARY, {"finished": True})
+    save_checkpoint(path, CONFIG, MaskedTransformer(CONFIG).state_dict(), LETTERS, {"finished": True})
 
 
 def fill(folder, files):

@@ -11,12 +11,12 @@ from safetensors.torch import load_file, save_file
 
 import pymdm.files.replace as replace
 import pymdm.network.checkpoint as checkpoint
-from pymdm.data.tokenizer import Vocabulary
+from pymdm.data.tokenizer import Tokenizer
 from pymdm.network.checkpoint import load_checkpoint, save_checkpoint
 from pymdm.network.config import ModelConfig
 from pymdm.network.transformer import MaskedTransformer
 
-VOCABULARY = Vocabulary.train(["abcdefgh"], "char")
+LETTERS = Tokenizer.train(["abcdefgh"], "char")
 CONFIG = ModelConfig(vocab_size=8, length=6, width=8, layers=1, heads=2, qkv_bias=True)
 
 
@@ -27,7 +27,7 @@ def state(seed=0, dtype=torch.float32):
 
 @pytest.fixture
 def folder(tmp_path):
-    save_checkpoint(tmp_path / "model", CONFIG, state(), VOCABULARY, {"note": "first"})
+    save_checkpoint(tmp_path / "model", CONFIG, state(), LETTERS, {"note": "first"})
     return tmp_path / "model"
 
 
@@ -38,9 +38,9 @@ def only(folder):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_round_trip(tmp_path, dtype):
-    written = save_checkpoint(tmp_path / "a" / "b", CONFIG, state(3, dtype), VOCABULARY, {"steps": 7})
+    written = save_checkpoint(tmp_path / "a" / "b", CONFIG, state(3, dtype), LETTERS, {"steps": 7})
     read = load_checkpoint(tmp_path / "a" / "b")
-    assert (read.config, read.training, read.vocabulary.to_json()) == (CONFIG, {"steps": 7}, VOCABULARY.to_json())
+    assert (read.config, read.training, read.tokenizer.to_json()) == (CONFIG, {"steps": 7}, LETTERS.to_json())
     assert read.state_dict.keys() == written.state_dict.keys()
     assert all(torch.equal(read.state_dict[k], v) and v.dtype == dtype for k, v in written.state_dict.items())
     assert sorted(os.listdir(tmp_path / "a" / "b")) == ["config.json", "model.safetensors", "tokenizer.json"]
@@ -127,7 +127,7 @@ def test_saving_refuses_bad_weights_and_leaves_the_old_checkpoint(folder):
     bad = state(1)
     bad["head.bias"][0] = float("nan")
     with pytest.raises(ValueError, match=r"^save_checkpoint: tensor head.bias has values that are not finite"):
-        save_checkpoint(folder, CONFIG, bad, VOCABULARY)
+        save_checkpoint(folder, CONFIG, bad, LETTERS)
     assert load_checkpoint(folder).training == {"note": "first"} and only(folder)
 
 
@@ -141,7 +141,7 @@ def test_foreign_files_and_folders_are_left_alone(tmp_path):
         ("file/below", "cannot write"),
     ):
         with pytest.raises(ValueError, match=f"^save_checkpoint: .*{message}"):
-            save_checkpoint(tmp_path / name, CONFIG, state(), VOCABULARY)
+            save_checkpoint(tmp_path / name, CONFIG, state(), LETTERS)
     assert (tmp_path / "file").read_text() == "mine" and os.listdir(tmp_path / "full") == ["letter.txt"]
     assert sorted(os.listdir(tmp_path)) == ["file", "full"]
 
@@ -150,9 +150,9 @@ def test_foreign_files_and_folders_are_left_alone(tmp_path):
 def test_overwriting_replaces_everything(folder, monkeypatch, swap):
     if not swap:
         monkeypatch.setattr(replace, "_exchange", lambda a, b: False)
-    save_checkpoint(folder, CONFIG, state(5), VOCABULARY, {"note": "second"}, {"training_state.json": "{}"})
+    save_checkpoint(folder, CONFIG, state(5), LETTERS, {"note": "second"}, {"training_state.json": "{}"})
     assert (folder / "training_state.json").is_file()
-    save_checkpoint(folder, CONFIG, state(6), VOCABULARY, {"note": "third"})
+    save_checkpoint(folder, CONFIG, state(6), LETTERS, {"note": "third"})
     read = load_checkpoint(folder)
     assert read.training == {"note": "third"} and torch.equal(read.state_dict["head.weight"], state(6)["head.weight"])
     assert not (folder / "training_state.json").exists() and only(folder)
@@ -165,7 +165,7 @@ def test_a_full_disk_keeps_the_old_checkpoint(folder, monkeypatch, stage):
 
     monkeypatch.setattr(checkpoint if stage == "save_file" else replace, stage, fail)
     with pytest.raises(ValueError, match=r"^save_checkpoint: cannot write .*No space left on device"):
-        save_checkpoint(folder, CONFIG, state(1), VOCABULARY)
+        save_checkpoint(folder, CONFIG, state(1), LETTERS)
     assert load_checkpoint(folder).training == {"note": "first"} and only(folder)
 
 
@@ -177,7 +177,7 @@ def test_killed_between_the_two_renames(folder):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_kill_9_at_any_moment_leaves_a_whole_checkpoint(folder):
     versions = [state(0), state(1)]
-    save_checkpoint(folder, CONFIG, versions[0], VOCABULARY, {"version": 0})
+    save_checkpoint(folder, CONFIG, versions[0], LETTERS, {"version": 0})
     for round_ in range(12):
         ready, tell = os.pipe()
         child = os.fork()
@@ -185,7 +185,7 @@ def test_kill_9_at_any_moment_leaves_a_whole_checkpoint(folder):
             number = round_
             while True:
                 number += 1
-                save_checkpoint(folder, CONFIG, versions[number % 2], VOCABULARY, {"version": number % 2})
+                save_checkpoint(folder, CONFIG, versions[number % 2], LETTERS, {"version": number % 2})
                 os.write(tell, b".")
         assert os.read(ready, 1) == b"."  # it has written at least once
         time.sleep(0.005 * round_)
@@ -196,5 +196,5 @@ def test_kill_9_at_any_moment_leaves_a_whole_checkpoint(folder):
         read = load_checkpoint(folder)
         version = read.training["version"]
         assert all(torch.equal(read.state_dict[k], v) for k, v in versions[version].items())
-    save_checkpoint(folder, CONFIG, versions[0], VOCABULARY)
+    save_checkpoint(folder, CONFIG, versions[0], LETTERS)
     assert only(folder)  # and what the killed writers left behind is gone

@@ -10,7 +10,7 @@ from pymdm.network.checkpoint import save_checkpoint
 from pymdm.network.config import ModelConfig
 
 SHAPE = dict(length=16, width=24, layers=2, heads=2)
-WORDS = pymdm.Vocabulary.train(["abcdefgh "], "char")
+WORDS = pymdm.Tokenizer.train(["abcdefgh "], "char")
 VARIANTS = {
     "plain": {},
     "llama": dict(norm="rmsnorm", mlp="swiglu", tied_head=True, kv_heads=1, logit_shift=True, norm_bias=True),

@@ -9,19 +9,19 @@ from helpers.command_line import run
 from safetensors.torch import save_file
 
 import pymdm
-from pymdm.data.tokenizer import Vocabulary
+from pymdm.data.tokenizer import Tokenizer
 from pymdm.network.checkpoint import load_checkpoint, save_checkpoint
 from pymdm.network.config import ModelConfig
 from pymdm.network.transformer import MaskedTransformer, parameter_shapes
 
-VOCABULARY = Vocabulary.train(["abcdefgh"], "char")
+LETTERS = Tokenizer.train(["abcdefgh"], "char")
 CONFIG = ModelConfig(vocab_size=8, length=6, width=8, layers=2, heads=2)
 
 
 @pytest.fixture
 def folder(tmp_path):
     torch.manual_seed(0)
-    save_checkpoint(tmp_path / "model", CONFIG, MaskedTransformer(CONFIG).state_dict(), VOCABULARY, {"recipe": {}})
+    save_checkpoint(tmp_path / "model", CONFIG, MaskedTransformer(CONFIG).state_dict(), LETTERS, {"recipe": {}})
     return tmp_path / "model"
 
 

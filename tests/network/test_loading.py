@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 import pymdm
-from pymdm.data.wrapped import TokenizerVocabulary
+from pymdm.data.wrapped import WrappedTokenizer
 
 TOKENS = torch.tensor([[3, 47, 9, 47, 0, 47]])
 
@@ -185,11 +185,11 @@ def test_special_tokens_and_unused_rows_are_not_drawn_unless_asked(folder, tmp_p
     assert free & {45, 46} and not free & {47, 48, 49}
     out = pymdm.sample(model, infill="w1 [MASK:3] w2", seed=2)
     assert out.tokens[0, [0, 4]].tolist() == [1, 2]
-    assert model.vocabulary.decode([1, 44, 2]) == model.vocabulary.decode([1])  # text ends at its end
-    other = pymdm.sample(model.engine, vocabulary=words_tokenizer(), infill="w1 <|mdm_mask|> w2", seed=2)
+    assert model.tokenizer.decode([1, 44, 2]) == model.tokenizer.decode([1])  # text ends at its end
+    other = pymdm.sample(model.engine, tokenizer=words_tokenizer(), infill="w1 <|mdm_mask|> w2", seed=2)
     assert other.tokens.shape == (1, 3) and other.tokens[0, 1] != 47
-    with pytest.raises(TypeError, match="vocabulary: expected a"):
-        pymdm.sample(model, vocabulary=object(), seed=1)
+    with pytest.raises(TypeError, match="tokenizer: expected a"):
+        pymdm.sample(model, tokenizer=object(), seed=1)
 
 
 def test_weights_are_not_doubled_on_the_way(folder):
@@ -211,7 +211,7 @@ def test_a_frame_is_found_and_left_out_of_the_text():
     tokenizer.post_processor = TemplateProcessing(
         single="<|start|> $A <|other|>", special_tokens=[("<|start|>", 45), ("<|other|>", 46)]
     )
-    words = TokenizerVocabulary(tokenizer)
+    words = WrappedTokenizer(tokenizer)
     assert words.frame == ((45,), (46,)) and words.mask_id == 47 and words.banned == (45, 46)
     assert words.decode([45, 1, 47, 46]) == "w1░"
 

@@ -85,7 +85,7 @@ def test_both_doors_give_the_same_tokens(tmp_path, name):
     native = pymdm.sample(model, **options)
     banned = model.banned
     door = pymdm.sample(forward, mask_id=model.config.mask_id, banned_tokens=banned, **options)
-    assert torch.equal(native.tokens, door.tokens) and torch.equal(native.order, door.order)
+    assert torch.equal(native.tokens, door.tokens) and torch.equal(native.rank, door.rank)
     drawn = set(native.tokens.flatten().tolist())
     assert model.config.mask_id not in drawn and not drawn & set(banned)
 

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 import pymdm
-from pymdm.data.tokenizer import Vocabulary
+from pymdm.data.tokenizer import Tokenizer
 from pymdm.evaluate.autoregressive import causal_inputs, causal_losses
 from pymdm.evaluate.bound import evaluate_bound, token_losses
 from pymdm.network.config import ModelConfig
@@ -16,7 +16,7 @@ from pymdm.network.mu import closed, log_mu
 from pymdm.network.transformer import MaskedTransformer
 
 INSIDE = ModelConfig(vocab_size=5, length=6, width=16, layers=1, heads=2, mask_id=2)
-BYTE = Vocabulary.train([], "byte")
+BYTE = Tokenizer.train([], "byte")
 SAMPLERS = [
     pymdm.FirstHitting(),
     pymdm.FirstHitting(tokens_per_call=2, order=2),
@@ -103,7 +103,7 @@ def test_surplus_logits_are_never_drawn(sampler):
     def net(tokens):
         return surplus.expand(*tokens.shape, 320)
 
-    out = pymdm.sample(net, mask_id=256, vocabulary=BYTE, length=16, num_samples=4, seed=2, sampler=sampler)
+    out = pymdm.sample(net, mask_id=256, tokenizer=BYTE, length=16, num_samples=4, seed=2, sampler=sampler)
     assert max(map(max, out.tokens.tolist())) < 256 and all(len(t) for t in out.text)
     assert evaluate_bound(net, [out.tokens], 256, samples=2, drawable=256).nats == pytest.approx(64 * math.log(256))
     assert (pymdm.sample(net, mask_id=256, length=64, seed=2).tokens >= 256).any()  # without a tokenizer they stay

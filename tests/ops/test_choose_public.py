@@ -66,7 +66,7 @@ def test_draws_what_sample_draws():
     out = pymdm.sample(lambda tokens: x.expand(*tokens.shape, V), mask_id=V, length=5, num_samples=3, seed=9)
     for sample in out:
         # Event n of a run draws its n-th token.
-        for position, rank in enumerate(sample.order.tolist()):
+        for position, rank in enumerate(sample.rank.tolist()):
             drawn = pymdm.choose(x, seed=9, sequence=sample.sequence_id, event=rank)
             assert int(drawn) == int(sample.tokens[position])
 

@@ -38,7 +38,7 @@ def test_first_hitting_draws_the_oracles_tokens(kind, vocab):
     )
     assert out.law == "approximate"
     for sample in out:
-        for token, event in zip(sample.tokens.tolist(), sample.order.tolist(), strict=True):
+        for token, event in zip(sample.tokens.tolist(), sample.rank.tolist(), strict=True):
             scored = scores(logits.numpy(), 9, sample.sequence_id, event, philox.TOKEN, 0, kind)
             assert_best(token, scored, kind)
 

@@ -30,10 +30,10 @@ TINY = lab.Preset((4, 16), 3, 12, (8,), 2, 4, ("torch.rand, float32",))
 def checkpoint(tmp_path_factory):
     """Random weights over the characters of TEXT."""
     torch.manual_seed(0)
-    vocabulary = pymdm.Vocabulary.train([TEXT], "char")
-    config = pymdm.ModelConfig(vocab_size=vocabulary.size, length=16, width=32, layers=1, heads=2)
+    tokenizer = pymdm.Tokenizer.train([TEXT], "char")
+    config = pymdm.ModelConfig(vocab_size=tokenizer.size, length=16, width=32, layers=1, heads=2)
     path = tmp_path_factory.mktemp("lab") / "model"
-    save_checkpoint(path, config, pymdm.MaskedTransformer(config).state_dict(), vocabulary, {}, None)
+    save_checkpoint(path, config, pymdm.MaskedTransformer(config).state_dict(), tokenizer, {}, None)
     return path
 
 

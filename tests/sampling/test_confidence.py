@@ -86,9 +86,9 @@ def test_each_rule_is_as_its_source_publishes_it(name, block, options):
                 continue
             held += 1
             assert out.tokens[b].tolist() == tokens.tolist() and out.nfe[b] == len(calls)
-            order, ranks = out.order[b].tolist(), 0
+            rank, ranks = out.rank[b].tolist(), 0
             for call in calls:
-                assert sorted(order[l] for l in call) == list(range(ranks, ranks + len(call)))
+                assert sorted(rank[l] for l in call) == list(range(ranks, ranks + len(call)))
                 ranks += len(call)
     assert held >= 3  # of 12 sequences
 
@@ -115,8 +115,8 @@ def test_blocks_are_counted_from_the_first_position_that_is_free(rule):
             sampler=pymdm.Confidence(rule, block_length=8),
         )
         first = {l for l in range(10, 18) if l != inside}
-        for order in out.order.tolist():
-            assert {l for l, rank in enumerate(order) if 0 <= rank < len(first)} == first
+        for ranks in out.rank.tolist():
+            assert {l for l, rank in enumerate(ranks) if 0 <= rank < len(first)} == first
 
 
 def test_a_threshold_is_reached_by_equality():
@@ -168,8 +168,8 @@ def test_equal_rows_are_a_tie_and_a_lot_decides(rule):
     options = dict(mask_id=11, length=16, num_samples=48, seed=8, temperature=0.0, sampler=pymdm.Confidence(rule))
     ours = pymdm.sample(Engine(model), **options)
     theirs = pymdm.sample(lambda tokens: model(tokens).detach()[..., :11], **options)
-    assert torch.equal(ours.order, theirs.order) and torch.equal(ours.tokens, theirs.tokens)
-    first = (ours.order == 0).int().argmax(1)
+    assert torch.equal(ours.rank, theirs.rank) and torch.equal(ours.tokens, theirs.tokens)
+    first = (ours.rank == 0).int().argmax(1)
     assert len(set(first.tolist())) > 8  # of 16; rounding would choose one for all
 
 
@@ -188,7 +188,7 @@ def test_near_ties_are_taken_from_within_the_stated_rounding():
             temperature=0,
             sampler=sampler,
         )
-        return out.order
+        return out.rank
 
     for rule in ("probability", "margin", "entropy"):
         order = firsts(rule)

@@ -41,7 +41,7 @@ def test_law_is_that_of_the_plan():
     mu = table(5)
     out = draw(LeftToRight(), n=40_000, mu=mu)
     assert chi_square(out, left_to_right_law(mu)) > ALPHA
-    assert out.order.tolist()[0] == list(range(L))
+    assert out.rank.tolist()[0] == list(range(L))
     assert out.law == "approximate" and out.nfe == [L] * 40_000
     # The test has the power to tell it from the random order.
     assert chi_square(draw(pymdm.FirstHitting(), n=40_000, mu=mu), left_to_right_law(mu)) < ALPHA
@@ -54,7 +54,7 @@ def test_is_the_same_for_any_packing_and_after_a_stop(sampler):
         assert torch.equal(draw(sampler, batch_size=batch_size).tokens, whole.tokens)
     half = draw(sampler, max_calls=1)
     rest = pymdm.resume(network(table()), half.state.to_dict(), sampler=sampler)
-    assert torch.equal(rest.tokens, whole.tokens) and torch.equal(rest.order, whole.order)
+    assert torch.equal(rest.tokens, whole.tokens) and torch.equal(rest.rank, whole.rank)
 
 
 def test_default_write_draws_as_choose_does():

@@ -65,7 +65,7 @@ def test_numbers_of_numpy_and_torch(given, plain):
         ({"prompt": [[True]]}, "tokens of prompt must be an integer, got bool"),
         ({"prompt": 5}, "prompt must be a sequence, got 5"),
         ({"prompt": {}}, "prompt must be a sequence, got dict"),
-        ({"prompt": "text"}, "a text prompt needs a vocabulary"),
+        ({"prompt": "text"}, "a text prompt needs a tokenizer"),
         ({"infill": [[]], "length": None}, "length must be at least 1, got an empty infill"),
         ({"num_samples": 0}, "num_samples must be at least 1, got 0"),
         ({"num_samples": 1.5}, "num_samples must be an integer, got 1.5"),

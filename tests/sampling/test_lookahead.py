@@ -17,7 +17,7 @@ WINDOWS = (2, 3, 4, 5, 8, 13, 32, 0.7, 0.2, 1e-6, "auto")
 
 
 def assert_same(a: pymdm.Samples, b: pymdm.Samples) -> None:
-    for name in ("tokens", "order", "times"):
+    for name in ("tokens", "rank", "times"):
         one, other = getattr(a.state, name), getattr(b.state, name)
         assert torch.equal(one.nan_to_num(-1.0), other.nan_to_num(-1.0)), name
 
@@ -167,8 +167,8 @@ def test_wrong_guesses_that_cannot_be_drawn_from_do_no_harm():
     mu = table(7)
     alone = draw(pymdm.FirstHitting(), n=200, mu=mu)
     met = {
-        tuple(torch.where(order <= e, tokens, V).tolist())
-        for tokens, order in zip(alone.tokens, alone.order, strict=True)
+        tuple(torch.where(rank <= e, tokens, V).tolist())
+        for tokens, rank in zip(alone.tokens, alone.rank, strict=True)
         for e in range(-1, L)
     }
     asked = set()

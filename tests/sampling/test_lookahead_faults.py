@@ -149,7 +149,7 @@ def test_the_core_does_what_the_reference_does():
         )
         for i, one in enumerate(draw(Lookahead, wide(), window=k)):
             assert out.tokens[i].tolist() == one.tokens.tolist()
-            assert out.order[i].argsort().tolist() == one.order.tolist()
+            assert out.rank[i].argsort().tolist() == one.order.tolist()
             assert out.nfe[i] == one.rounds
             assert int(out.state.rows[i]) == sum(one.widths)
 

@@ -7,18 +7,18 @@ import torch
 
 import pymdm
 from pymdm.data.round_trip import LostText
-from pymdm.data.tokenizer import Vocabulary
+from pymdm.data.tokenizer import Tokenizer
 from pymdm.sampling.prompt import parse_infill
 
-BYTE = Vocabulary.train([], "byte")
+BYTE = Tokenizer.train([], "byte")
 M = BYTE.mask_id
 
 
-def shape(text, vocabulary=BYTE, **settings):
+def shape(text, tokenizer=BYTE, **settings):
     """The infill with "_" for each mask."""
     return "".join(
-        "_" if t == vocabulary.mask_id else vocabulary.decode([t])
-        for t in parse_infill(text, vocabulary, vocabulary.mask_id, **settings)
+        "_" if t == tokenizer.mask_id else tokenizer.decode([t])
+        for t in parse_infill(text, tokenizer, tokenizer.mask_id, **settings)
     )
 
 
@@ -63,7 +63,7 @@ def test_holes_and_text(text, seen):
 def test_what_is_no_hole_is_refused(text, message):
     """By the API as by the command line: no text goes through unchanged as "exact"."""
     with pytest.raises(ValueError, match=f"^sample: infill: .*{message}"):
-        pymdm.sample(lambda t: torch.zeros(*t.shape, 257), mask_id=M, vocabulary=BYTE, infill=text)
+        pymdm.sample(lambda t: torch.zeros(*t.shape, 257), mask_id=M, tokenizer=BYTE, infill=text)
 
 
 def test_holes_are_measured_by_the_model():
@@ -77,7 +77,7 @@ def test_holes_are_measured_by_the_model():
 def test_the_space_before_a_hole_is_the_holes():
     """With the space 74 of 200 infills of this text had two spaces in a row: the first token of a word brings its own."""
     model = pymdm.load()
-    v = model.vocabulary
+    v = model.tokenizer
     assert parse_infill("Return the [MASK:4] of the list.", v, v.mask_id) == [
         *v.encode("Return the"),
         *[v.mask_id] * 4,
@@ -85,7 +85,7 @@ def test_the_space_before_a_hole_is_the_holes():
     ]
     out = pymdm.sample(model, infill="Return the [MASK:4] of the list.", num_samples=100, seed=1)
     assert sum("the  " in text for text in out.text) <= 5  # the model may put two; at 74 of 200 this fails surely
-    keeps = Vocabulary.train(["ab c d"], "char")  # a character each: the space is a token like the others
+    keeps = Tokenizer.train(["ab c d"], "char")  # a character each: the space is a token like the others
     assert shape("ab [MASK]", keeps) == "ab _" and shape("ab [MASK]") == "ab _"
     assert parse_infill("a\n[MASK]", v, v.mask_id)[:-1] == v.encode("a\n")  # a line end joins nothing
 
@@ -93,7 +93,7 @@ def test_the_space_before_a_hole_is_the_holes():
 def test_a_prompt_that_a_tokenizer_changes_is_told():
     from helpers.foreign_tokenizers import word_pieces
 
-    v = Vocabulary(word_pieces(lower=True), "bpe")
+    v = Tokenizer(word_pieces(lower=True), "bpe")
     net = lambda t: torch.zeros(*t.shape, v.size)  # noqa: E731
     with pytest.warns(LostText, match=re.escape("sample: the tokenizer takes 'The 12' as 'the [UNK]'")):
-        pymdm.sample(net, mask_id=v.mask_id, vocabulary=v, prompt="The 12", length=12)
+        pymdm.sample(net, mask_id=v.mask_id, tokenizer=v, prompt="The 12", length=12)

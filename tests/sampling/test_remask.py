@@ -158,7 +158,7 @@ def test_a_run_may_be_stopped_where_no_mask_is_left():
         before = out.calls
         empty |= bool(((out.state.remaining == 0) & (out.state.nfe > 0)).any())
         out = pymdm.resume(network(table()), out.state.to_dict(), sampler=sampler, max_calls=1, batch_size=1)
-    assert empty and torch.equal(out.tokens, whole.tokens) and torch.equal(out.order, whole.order)
+    assert empty and torch.equal(out.tokens, whole.tokens) and torch.equal(out.rank, whole.rank)
     assert max(whole.nfe) > L  # tokens were drawn more than once
     assert int(out.state.remaining.sum()) == 0
 

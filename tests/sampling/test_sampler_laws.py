@@ -81,7 +81,7 @@ def test_time_conditioned_network_sees_the_hitting_time():
         return torch.zeros(*tokens.shape, V)
 
     out = pymdm.sample(score, mask_id=V, length=L, num_samples=3, seed=4, time_conditioned=True)
-    by_rank = out.times.gather(1, out.order.argsort(1))
+    by_rank = out.times.gather(1, out.rank.argsort(1))
     assert torch.equal(torch.stack(seen, 1), by_rank)
     assert bool((by_rank.diff(dim=1) < 0).all())
 
@@ -101,15 +101,15 @@ def test_confidence_takes_the_surest_position_first():
     def sampled(sampler):
         return pymdm.sample(lambda tokens: logits.expand(len(tokens), L, V), sampler=sampler, **options)
 
-    assert sampled(pymdm.Confidence("probability"))[0].order.tolist() == [3, 0, 2, 1]
-    assert sampled(pymdm.Confidence("margin", block_length=2))[0].order.tolist() == [1, 0, 3, 2]
+    assert sampled(pymdm.Confidence("probability"))[0].rank.tolist() == [3, 0, 2, 1]
+    assert sampled(pymdm.Confidence("margin", block_length=2))[0].rank.tolist() == [1, 0, 3, 2]
     # 9, 5 and 3 have probability above 0.9, 1 has not
     assert sampled(pymdm.Confidence("probability", threshold=0.9)).calls == 2
 
 
 def test_random_rule_is_a_uniform_order():
     out = draw(pymdm.Confidence("random"), n=24_000)
-    code = (out.order @ torch.tensor([64, 16, 4, 1])).numpy()
+    code = (out.rank @ torch.tensor([64, 16, 4, 1])).numpy()
     counts = np.unique(code, return_counts=True)[1]
     assert len(counts) == 24
     assert stats.chisquare(counts).pvalue > ALPHA

@@ -35,7 +35,7 @@ class TestEverySampler:
             before = out.calls
             out = pymdm.resume(network(table()), out.state.to_dict(), max_calls=1)
         assert torch.equal(out.tokens, whole.tokens)
-        assert torch.equal(out.order, whole.order)
+        assert torch.equal(out.rank, whole.rank)
         assert torch.equal(out.times, whole.times)
         assert (out.nfe, out.calls, out.draws) == (whole.nfe, whole.calls, whole.draws)
 
@@ -67,8 +67,8 @@ class TestEverySampler:
         infill[:, 1] = torch.arange(50) % V
         out = pymdm.sample(network(table()), mask_id=V, infill=infill, seed=3, sampler=sampler)
         assert torch.equal(out.tokens[:, 1], infill[:, 1])
-        assert bool((out.order[:, 1] == -1).all()) and bool(out.times[:, 1].isnan().all())
-        ranks = out.order[:, [0, 2, 3]].sort(1).values
+        assert bool((out.rank[:, 1] == -1).all()) and bool(out.times[:, 1].isnan().all())
+        ranks = out.rank[:, [0, 2, 3]].sort(1).values
         assert torch.equal(ranks, torch.arange(3).expand(50, 3))
 
     def test_sequences_of_several_lengths(self, sampler):
@@ -102,9 +102,9 @@ print([draw(s, n=32, sequence_ids=ids, batch_size=7).tokens.flip(0).tolist() for
 def test_temperature_zero_is_the_arg_max():
     mu = table(3)
     out = draw(pymdm.FirstHitting(), mu=mu, temperature=0)
-    for tokens, order in zip(out.tokens, out.order, strict=True):
+    for tokens, rank in zip(out.tokens, out.rank, strict=True):
         state = torch.full((L,), V)
-        for position in order.argsort().tolist():
+        for position in rank.argsort().tolist():
             assert int(tokens[position]) == int(mu[int(state @ POWERS), position].argmax())
             state[position] = tokens[position]
 

@@ -179,7 +179,7 @@ def test_samples_are_sliced_pickled_copied_and_saved(tmp_path):
     copies.append(pymdm.Samples.from_dict(torch.load(tmp_path / "run.pt", weights_only=True)))
     whole = draw(sampler, temperature=0.7)
     for again in copies:
-        assert torch.equal(again.tokens, out.tokens) and torch.equal(again.order, out.order)
+        assert torch.equal(again.tokens, out.tokens) and torch.equal(again.rank, out.rank)
         assert (again.law, again.seed, again.calls, again.sampler, again.options, again.seconds) == (
             (out.law, out.seed, out.calls, out.sampler, out.options, out.seconds)
         )

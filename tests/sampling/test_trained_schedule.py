@@ -5,13 +5,13 @@ import torch
 from helpers.command_line import run, run_json
 
 import pymdm
-from pymdm.data.tokenizer import Vocabulary
+from pymdm.data.tokenizer import Tokenizer
 from pymdm.network.checkpoint import save_checkpoint
 from pymdm.network.config import ModelConfig
 from pymdm.network.transformer import MaskedTransformer
 from pymdm.sampling.samplers import with_schedule
 
-LETTERS = Vocabulary.train(["abcdefgh"], "char")
+LETTERS = Tokenizer.train(["abcdefgh"], "char")
 FIRST = pymdm.FirstHitting
 TELLING = [
     lambda **s: FIRST(**s),

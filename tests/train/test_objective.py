@@ -79,7 +79,7 @@ def test_continuous_and_count_bound_agree_in_expectation(name, slope):
 def test_rate_is_the_logarithmic_derivative(name):
     schedule = Schedule(name)
     for t in (0.01, 0.3, 0.7, 0.99):
-        low, high = (math.log(schedule.masked_at(t + d)) for d in (-1e-6, 1e-6))
+        low, high = (math.log(schedule.mask_rate(t + d)) for d in (-1e-6, 1e-6))
         assert schedule.rate(t) == pytest.approx((high - low) / 2e-6, rel=1e-5)
 
 

@@ -78,7 +78,7 @@ class CustomSampler:
     ...         return Step(sequence.masked[:1])
     >>> from pymdm.sampling.sample import sample
     >>> out = sample(lambda x: torch.zeros(*x.shape, 4), mask_id=4, length=5, seed=1, sampler=LeftToRight())
-    >>> out.order.tolist()
+    >>> out.rank.tolist()
     [[0, 1, 2, 3, 4]]
     """
 

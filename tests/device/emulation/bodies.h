@@ -110,19 +110,19 @@ inline void rows(uint64_t seed, int64_t* out) {
 
 // What a step works on.
 struct Memory {
-  std::vector<int64_t> tokens, order, unmasked, remaining, event, nfe, bad, row, source, token;
+  std::vector<int64_t> tokens, rank, unmasked, remaining, event, nfe, bad, row, source, token;
   std::vector<double> hit, masked, row_masked;
   std::vector<uint64_t> row_sequence;
   std::vector<uint32_t> row_event;
   std::vector<int32_t> valid;
 
   Memory(std::vector<int64_t> start, int64_t A, int64_t M)
-      : tokens(std::move(start)), order(tokens.size(), -1), unmasked(A), remaining(A, 50), event(A, 3), nfe(A), bad(A),
+      : tokens(std::move(start)), rank(tokens.size(), -1), unmasked(A), remaining(A, 50), event(A, 3), nfe(A), bad(A),
         row(M), source(M), token(M, 7), hit(tokens.size()), masked(A, 0.9), row_masked(M), row_sequence(M), row_event(M),
         valid(M) {}
 
   bool operator==(const Memory& o) const {
-    return tokens == o.tokens && order == o.order && unmasked == o.unmasked && remaining == o.remaining &&
+    return tokens == o.tokens && rank == o.rank && unmasked == o.unmasked && remaining == o.remaining &&
            event == o.event && nfe == o.nfe && bad == o.bad && row == o.row && source == o.source && hit == o.hit &&
            masked == o.masked && row_masked == o.row_masked && row_sequence == o.row_sequence &&
            row_event == o.row_event && valid == o.valid;
@@ -148,7 +148,7 @@ inline void step(uint64_t seed, int64_t* out) {
         if (call == 4) m.token.back() = -1;  // a row that could not be drawn from
         sample::StepState s;
         s.per_call = per_call, s.mask_id = id, s.shift = round % 3 == 0, s.seed = &key, s.offsets = offsets.data();
-        s.sequence = ids.data(), s.tokens = m.tokens.data(), s.order = m.order.data(), s.hit = m.hit.data();
+        s.sequence = ids.data(), s.tokens = m.tokens.data(), s.rank = m.rank.data(), s.hit = m.hit.data();
         s.unmasked = m.unmasked.data(), s.remaining = m.remaining.data(), s.event = m.event.data();
         s.nfe = m.nfe.data(), s.bad = m.bad.data(), s.masked = m.masked.data(), s.row = m.row.data();
         s.source = m.source.data(), s.row_sequence = m.row_sequence.data(), s.row_event = m.row_event.data();

@@ -3,16 +3,16 @@
 import json
 
 import pytest
+import tokenizers
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer
 
-from pymdm.data.tokenizer import MASK_GLYPH, Vocabulary
+from pymdm.data.tokenizer import MASK_GLYPH, Tokenizer
 
 TEXT = "the quick brown fox jumps over the lazy dog\n\n  and the dog sleeps; 42 times, the end.\n" * 3
-BPE = Vocabulary.train([TEXT], "bpe", 300)
-BYTE = Vocabulary.train([], "byte")
-CHAR = Vocabulary.train([TEXT], "char")
+BPE = Tokenizer.train([TEXT], "bpe", 300)
+BYTE = Tokenizer.train([], "byte")
+CHAR = Tokenizer.train([TEXT], "char")
 
 
 @settings(max_examples=60, deadline=None)
@@ -61,17 +61,17 @@ def test_decode_rejects_other_ids(bad):
 @pytest.mark.parametrize("v", [CHAR, BYTE, BPE], ids=["char", "byte", "bpe"])
 def test_file_round_trip_and_the_library_reads_it_alike(v, tmp_path):
     v.save(tmp_path)
-    again = Vocabulary.load(tmp_path)
+    again = Tokenizer.load(tmp_path)
     assert (again.kind, again.size) == (v.kind, v.size)
     text = "the lazy\n\n  dog"
     assert again.encode(text) == v.encode(text)
-    other = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    other = tokenizers.Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
     assert other.encode(text).ids == v.encode(text)
     assert other.decode(v.encode(text)) == text
 
 
 def test_training_is_deterministic():
-    assert Vocabulary.train([TEXT], "bpe", 290).to_json() == Vocabulary.train([TEXT], "bpe", 290).to_json()
+    assert Tokenizer.train([TEXT], "bpe", 290).to_json() == Tokenizer.train([TEXT], "bpe", 290).to_json()
 
 
 @pytest.mark.parametrize(
@@ -85,20 +85,20 @@ def test_training_is_deterministic():
     ],
 )
 def test_bad_training_settings(kind, size, message):
-    with pytest.raises(ValueError, match=f"^vocabulary: .*{message}"):
-        Vocabulary.train([TEXT], kind, size)
-    with pytest.raises(ValueError, match=r"^vocabulary: the text is empty"):
-        Vocabulary.train([""], "char")
+    with pytest.raises(ValueError, match=f"^tokenizer: .*{message}"):
+        Tokenizer.train([TEXT], kind, size)
+    with pytest.raises(ValueError, match=r"^tokenizer: the text is empty"):
+        Tokenizer.train([""], "char")
 
 
 def test_damaged_files(tmp_path):
-    with pytest.raises(ValueError, match=r"^vocabulary: no such file"):
-        Vocabulary.load(tmp_path)
+    with pytest.raises(ValueError, match=r"^tokenizer: no such file"):
+        Tokenizer.load(tmp_path)
     whole = BPE.to_json()
     for text in ("", whole[: len(whole) // 2], "[]", json.dumps({"model": {}})):
         (tmp_path / "tokenizer.json").write_text(text)
-        with pytest.raises(ValueError, match=r"^vocabulary: .*tokenizer.json is not a tokenizer file"):
-            Vocabulary.load(tmp_path)
+        with pytest.raises(ValueError, match=r"^tokenizer: .*tokenizer.json is not a tokenizer file"):
+            Tokenizer.load(tmp_path)
     (tmp_path / "tokenizer.json").write_bytes(b"\xff\xfe")
-    with pytest.raises(ValueError, match=r"^vocabulary: cannot read"):
-        Vocabulary.load(tmp_path)
+    with pytest.raises(ValueError, match=r"^tokenizer: cannot read"):
+        Tokenizer.load(tmp_path)
