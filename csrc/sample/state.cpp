@@ -83,10 +83,10 @@ void check_start(const State& s) {
 
 void check_initialised(const State& s) {
   const size_t batch = s.sequence.size();
-  check(s.times.size() == s.tokens.size() && s.log_prob.size() == s.tokens.size() &&
-            s.rank.size() == s.tokens.size() && s.remaining.size() == batch && s.unmasked.size() == batch &&
-            s.event.size() == batch && s.masked.size() == batch && s.nfe.size() == batch && s.rounds.size() == batch &&
-            s.rows.size() == batch && s.kept.size() == batch && s.guesses.size() == batch,
+  check(s.times.size() == s.tokens.size() && s.log_prob.size() == s.tokens.size() && s.rank.size() == s.tokens.size() &&
+            s.remaining.size() == batch && s.unmasked.size() == batch && s.event.size() == batch &&
+            s.masked.size() == batch && s.nfe.size() == batch && s.rounds.size() == batch && s.rows.size() == batch &&
+            s.kept.size() == batch && s.guesses.size() == batch,
         kOp, "the state is not initialised; call the sampler's init first");
 }
 
