@@ -2,27 +2,34 @@
 
 Zheng et al., Masked Diffusion Models are Secretly Time-Agnostic Masked Models and Exploit Inaccurate Categorical Sampling,
 ICLR 2025 (arXiv 2409.02908).
+
+Each name is imported when it is first used, so that what needs no torch, such as `pymdm --help`, does not load it.
 """
 
-from pymdm import random
-from pymdm._native import C as _C
-from pymdm.choose import choose
-from pymdm.data.tokenizer import Tokenizer
-from pymdm.distributed import sequence_ids_of_rank
-from pymdm.evaluate.rule import RuleLikelihood, log_likelihood
-from pymdm.evaluate.schedule import schedule
-from pymdm.network.config import ModelConfig
-from pymdm.network.engine import Engine
-from pymdm.network.loading import Model, load
-from pymdm.network.transformer import MaskedTransformer
-from pymdm.sampling.call_schedule import CallSchedule
-from pymdm.sampling.options import SampleOptions
-from pymdm.sampling.result import Sample, Samples
-from pymdm.sampling.sample import resume, sample
-from pymdm.sampling.samplers import Ancestral, Confidence, CustomSampler, FirstHitting, Remask, Step
-from pymdm.sampling.schedules import Schedule
+import importlib
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
-__version__: str = _C.version
+if TYPE_CHECKING:
+    from pymdm import random
+    from pymdm.choose import choose
+    from pymdm.data.tokenizer import Tokenizer
+    from pymdm.distributed import sequence_ids_of_rank
+    from pymdm.evaluate.rule import RuleLikelihood, log_likelihood
+    from pymdm.evaluate.schedule import schedule
+    from pymdm.network.config import ModelConfig
+    from pymdm.network.engine import Engine
+    from pymdm.network.loading import Model, load
+    from pymdm.network.transformer import MaskedTransformer
+    from pymdm.sampling.call_schedule import CallSchedule
+    from pymdm.sampling.options import SampleOptions
+    from pymdm.sampling.result import Sample, Samples
+    from pymdm.sampling.sample import resume, sample
+    from pymdm.sampling.samplers import Ancestral, Confidence, CustomSampler, FirstHitting, Remask, Step
+    from pymdm.sampling.schedules import Schedule
+
+    __version__: str
 
 __all__ = [
     "Ancestral",
@@ -52,3 +59,55 @@ __all__ = [
     "schedule",
     "sequence_ids_of_rank",
 ]
+
+# Where each name lives; a test holds this to the imports above.
+_HOMES = {
+    "pymdm.choose": ("choose",),
+    "pymdm.data.tokenizer": ("Tokenizer",),
+    "pymdm.distributed": ("sequence_ids_of_rank",),
+    "pymdm.evaluate.rule": ("RuleLikelihood", "log_likelihood"),
+    "pymdm.evaluate.schedule": ("schedule",),
+    "pymdm.network.config": ("ModelConfig",),
+    "pymdm.network.engine": ("Engine",),
+    "pymdm.network.loading": ("Model", "load"),
+    "pymdm.network.transformer": ("MaskedTransformer",),
+    "pymdm.sampling.call_schedule": ("CallSchedule",),
+    "pymdm.sampling.options": ("SampleOptions",),
+    "pymdm.sampling.result": ("Sample", "Samples"),
+    "pymdm.sampling.sample": ("resume", "sample"),
+    "pymdm.sampling.samplers": ("Ancestral", "Confidence", "CustomSampler", "FirstHitting", "Remask", "Step"),
+    "pymdm.sampling.schedules": ("Schedule",),
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+
+def _find(name: str) -> Any:
+    if name == "__version__":
+        return importlib.import_module("pymdm._native").C.version
+    if name == "random":
+        return importlib.import_module("pymdm.random")
+    if name in _HOME:
+        return getattr(importlib.import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'pymdm' has no attribute {name!r}")
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name):
+        globals()[name] = found = _find(name)
+        return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+class _FrontDoor(ModuleType):
+    """Some functions have the name of the submodule that they live in; importing the submodule leaves them in their place."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in _HOME and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _FrontDoor

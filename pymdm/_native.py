@@ -13,7 +13,7 @@ _BUILD = "run `pip install --no-build-isolation .` (or `-e .`) in the pymdm fold
 
 def _load() -> ModuleType:
     try:
-        from pymdm import _C
+        from pymdm import _C  # type: ignore[attr-defined]
     except ImportError as error:
         folder = Path(__file__).parent
         built = any((folder / f"_C{suffix}").exists() for suffix in importlib.machinery.EXTENSION_SUFFIXES)

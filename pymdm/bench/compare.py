@@ -67,8 +67,8 @@ def show(found: dict[str, Any], console: Console) -> None:
         console.print(Text(f"differs in {line}"))
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Command line: 1 where `--check` found a mark that was met before and is missed after."""
+def make_parser() -> common.Parser:
+    """The options of this command."""
     parser = common.Parser(
         prog="pymdm bench compare",
         description=__doc__,
@@ -80,7 +80,12 @@ def main(argv: list[str] | None = None) -> int:
         "--check", action="store_true", help="exit with 1 where a mark was met before and is missed now"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    args = parser.parse_args(sys.argv[1:] if argv is None else argv)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Command line: 1 where `--check` found a mark that was met before and is missed after."""
+    args = make_parser().parse_args(sys.argv[1:] if argv is None else argv)
     found = compare(read_json(args.before), read_json(args.after))
     if not found["rows"]:
         raise ValueError("bench compare: the results have no row in common")

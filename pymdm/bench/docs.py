@@ -82,14 +82,19 @@ def headlines(folder: Path) -> str:
     return "\n".join(["## In short", "", *lines, ""])
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Command line: writes the files, or with `--check` returns 1 where they differ from the results."""
+def make_parser() -> common.Parser:
+    """The options of this command."""
     parser = common.Parser(prog="pymdm bench docs", description=__doc__, epilog="Example: pymdm bench docs --check")
     parser.add_argument("folder", nargs="?", type=Path, default=Path("bench/results"), help="default bench/results")
     parser.add_argument("--page", type=Path, default=Path("docs/benchmarks.md"), help="default docs/benchmarks.md")
     parser.add_argument("--pictures", action="store_true", help="draw every result anew (needs matplotlib)")
     parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 where a file is out of date")
-    args = parser.parse_args(sys.argv[1:] if argv is None else argv)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Command line: writes the files, or with `--check` returns 1 where they differ from the results."""
+    args = make_parser().parse_args(sys.argv[1:] if argv is None else argv)
     if args.pictures and not args.check:
         for path, result in results(args.folder):
             write_png(result, path.with_suffix(".png"), common.case_plot(result["case"]))

@@ -1,92 +1,51 @@
-"""The `pymdm` command: one file a subcommand."""
+"""The `pymdm` command: one file a subcommand. This one imports nothing of weight, so that Ctrl-C is heard from the start."""
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 import sys
-from typing import Annotated, Any
+from typing import Any
 
-import typer
-
-from pymdm.cli.audit import audit
-from pymdm.cli.bench import bench, cases_text
-from pymdm.cli.data import data
-from pymdm.cli.demo import demo
-from pymdm.cli.errors import user_errors
-from pymdm.cli.evaluate import evaluate
-from pymdm.cli.export import export
-from pymdm.cli.info import info
-from pymdm.cli.output import guarded
-from pymdm.cli.precision import audit as audit_source
-from pymdm.cli.precision import precision
-from pymdm.cli.sample import sample
-from pymdm.cli.schedule import schedule
-from pymdm.cli.screen import one_line
-from pymdm.cli.train import train
-
-# What typer raises for bad options: an error of click, or of the copy of it inside newer versions.
-ClickError: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
-
-app = typer.Typer(
-    name="pymdm",
-    help="Exact and fast sampling of masked diffusion models.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-
-
-def _print_version(wanted: bool) -> None:
-    if wanted:
-        import pymdm
-
-        print(f"pymdm {pymdm.__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def root(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
-    ] = False,
-) -> None:
-    """Exact and fast sampling of masked diffusion models."""
-
-
-for command in (demo, sample, schedule, train, data, evaluate, audit, info, export):
-    app.command()(user_errors(command))
-# Options after the case belong to the case.
-passed_on = {"allow_extra_args": True, "allow_interspersed_args": False}
-app.command(context_settings=passed_on, epilog=cases_text())(user_errors(bench))
-precision_app = typer.Typer(
-    rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]}, subcommand_metavar="[audit]"
-)
-precision_app.callback(invoke_without_command=True)(user_errors(precision))
-precision_app.command("audit")(user_errors(audit_source))
-app.add_typer(precision_app, name="precision")
+INTERRUPTED = 128 + signal.SIGINT
 
 
 def main() -> None:
-    """Entry point of the `pymdm` command; bad options are one line and exit code 2."""
-    sys.exit(guarded(_run))
+    """Entry point of the `pymdm` command; bad options are one line and exit code 2, Ctrl-C is one line and 130."""
+    heard = False
 
+    def interrupt(number: int, frame: Any) -> None:
+        nonlocal heard
+        heard = True
+        signal.default_int_handler(number, frame)
 
-def _run() -> int:
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, interrupt)
+        sys.unraisablehook = _unraisable
     try:
-        code = app(standalone_mode=False, prog_name="pymdm")
-    except KeyboardInterrupt:
-        print("pymdm: interrupted", file=sys.stderr)
-        return 130
-    except Exception as error:
-        if type(error).__name__ == "Abort":
-            return 130
-        if not isinstance(error, ClickError):
+        from pymdm.cli.app import run
+        from pymdm.cli.output import guarded
+
+        code = guarded(run)
+    except BaseException:  # what an import makes of an interrupt is any exception
+        if not heard:
             raise
-        if type(error).__name__ == "NoArgsIsHelpError":
-            error.show()
-        else:
-            context = getattr(error, "ctx", None)
-            command = context.command_path.partition(" ")[2] if context is not None else ""
-            print(one_line(f"pymdm: {command + ': ' if command else ''}{error.format_message()}"), file=sys.stderr)
-        return int(error.exit_code)
-    return code if isinstance(code, int) else 0
+        _leave()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is said and done
+    sys.exit(code)
+
+
+def _unraisable(unraisable: Any) -> None:
+    """An interrupt where Python cannot raise, as in the end of an object, is not lost."""
+    if issubclass(unraisable.exc_type, KeyboardInterrupt):
+        _leave()
+    sys.__unraisablehook__(unraisable)
+
+
+def _leave() -> None:
+    """Leaves at once: what is half imported may not be able to end in order."""
+    with contextlib.suppress(OSError, ValueError):
+        print(end="", flush=True)
+        print("pymdm: interrupted", file=sys.stderr, flush=True)
+    os._exit(INTERRUPTED)

@@ -65,6 +65,10 @@ def user_errors(command: Callable[..., Result]) -> Callable[..., Result]:
             stop(f"{command.__name__}:{where}: {error.strerror}" if error.strerror else str(error))
         except (ValueError, TypeError) as error:
             stop(str(error))
+        except ImportError as error:  # of the compiled core
+            if not str(error).startswith("pymdm: "):
+                raise
+            stop(str(error).removeprefix("pymdm: "))
         except KeyboardInterrupt as stopped:
             print(f"pymdm: {stopped}" if str(stopped) else "pymdm: interrupted", file=sys.stderr)
             raise typer.Exit(128 + getattr(stopped, "signal", signal.SIGINT)) from None

@@ -10,20 +10,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from pymdm.cli.errors import stop
 from pymdm.cli.screen import say
-from pymdm.data.round_trip import lost_words
-from pymdm.train import PRESETS, Recipe, preset, settings
-from pymdm.train import Progress as Report
-from pymdm.train import train as run_training
-from pymdm.train.choices import check_given
-from pymdm.train.log import log_file, plot_curve
-from pymdm.train.parallel import ToldByFirst
-from pymdm.train.stop import Stopped
-from pymdm.train.target import check_picture
+from pymdm.train.log import Progress as Report
+from pymdm.train.recipe import PRESETS, Recipe, preset, settings
 
 EXAMPLE = """Example: pymdm train notes.txt --out runs/notes --vocab bpe --vocab-size 2048 --minutes 20
 
@@ -99,6 +90,13 @@ def train(
 ) -> None:
     """Train a masked diffusion model; the loss is a bound on the text's bits per character."""
     options: dict[str, Any] = dict(locals())
+    from pymdm.data.round_trip import lost_words
+    from pymdm.train.choices import check_given
+    from pymdm.train.log import log_file, plot_curve
+    from pymdm.train.parallel import ToldByFirst
+    from pymdm.train.stop import Stopped
+    from pymdm.train.target import check_picture
+
     for name in ("out", "preset_name", "plot", "resume", "overwrite", "as_json"):
         options.pop(name)
     changes = {name: value for name, value in options.items() if value is not None}
@@ -150,6 +148,11 @@ def _read_weights(file: Path) -> tuple[float, ...]:
 
 def _run(recipe: Recipe | dict[str, Any], out: Path, resume: bool, overwrite: bool) -> dict[str, Any]:
     """Train with a progress bar on stderr."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from pymdm.train.loop import train as run_training
+
     columns = (
         TextColumn("step {task.fields[step]}"),
         BarColumn(),

@@ -5,15 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from pymdm.data.tokenizer import KINDS
-from pymdm.network.config import CONDITIONINGS
-from pymdm.train.loss import DRAWS, count_weights
-from pymdm.train.objective import OBJECTIVES, SCHEDULES, WEIGHTED, Objective
-from pymdm.train.parallel import PARALLEL
+if TYPE_CHECKING:
+    from pymdm.train.objective import Objective
 
 OPTIMIZERS = ("adamw", "muon")
 DEVICES = ("auto", "cpu", "cuda")
@@ -107,6 +102,15 @@ class Recipe:
     threads: int = 0
 
     def __post_init__(self) -> None:
+        # Here, not above: reading the settings, as a help text does, needs no torch.
+        import numpy as np
+
+        from pymdm.data.tokenizer import KINDS
+        from pymdm.network.config import CONDITIONINGS
+        from pymdm.train.loss import DRAWS, count_weights
+        from pymdm.train.objective import OBJECTIVES, SCHEDULES
+        from pymdm.train.parallel import PARALLEL
+
         if (self.steps is None) == (self.minutes is None):
             raise ValueError("train: give either steps or minutes")
         for f in fields(self):
@@ -167,6 +171,8 @@ class Recipe:
 
     def make_objective(self) -> Objective:
         """How noise is drawn."""
+        from pymdm.train.objective import Objective
+
         return Objective(self.objective, self.draw, self.schedule, self.weight_power, self.weights)
 
     def to_dict(self) -> dict[str, Any]:
@@ -229,6 +235,8 @@ def settings(name: str | None, changes: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ValueError: an unknown name.
     """
+    from pymdm.train.objective import WEIGHTED
+
     if name is not None and name not in PRESETS:
         raise ValueError(f"train: preset must be one of {', '.join(PRESETS)}, got {name!r}")
     found = dict(PRESETS[name]) if name is not None else {}

@@ -12,7 +12,7 @@ from helpers.fake_bench import fake_case, run
 from rich.console import Console
 
 import pymdm
-from pymdm.bench import common, report, timing
+from pymdm.bench import common, gpu, report, timing
 from pymdm.bench.cases import CASES, module_name
 from pymdm.bench.rows import mark_text, number_text, row, spread_text, verdict_text
 from pymdm.environment import OtherWork, environment
@@ -146,12 +146,24 @@ def test_bad_input_is_one_line():
     for words in (["nothing"], ["choose", "--rows", 0], ["choose", "--none"], ["--none"]):
         result = run("bench", *words)
         assert result.exit_code == 2, words
-    assert "expected one of choose" in run("bench", "nothing").stderr
+    with pytest.raises(ValueError, match="expected one of choose"):
+        module_name("nothing")
     assert (
         run("bench", "choose", "--rows", 0).stderr
         == "pymdm: bench choose: argument --rows: must be at least 1, got 0\n"
     )
     assert module_name("second-order") == module_name("second_order")
+
+
+def test_options_of_every_kind_reach_the_case(monkeypatch):
+    """Numbers, switches, repeated options, and those given before the case."""
+    seen = []
+    monkeypatch.setattr(gpu, "main", lambda words: seen.append(words) or 0)
+    words = ["--vocabs", 3, "--vocabs", 5, "--rows", 2, "--parts", "step", "--quick"]
+    assert run("bench", "--check", "gpu", *words).exit_code == 0
+    args = common.parse(gpu, seen[0])
+    assert (args.vocabs, args.rows, args.parts, args.quick, args.check) == ([3, 5], 2, ["step"], True, True)
+    assert (args.layers, args.full) == (12, False)
 
 
 def test_a_case_runs_as_a_module():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import subprocess
 import sys
 
@@ -12,10 +13,20 @@ import torch
 from helpers.command_line import run, run_json
 
 import pymdm
-from pymdm.cli import app, main
+from pymdm.cli import main
+from pymdm.cli.app import app
 from pymdm.network.checkpoint import save_checkpoint
 
 TEXT = "the cat sat on the mat. " * 40
+
+
+@pytest.fixture
+def kept_signals(monkeypatch):
+    """The command itself ends with the process; here what it does to signals is taken back."""
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
+    before = signal.getsignal(signal.SIGINT)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="module")
@@ -235,7 +246,7 @@ def test_the_command_runs_as_a_module():
     ],
     ids=lambda value: " ".join(value[:2]) if isinstance(value, list) else "",
 )
-def test_bad_input_is_one_line_and_code_2_as_a_user_meets_it(arguments, line, monkeypatch, capsys):
+def test_bad_input_is_one_line_and_code_2_as_a_user_meets_it(arguments, line, monkeypatch, capsys, kept_signals):
     monkeypatch.setattr(sys, "argv", ["pymdm", *arguments])
     with pytest.raises(SystemExit) as left:
         main()
@@ -243,7 +254,7 @@ def test_bad_input_is_one_line_and_code_2_as_a_user_meets_it(arguments, line, mo
     assert left.value.code == 2 and re.fullmatch(line + "\n", error), error
 
 
-def test_help_without_a_command_and_exit_codes_pass_through(monkeypatch, capsys):
+def test_help_without_a_command_and_exit_codes_pass_through(monkeypatch, capsys, kept_signals):
     monkeypatch.setattr(sys, "argv", ["pymdm"])
     with pytest.raises(SystemExit) as left:
         main()

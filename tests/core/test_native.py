@@ -18,7 +18,7 @@ def import_from(folder: Path) -> str:
     # An editable install finds the real extension by a finder of its own: leave that out.
     code = (
         "import sys; sys.meta_path[:] = [f for f in sys.meta_path if 'Editable' not in getattr(f, '__name__', '')]; "
-        f"sys.path.insert(0, {str(folder)!r}); import pymdm"
+        f"sys.path.insert(0, {str(folder)!r}); import pymdm; pymdm.choose"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 1

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from pymdm.cli import app
+from pymdm.cli.app import app
 from pymdm.data.prepare import prepare_bytes
 from pymdm.data.tokenizer import _BYTES, END_OF_TEXT, Tokenizer
 from pymdm.data.tokens import load_data, smallest_dtype

@@ -4,7 +4,7 @@ import json
 
 from typer.testing import CliRunner
 
-from pymdm.cli import app
+from pymdm.cli.app import app
 
 
 def run(*arguments):

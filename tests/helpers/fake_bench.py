@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from pymdm.bench import common, timing
 from pymdm.bench.rows import row
-from pymdm.cli import app
+from pymdm.cli.app import app
 
 ROOT = Path(__file__).resolve().parents[2]
 PNG = b"\x89PNG\r\n\x1a\n"

@@ -10,7 +10,7 @@ import torch
 from typer.testing import CliRunner
 
 import pymdm
-from pymdm.cli import app
+from pymdm.cli.app import app
 from pymdm.evaluate.judges import NGramJudge
 from pymdm.evaluate.metrics import token_entropy
 from pymdm.network.checkpoint import save_checkpoint

@@ -8,7 +8,7 @@ import pytest
 from helpers.tiny_training import CORPUS
 from typer.testing import CliRunner
 
-from pymdm.cli import app
+from pymdm.cli.app import app
 from pymdm.network.checkpoint import load_checkpoint
 
 SMALL = ["--vocab", "char", "--length", "16", "--width", "16", "--layers", "1", "--heads", "2", "--threads", "1"]

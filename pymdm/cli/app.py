@@ -1,0 +1,86 @@
+"""The commands and their order. They import what they need when they run, so that a help text needs no torch."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from pymdm.cli import INTERRUPTED
+from pymdm.cli.audit import audit
+from pymdm.cli.bench import app as bench_app
+from pymdm.cli.data import data
+from pymdm.cli.demo import demo
+from pymdm.cli.errors import user_errors
+from pymdm.cli.evaluate import evaluate
+from pymdm.cli.export import export
+from pymdm.cli.info import info
+from pymdm.cli.precision import audit as audit_source
+from pymdm.cli.precision import precision
+from pymdm.cli.sample import sample
+from pymdm.cli.schedule import schedule
+from pymdm.cli.screen import one_line
+from pymdm.cli.train import train
+
+# What typer raises for bad options: an error of click, or of the copy of it inside newer versions.
+ClickError: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
+
+app = typer.Typer(
+    name="pymdm",
+    help="Exact and fast sampling of masked diffusion models.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        import pymdm
+
+        print(f"pymdm {pymdm.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Exact and fast sampling of masked diffusion models."""
+
+
+for command in (demo, sample, schedule, train, data, evaluate, audit, info, export):
+    app.command()(user_errors(command))
+app.add_typer(bench_app, name="bench")
+precision_app = typer.Typer(
+    rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]}, subcommand_metavar="[audit]"
+)
+precision_app.callback(invoke_without_command=True)(user_errors(precision))
+precision_app.command("audit")(user_errors(audit_source))
+app.add_typer(precision_app, name="precision")
+
+
+def run() -> int:
+    """Runs the command line -> exit code; bad options are one line and code 2."""
+    try:
+        code = app(standalone_mode=False, prog_name="pymdm")
+    except KeyboardInterrupt:
+        print("pymdm: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except Exception as error:
+        if type(error).__name__ == "Abort":
+            return INTERRUPTED
+        if not isinstance(error, ClickError):
+            raise
+        if type(error).__name__ == "NoArgsIsHelpError":
+            error.show()
+        else:
+            context = getattr(error, "ctx", None)
+            command = context.command_path.partition(" ")[2] if context is not None else ""
+            print(one_line(f"pymdm: {command + ': ' if command else ''}{error.format_message()}"), file=sys.stderr)
+        return int(error.exit_code)
+    return code if isinstance(code, int) else 0
