@@ -53,7 +53,7 @@ model::Config config_of(const py::dict& d) {
   number("vocab_size", c.vocab_size), number("mask_id", c.mask_id), number("length", c.length);
   number("width", c.width), number("layers", c.layers), number("heads", c.heads), number("kv_heads", c.kv_heads);
   number("mlp_width", c.mlp_width), number("cond_dim", c.cond_dim);
-  flag("tied_head", c.tied_head), flag("logit_shift", c.logit_shift), flag("causal", c.causal);
+  flag("tied_head", c.tied_head), flag("logit_shift", c.logit_shift);
   flag("norm_bias", c.norm_bias), flag("qkv_bias", c.qkv_bias), flag("out_bias", c.out_bias);
   flag("mlp_bias", c.mlp_bias), flag("head_bias", c.head_bias);
   c.norm_eps = d["norm_eps"].cast<double>();
@@ -65,6 +65,10 @@ model::Config config_of(const py::dict& d) {
   c.swiglu = mlp == "swiglu";
   c.gelu_erf = mlp == "gelu_erf";
   c.learned_positions = positions == "learned";
+  const auto attention = d["attention"].cast<std::string>();
+  check(attention == "bidirectional" || attention == "causal", kOp, "attention must be bidirectional or causal, got ",
+        attention, "; the trainable network computes it");
+  c.attention = attention == "causal" ? model::Attention::kCausal : model::Attention::kBidirectional;
   flag("post_norm", c.post_norm), flag("embed_norm", c.embed_norm), flag("head_transform", c.head_transform);
   flag("token_dropout", c.token_dropout);
   c.sigma_input = one_of(d, "time_input", "t", "sigma");

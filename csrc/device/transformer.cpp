@@ -166,7 +166,7 @@ struct Transformer::Pass {
       const at::Tensor key = heads.narrow(2, first, G).transpose(1, 2);
       const at::Tensor value = heads.narrow(2, first + G, G).transpose(1, 2);
       const at::Tensor mixed =
-          at::scaled_dot_product_attention(query, key, value, {}, 0.0, c.causal, std::nullopt, G != H)
+          at::scaled_dot_product_attention(query, key, value, {}, 0.0, c.causal(), std::nullopt, G != H)
               .transpose(1, 2)
               .reshape({n * Q, width});
       if (n * Q == q.size(0)) return mixed;
@@ -210,7 +210,7 @@ at::Tensor Transformer::Pass::run() {
     modulation(i, b.ada);
     at::Tensor h = take(Workspace::kH, T, D, type()), o;
     add_norm<E, E>(x, y, y_bias, b.norm1, modulated_by(before, 5, 0), false, h);
-    if (!last || c.causal) {
+    if (!last || c.causal()) {
       const at::Tensor qkv = product(Workspace::kQkv, h, b.qkv);
       rotate<E>(qkv, b.qkv.bias, H + G, false);
       o = attend(qkv, qkv, H, true);
@@ -278,7 +278,7 @@ Inputs Transformer::upload_batch(const model::Batch& batch) const {
   in.position = upload(layout.position, at::kInt, device_);
   in.rows = upload(layout.rows, at::kLong, device_);
   if (!layout.in_order) in.place = upload(layout.place, at::kLong, device_);
-  if (!layout.dense && !config_.causal) {
+  if (!layout.dense && !config_.causal()) {
     in.slot_row = upload(layout.slot_row, at::kLong, device_);
     in.row_slot = upload(layout.row_slot, at::kLong, device_);
   }

@@ -6,6 +6,7 @@
 namespace pymdm::model {
 
 enum class Conditioning { kNone, kConstant, kTime };
+enum class Attention { kBidirectional, kCausal, kBlock, kAnyOrder };
 
 struct Config {
   int64_t vocab_size = 0, mask_id = 0, length = 0, width = 0, layers = 0, heads = 0, kv_heads = 0, mlp_width = 0;
@@ -24,9 +25,11 @@ struct Config {
   Conditioning conditioning = Conditioning::kNone;
   bool sigma_input = false;  // the network sees sigma(t) = -log(1 - (1 - 0.001) t); false: t
   int64_t cond_dim = 0;
-  bool causal = false;
+  Attention attention = Attention::kBidirectional;
+  int64_t block_length = 0;  // of blocks
   bool norm_bias = false, qkv_bias = false, out_bias = false, mlp_bias = true, head_bias = true;
 
+  bool causal() const { return attention == Attention::kCausal; }
   int64_t head_dim() const { return width / heads; }
   int64_t embed_rows() const { return vocab_size > mask_id ? vocab_size : mask_id + 1; }
 };

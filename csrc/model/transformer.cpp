@@ -70,7 +70,7 @@ void Transformer::block(const Block& block, const Rows& r) {
     ops::gather(w.h, view(layout_.rows), D, r.h);
   }
   ops::queries(block.q, r.h, r.count, w.kv.shape, rotary_, {r.position, nullptr}, w.q);
-  ops::attention(w.q, w.kv, r.spans, config_.causal, r.position, w.o);
+  ops::attention(w.q, w.kv, r.spans, config_.causal(), r.position, w.o);
   ops::linear_residual(block.out, w.o, r.count, gates(2), r.x);
   if (post) {
     ops::norm(block.norm1, {}, r.x, r.count, r.x);

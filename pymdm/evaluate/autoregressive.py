@@ -79,7 +79,7 @@ def causal_losses(model: MaskedTransformer, tokens: Tensor) -> Tensor:
 
     Example:
         >>> from pymdm.network.config import ModelConfig
-        >>> config = ModelConfig(vocab_size=5, length=8, width=8, layers=1, heads=2, causal=True)
+        >>> config = ModelConfig(vocab_size=5, length=8, width=8, layers=1, heads=2, attention="causal")
         >>> causal_losses(MaskedTransformer(config), torch.zeros(2, 8, dtype=torch.long)).shape
         torch.Size([2, 8])
     """

@@ -11,11 +11,12 @@ MLPS = ("gelu", "gelu_erf", "swiglu")
 TIME_INPUTS = ("t", "sigma")
 POSITIONS = ("rotary", "learned")
 CONDITIONINGS = ("none", "constant", "time")
+ATTENTIONS = ("bidirectional", "causal", "block", "any-order")
 
 # Largest values, far above any network: a settings file must not make us ask for absurd memory.
 _LARGEST = {
     **dict.fromkeys(("vocab_size", "mask_id", "mlp_width"), 1 << 24),
-    **dict.fromkeys(("length", "width", "heads", "kv_heads", "cond_dim"), 1 << 20),
+    **dict.fromkeys(("length", "width", "heads", "kv_heads", "cond_dim", "block_length"), 1 << 20),
     "layers": 1 << 14,
 }
 ANGLES = 1 << 26  # elements of a rotary table [length, head_dim]: 256 MB
@@ -52,7 +53,10 @@ class ModelConfig:
         conditioning: "none" (time-free), "constant" (adaLN at a fixed time 0) or "time" (adaLN on the given time).
         time_input: what a network conditioned on "time" sees: "t", or "sigma", -log(1 - (1 - 0.001) t) (SEDD, MDLM).
         cond_dim: size of the conditioning vector of adaLN.
-        causal: attention to earlier positions only (the autoregressive twin).
+        attention: "bidirectional"; "causal", to earlier positions only (the autoregressive twin); "block", to the blocks up
+            to one's own; or "any-order", to what became known no later (see `pymdm.network.attention`). All but the
+            first keep keys and values while they sample.
+        block_length: K, positions of a block, of attention "block" only; the last block may be shorter.
         dropout: probability of dropping an element of a block's output while training.
 
     Raises:
@@ -84,7 +88,7 @@ class ModelConfig:
     logit_shift: bool = False
     conditioning: str = "none"
     cond_dim: int = 128
-    causal: bool = False
+    attention: str = "bidirectional"
     dropout: float = 0.0
     positions: str = "rotary"
     embed_norm: bool = False
@@ -92,6 +96,7 @@ class ModelConfig:
     head_transform: bool = False
     token_dropout: bool = False
     time_input: str = "t"
+    block_length: int = 0
 
     def __post_init__(self) -> None:
         for f in fields(self):
@@ -119,6 +124,7 @@ class ModelConfig:
             ("conditioning", CONDITIONINGS),
             ("positions", POSITIONS),
             ("time_input", TIME_INPUTS),
+            ("attention", ATTENTIONS),
         ):
             if getattr(self, name) not in known:
                 raise ValueError(
@@ -134,6 +140,7 @@ class ModelConfig:
             )
         if self.post_norm and self.conditioning != "none":
             raise ValueError(f"ModelConfig: post_norm goes with conditioning 'none', got {self.conditioning!r}")
+        self._check_attention()
         if self.heads % self.kv_heads:
             raise ValueError(f"ModelConfig: kv_heads must divide heads ({self.heads}), got {self.kv_heads}")
         if not 0.0 <= self.dropout < 1.0:
@@ -142,6 +149,21 @@ class ModelConfig:
             value = getattr(self, name)
             if not (value > 0 and math.isfinite(value)):
                 raise ValueError(f"ModelConfig: {name} must be positive and finite, got {value}")
+
+    def _check_attention(self) -> None:
+        """Keys and values are kept only where they depend on nothing that changes later."""
+        if (self.attention == "block") != (self.block_length > 0):
+            raise ValueError(
+                "ModelConfig: block_length must be at least 1 with attention 'block' and 0 with any other, got "
+                f"{self.block_length} with {self.attention!r}"
+            )
+        if self.attention not in ("block", "any-order"):
+            return
+        for name, plain in (("logit_shift", False), ("token_dropout", False)):
+            if getattr(self, name) != plain:
+                raise ValueError(f"ModelConfig: attention {self.attention!r} goes without {name}")
+        if self.conditioning == "time":
+            raise ValueError(f"ModelConfig: attention {self.attention!r} goes with conditioning 'none' or 'constant'")
 
     def _check_type(self, name: str, declared: str) -> None:
         value = getattr(self, name)
@@ -154,6 +176,11 @@ class ModelConfig:
         if type(value) not in wanted[declared]:
             got = type(value).__name__
             raise ValueError(f"ModelConfig: {name} must be {declared.split(' ')[0]}, got {got} {_short(value)}")
+
+    @property
+    def causal(self) -> bool:
+        """Whether attention is to earlier positions only."""
+        return self.attention == "causal"
 
     @property
     def head_dim(self) -> int:
@@ -179,6 +206,10 @@ class ModelConfig:
         if not isinstance(values, dict):
             raise ValueError(f"ModelConfig: expected an object of settings, got {type(values).__name__}")
         known = {f.name for f in fields(cls)}
+        if isinstance(values.get("causal"), bool) and "attention" not in values:  # how it was written until 0.2
+            values = {k: v for k, v in values.items() if k != "causal"} | (
+                {"attention": "causal"} if values["causal"] else {}
+            )
         for key in values:
             if key not in known:
                 raise ValueError(f"ModelConfig: unknown key {_short(key)}")

@@ -48,6 +48,8 @@ def export(model: str | os.PathLike[str], out: str | os.PathLike[str], to: str =
     if to not in FORMS:
         raise ValueError(f"export: the form must be one of {', '.join(FORMS)}, got {to!r}")
     checkpoint = load_checkpoint(model)
+    if checkpoint.config.attention in ("block", "any-order"):
+        raise ValueError(f"export: no other program's form has attention {checkpoint.config.attention!r} yet")
     settings, tensors = _transformers(checkpoint) if to == "transformers" else _mdlm(checkpoint)
     target = check_target(out, KIND, "export").path
 

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from pymdm.network.attention import Sight, sight_of
 from pymdm.network.config import ModelConfig
 from pymdm.network.cross_entropy import cross_entropy
 
@@ -79,8 +80,8 @@ class Block(nn.Module):
         self.drop = nn.Dropout(config.dropout)
         self.ada = nn.Linear(config.cond_dim, 6 * D) if config.conditioning != "none" else None
 
-    def attention(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        """Attention over all positions of x [B, L, D], before the output projection -> [B, L, H*hd]."""
+    def attention(self, x: Tensor, cos: Tensor, sin: Tensor, seen: Tensor | None) -> Tensor:
+        """Attention over the rows of x [B, L, D] that each sees, before the output projection -> [B, L, H*hd]."""
         c = self.config
         B, L, _ = x.shape
         q, k, v = self.qkv(x).split([c.heads * c.head_dim, c.kv_heads * c.head_dim, c.kv_heads * c.head_dim], dim=-1)
@@ -90,7 +91,7 @@ class Block(nn.Module):
         if c.kv_heads != c.heads:
             k = k.repeat_interleave(c.heads // c.kv_heads, dim=1)
             v = v.repeat_interleave(c.heads // c.kv_heads, dim=1)
-        y = F.scaled_dot_product_attention(q, k, v, is_causal=c.causal)
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=seen, is_causal=c.causal)
         return y.transpose(1, 2).reshape(B, L, c.heads * c.head_dim)
 
     def mlp(self, x: Tensor) -> Tensor:
@@ -100,7 +101,9 @@ class Block(nn.Module):
         gate, up = h.chunk(2, dim=-1)
         return self.mlp_out(F.silu(gate) * up)
 
-    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, cond: Tensor | None, rows: Tensor | None) -> Tensor:
+    def forward(
+        self, x: Tensor, cos: Tensor, sin: Tensor, cond: Tensor | None, rows: Tensor | None, seen: Tensor | None = None
+    ) -> Tensor:
         """x [B, L, D] -> [B, L, D], or [M, D] when `rows` names the positions that are still needed afterwards."""
         B, L, D = x.shape
         post = self.config.post_norm
@@ -109,7 +112,7 @@ class Block(nn.Module):
         if self.ada is not None:
             mods = self.ada(cond).unsqueeze(1).chunk(6, dim=-1)  # each [B, 1, D]
             h = h * (1 + mods[1]) + mods[0]
-        y = self.attention(h, cos, sin)
+        y = self.attention(h, cos, sin, seen)
         if rows is not None:  # keys and values needed every position; from here on only the chosen rows matter
             x, y = x.reshape(B * L, D)[rows], y.reshape(B * L, -1)[rows]
             if mods is not None:
@@ -215,6 +218,8 @@ class MaskedTransformer(nn.Module):
         rows: Tensor | None = None,
         targets: Tensor | None = None,
         weights: Tensor | None = None,
+        order: Tensor | None = None,
+        sight: Sight | None = None,
     ) -> Tensor | tuple[Tensor, Tensor]:
         """Score tokens, or with `targets` the loss of those scores without the scores themselves.
 
@@ -224,6 +229,10 @@ class MaskedTransformer(nn.Module):
             rows: int64 [M], flat indices into B*L of the positions wanted; default all.
             targets: int64 [M], the right tokens of `rows`, which are then required.
             weights: float [M], with `targets`; default all 1.
+            order: int64 [B, L], of attention "any-order": the order in which the known tokens became known, -1 for those that
+                were given; default all were given. Entries at masks are not read.
+            sight: where `tokens` are not sequences as they stand but rows of them, L of them at most 2 * config.length: what
+                each row sees (training, see `pymdm.network.attention`).
 
         Returns:
             Logits [B, L, V], or [M, V] with `rows`. The mask has no logit when it is not among the V scored ids; when it
@@ -236,18 +245,26 @@ class MaskedTransformer(nn.Module):
         Source: arXiv 2409.02908, sections 2 and 3 (the network needs no time, Proposition 3.2).
         """
         c = self.config
-        if tokens.dim() != 2 or not 1 <= tokens.shape[1] <= c.length:
-            raise ValueError(f"forward: tokens must be [B, L] with 1 <= L <= {c.length}, got {tuple(tokens.shape)}")
+        most = c.length if sight is None else 2 * c.length
+        if tokens.dim() != 2 or not 1 <= tokens.shape[1] <= most:
+            raise ValueError(f"forward: tokens must be [B, L] with 1 <= L <= {most}, got {tuple(tokens.shape)}")
+        if order is not None and (c.attention != "any-order" or order.shape != tokens.shape):
+            raise ValueError(
+                f"forward: order [B, L] belongs to attention 'any-order', got {tuple(order.shape)} with {c.attention!r}"
+            )
         if targets is not None and (rows is None or rows.shape != targets.shape):
             raise ValueError("forward: targets [M] need rows [M]")
         B, L = tokens.shape
         cond = self._condition(time, B, tokens.device)
         if rows is not None and c.logit_shift:  # the scores of l are read at l - 1
             rows = torch.where(rows % L == 0, rows, rows - 1)
-        x = self._embed(tokens)
+        sight = sight_of(c, tokens, order) if sight is None else sight
+        position = torch.arange(L, device=tokens.device) if sight is None else sight.position
+        seen = None if sight is None else sight.mask()
+        x = self._embed(tokens, position)
         last = len(self.blocks) - 1
         for i, block in enumerate(self.blocks):
-            arguments = (x, self.cos[:L], self.sin[:L], cond, rows if i == last else None)
+            arguments = (x, self.cos[position], self.sin[position], cond, rows if i == last else None, seen)
             x = checkpoint(block, *arguments, use_reentrant=False) if self.recompute else block(*arguments)
         if not c.post_norm:
             x = self.norm_final(x)
@@ -266,7 +283,7 @@ class MaskedTransformer(nn.Module):
             logits = torch.cat([logits[:, :1], logits[:, :-1]], dim=1)
         return logits
 
-    def _embed(self, tokens: Tensor) -> Tensor:
+    def _embed(self, tokens: Tensor, position: Tensor) -> Tensor:
         """Embeddings [B, L, D] with what the config adds to them."""
         c = self.config
         x = self.embed(tokens)
@@ -274,7 +291,7 @@ class MaskedTransformer(nn.Module):
             masked = (tokens == c.mask_id)[..., None]
             x = x.masked_fill(masked, 0.0) * (0.88 / (1 - masked.float().mean(1, keepdim=True)))
         if c.positions == "learned":
-            x = x + self.positions.weight[: tokens.shape[1]]
+            x = x + self.positions(position)
         return self.embed_norm(x) if c.embed_norm else x
 
     def _condition(self, time: Tensor | None, B: int, device: torch.device) -> Tensor | None:

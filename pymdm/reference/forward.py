@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from pymdm.reference.sight import sight
+
 Array = NDArray[np.float64]
 _DEFAULTS = {
     "norm": "layernorm",
@@ -18,7 +20,8 @@ _DEFAULTS = {
     "logit_shift": False,
     "tied_head": False,
     "conditioning": "none",
-    "causal": False,
+    "attention": "bidirectional",
+    "block_length": 0,
     "kv_heads": None,
     "positions": "rotary",
     "embed_norm": False,
@@ -80,15 +83,14 @@ def rotate(x: Array, base: float) -> Array:
     return np.concatenate([a * np.cos(angle) - b * np.sin(angle), b * np.cos(angle) + a * np.sin(angle)], axis=-1)
 
 
-def attention(q: Array, k: Array, v: Array, causal: bool) -> Array:
+def attention(q: Array, k: Array, v: Array, seen: NDArray[np.bool_]) -> Array:
     """softmax(q k^T / sqrt(hd)) v on q [B, L, H, hd], k and v [B, L, KV, hd], each k/v head shared by H / KV
-    queries.
+    queries; seen [B, L, L] says which keys (last) a query has.
     """
     share = q.shape[2] // k.shape[2]
     k, v = np.repeat(k, share, axis=2), np.repeat(v, share, axis=2)
     scores = np.einsum("bihd,bjhd->bhij", q, k) / np.sqrt(q.shape[-1])
-    if causal:
-        scores = np.where(np.tril(np.ones(scores.shape[-2:], dtype=bool)), scores, -np.inf)
+    scores = np.where(seen[:, None], scores, -np.inf)
     weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
     weights /= weights.sum(axis=-1, keepdims=True)
     return np.einsum("bhij,bjhd->bihd", weights, v)
@@ -107,6 +109,7 @@ def forward(
     tokens: ArrayLike,
     time: ArrayLike | None = None,
     rows: ArrayLike | None = None,
+    order: ArrayLike | None = None,
 ) -> Array:
     """Logits of the masked transformer in float64.
 
@@ -116,6 +119,8 @@ def forward(
         tokens: [B, L] integers.
         time: [B] times, for conditioning "time".
         rows: [M] flat indices into B * L, or None for all.
+        order: [B, L] for attention "any-order": the order in which the known tokens became known, -1 for those that were
+            given; None: all were given. Entries at masks are not read.
 
     Returns:
         [B, L, V], or [M, V] with rows.
@@ -161,6 +166,7 @@ def forward(
     def turn(part: Array) -> Array:
         return part if c["positions"] == "learned" else rotate(part, c["rope_base"])
 
+    seen = sight(c["attention"], tokens != c.get("mask_id"), c["block_length"], order)
     for i in range(c["layers"]):
         block = f"blocks.{i}"
         shift1, scale1, gate1, shift2, scale2, gate2 = (
@@ -169,7 +175,7 @@ def forward(
         h = x if c["post_norm"] else norm(f"{block}.norm1", x) * (1.0 + scale1) + shift1
         qkv = w.linear(f"{block}.qkv", h).reshape(batch, length, heads + 2 * kv_heads, head_dim)
         q, k, v = np.split(qkv, [heads, heads + kv_heads], axis=2)
-        mixed = attention(turn(q), turn(k), v, c["causal"])
+        mixed = attention(turn(q), turn(k), v, seen)
         x = x + gate1 * w.linear(f"{block}.out", mixed.reshape(batch, length, heads * head_dim))
         if c["post_norm"]:
             h = x = norm(f"{block}.norm1", x)

@@ -33,7 +33,7 @@ def model_config(recipe: Recipe, tokenizer: Tokenizer) -> ModelConfig:
         rope_base=recipe.rope_base,
         conditioning=recipe.conditioning,
         cond_dim=recipe.cond_dim,
-        causal=recipe.objective == "autoregressive",
+        attention="causal" if recipe.objective == "autoregressive" else "bidirectional",
         dropout=recipe.dropout,
     )
 

@@ -71,7 +71,7 @@ def test_results_and_report(small):
 def test_causal_samples_follow_the_network():
     """A network whose head knows one bias only: every token is drawn from softmax(bias), whatever came before."""
     torch.manual_seed(0)
-    model = MaskedTransformer(ModelConfig(3, 8, 16, 1, 2, causal=True)).eval()
+    model = MaskedTransformer(ModelConfig(3, 8, 16, 1, 2, attention="causal")).eval()
     model.head.weight.data.zero_()
     model.head.bias.data.copy_(torch.tensor([0.5, 0.3, 0.2]).log())
     tokens = sample_causal(model, 2500, 8, seed=3)

@@ -61,7 +61,7 @@ def test_ragged_batch_with_chosen_rows_matches_float64(device, dtype, config, se
     "shape",
     [
         dict(width=96, heads=6, kv_heads=2, length=530, norm="rmsnorm", mlp="swiglu", qkv_bias=True, rope_base=1e6),
-        dict(width=128, heads=2, length=300, conditioning="time", causal=True),
+        dict(width=128, heads=2, length=300, conditioning="time", attention="causal"),
         dict(width=264, heads=4, length=40, mlp_width=1030, conditioning="constant", logit_shift=True),  # half head 33
         dict(width=1048, heads=4, length=5, mlp_width=64),  # a row of more columns than AddNorm holds
     ],

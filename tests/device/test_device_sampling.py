@@ -133,7 +133,7 @@ def test_other_kinds_of_network(engines):
     for extra in (
         {"logit_shift": True},
         {"mask_id": 0},
-        {"mask_id": 5, "causal": True},
+        {"mask_id": 5, "attention": "causal"},
         {"conditioning": "constant"},
         {"conditioning": "time"},
         {"kv_heads": 1, "mlp": "swiglu", "norm": "rmsnorm"},

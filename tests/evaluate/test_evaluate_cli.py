@@ -33,9 +33,9 @@ def files(tmp_path_factory):
     (folder / "notes.txt").write_text(TEXT)
     tokenizer = Tokenizer.train([TEXT], "char")
     training = {"recipe": {"source": str(folder / "notes.txt")}}
-    for name, causal in (("mdm", False), ("twin", True)):
+    for name, attention in (("mdm", "bidirectional"), ("twin", "causal")):
         torch.manual_seed(0)
-        config = ModelConfig(vocab_size=tokenizer.size, length=24, width=16, layers=1, heads=2, causal=causal)
+        config = ModelConfig(vocab_size=tokenizer.size, length=24, width=16, layers=1, heads=2, attention=attention)
         save_checkpoint(folder / name, config, MaskedTransformer(config).state_dict(), tokenizer, training)
     return folder
 

@@ -21,7 +21,9 @@ from pymdm.network.transformer import MaskedTransformer
 
 def causal_model(length=8, vocab_size=4, seed=0, **settings):
     torch.manual_seed(seed)
-    config = ModelConfig(vocab_size=vocab_size, length=length, width=16, layers=2, heads=2, causal=True, **settings)
+    config = ModelConfig(
+        vocab_size=vocab_size, length=length, width=16, layers=2, heads=2, attention="causal", **settings
+    )
     model = MaskedTransformer(config)
     for p in model.parameters():  # far from uniform
         p.data += 0.3 * torch.randn_like(p)

@@ -25,10 +25,16 @@ def random_network(config: ModelConfig, seed: int) -> MaskedTransformer:
     return model
 
 
-def reference(model: MaskedTransformer, tokens: torch.Tensor, times: torch.Tensor | None = None) -> np.ndarray:
+def reference(
+    model: MaskedTransformer,
+    tokens: torch.Tensor,
+    times: torch.Tensor | None = None,
+    order: torch.Tensor | None = None,
+) -> np.ndarray:
     """Logits [B, L, V] in float64."""
     weights = {name: t.double().numpy() for name, t in model.state_dict().items()}
-    return forward(model.config.to_dict(), weights, tokens.numpy(), None if times is None else times.numpy())
+    time, when = (None if t is None else t.numpy() for t in (times, order))
+    return forward(model.config.to_dict(), weights, tokens.numpy(), time, order=when)
 
 
 def relative_error(got: torch.Tensor, want: np.ndarray) -> float:
@@ -63,7 +69,7 @@ def configs(draw: st.DrawFn, cpu: bool = True) -> ModelConfig:
         logit_shift=draw(st.booleans()),
         conditioning=conditioning,
         cond_dim=draw(st.integers(1, 40)),
-        causal=draw(st.booleans()),
+        attention=draw(st.sampled_from(["bidirectional", "causal"])),
         **flags,
         **encoder,
         time_input=draw(st.sampled_from(["t", "sigma"])),

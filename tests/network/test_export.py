@@ -16,7 +16,7 @@ VARIANTS = {
     "llama": dict(norm="rmsnorm", mlp="swiglu", tied_head=True, kv_heads=1, logit_shift=True, norm_bias=True),
     "encoder": dict(mlp="gelu_erf", post_norm=True, positions="learned", embed_norm=True, head_transform=True),
     "constant": dict(conditioning="constant", cond_dim=8),
-    "time": dict(conditioning="time", cond_dim=8, time_input="sigma", causal=True),
+    "time": dict(conditioning="time", cond_dim=8, time_input="sigma", attention="causal"),
 }
 
 

@@ -19,7 +19,7 @@ VARIANTS = {
     "time": {"conditioning": "time", "cond_dim": 6},
     "constant": {"conditioning": "constant", "cond_dim": 6},
     "shifted": {"logit_shift": True},
-    "causal": {"causal": True, "kv_heads": 1},
+    "causal": {"attention": "causal", "kv_heads": 1},
 }
 
 
@@ -167,7 +167,7 @@ def test_a_sequence_does_not_feel_its_batch_or_the_models_largest_length():
 
 def test_scores_look_both_ways_unless_causal():
     for causal in (False, True):
-        model = make(causal=causal)
+        model = make(attention="causal" if causal else "bidirectional")
         tokens, _ = batch(model, B=1)
         changed = tokens.clone()
         changed[0, 5] = (changed[0, 5] + 1) % 11

@@ -75,7 +75,7 @@ def test_training_softmax_leaves_the_mask_out():
 @pytest.mark.parametrize("causal", [False, True])
 def test_training_evaluation_and_engine_agree_on_a_mask_within_the_vocabulary(causal):
     torch.manual_seed(4)
-    config = ModelConfig(**{**INSIDE.to_dict(), "causal": causal})
+    config = ModelConfig(**{**INSIDE.to_dict(), "attention": "causal" if causal else "bidirectional"})
     model = MaskedTransformer(config).eval()
     with torch.no_grad():
         model.head.bias[2] = 3.0  # what an untrained column may say

@@ -13,7 +13,7 @@ VARIANTS = {
     "gqa": dict(kv_heads=2),
     "rms_swiglu": dict(norm="rmsnorm", mlp="swiglu"),
     "biases": dict(norm_bias=True, qkv_bias=True, out_bias=True),
-    "causal": dict(causal=True),
+    "causal": dict(attention="causal"),
     "tied_shift": dict(tied_head=True, logit_shift=True),
     "constant": dict(conditioning="constant", cond_dim=8),
     "time": dict(conditioning="time", cond_dim=8),
@@ -80,7 +80,9 @@ def torch_forward(c, w, tokens, time):
             F.linear(y, w[b + "qkv.weight"], w.get(b + "qkv.bias")).view(batch, length, h + 2 * kv, hd).transpose(1, 2)
         )
         q, k, v = qkv.split([h, kv, kv], 1)
-        y = F.scaled_dot_product_attention(turn(q), turn(k), v, is_causal=c.get("causal", False), enable_gqa=kv != h)
+        y = F.scaled_dot_product_attention(
+            turn(q), turn(k), v, is_causal=c.get("attention") == "causal", enable_gqa=kv != h
+        )
         y = y.transpose(1, 2).reshape(batch, length, d)
         x = x + mods[2] * F.linear(y, w[b + "out.weight"], w.get(b + "out.bias"))
         y = norm(b + "norm2", x) * (1 + mods[4]) + mods[3]

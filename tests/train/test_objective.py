@@ -116,7 +116,7 @@ def test_any_positive_weights():
 
 def causal_network():
     torch.manual_seed(0)
-    model = MaskedTransformer(ModelConfig(V, L, 16, 2, 2, causal=True)).eval()
+    model = MaskedTransformer(ModelConfig(V, L, 16, 2, 2, attention="causal")).eval()
     for p in model.parameters():
         torch.nn.init.normal_(p, std=0.3)
     return model

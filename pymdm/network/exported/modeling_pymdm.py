@@ -54,7 +54,9 @@ class Block(nn.Module):
         q, k, v = (p.view(B, L, -1, hd).transpose(1, 2) for p in parts)
         share = c["heads"] // c["kv_heads"]
         k, v = (t.repeat_interleave(share, dim=1) for t in (turn(k), v))
-        y = F.scaled_dot_product_attention(turn(q), k, v, attn_mask=mask, is_causal=c["causal"] and mask is None)
+        y = F.scaled_dot_product_attention(
+            turn(q), k, v, attn_mask=mask, is_causal=c["attention"] == "causal" and mask is None
+        )
         return self.out(y.transpose(1, 2).reshape(B, L, D))
 
     def mlp(self, x):
@@ -159,7 +161,7 @@ class PymdmForMaskedLM(PreTrainedModel):
         mask = None
         if attention_mask is not None and not bool(attention_mask.all()):
             mask = attention_mask[:, None, None, :].bool()
-            if c["causal"]:
+            if c["attention"] == "causal":
                 mask = mask & torch.ones(L, L, dtype=torch.bool, device=mask.device).tril()
         cond, turn = self.condition(time, B, input_ids.device), self.turn(L, input_ids.device)
         for block in self.blocks:

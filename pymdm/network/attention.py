@@ -1,0 +1,92 @@
+"""What a row sees: one definition for every kind of attention. A row sees a prefix of what became known, and its group.
+
+| kind | a known token's row sees | a mask's row sees |
+|---|---|---|
+| bidirectional | everything | everything |
+| causal | the positions up to its own | the same |
+| block | the blocks up to its own, masks included | the same |
+| any-order | known tokens that became known no later than it | all known tokens, and itself |
+
+Tokens that were given became known together, before all others, and see each other.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from pymdm.network.config import ModelConfig
+
+UNSEEN = 1 << 30  # rank of a key that only its own group sees
+
+
+class Sight(NamedTuple):
+    """Row i sees key j where rank[j] <= sees[i] or group[j] == group[i].
+
+    Attributes:
+        position: int64 [R], where each row stands in its sequence, for the network's positions.
+        rank, sees, group: int64 [B, R].
+    """
+
+    position: Tensor
+    rank: Tensor
+    sees: Tensor
+    group: Tensor
+
+    def mask(self) -> Tensor:
+        """bool [B, 1, R, R]: true where the row (third dimension) sees the key (fourth).
+
+        >>> one = torch.zeros(1, 2, dtype=torch.int64)
+        >>> Sight(one[0], torch.tensor([[0, 1]]), torch.tensor([[0, 1]]), torch.tensor([[0, 1]])).mask().int().tolist()
+        [[[[1, 0], [1, 1]]]]
+        """
+        prefix = self.rank[:, None, :] <= self.sees[:, :, None]
+        return (prefix | (self.group[:, None, :] == self.group[:, :, None]))[:, None]
+
+
+def sight_of(config: ModelConfig, tokens: Tensor, order: Tensor | None = None) -> Sight | None:
+    """What the rows of partly masked sequences see; None where all see all, or all positions up to their own.
+
+    Args:
+        tokens: int64 [B, L].
+        order: int64 [B, L], of "any-order": in which order the known tokens became known, -1 for those that were given;
+            entries at masks are not read. Default: all were given.
+    """
+    if config.attention not in ("block", "any-order"):
+        return None
+    position = torch.arange(tokens.shape[1], device=tokens.device)
+    if config.attention == "block":
+        block = (position // config.block_length).expand_as(tokens)
+        return Sight(position, block, block, block)
+    known = tokens != config.mask_id
+    rank = torch.full_like(tokens, -1) if order is None else order
+    rank = rank.masked_fill(~known, UNSEEN)
+    return Sight(position, rank, rank.masked_fill(~known, UNSEEN - 1), position.expand_as(tokens))
+
+
+def two_streams(order: Tensor) -> Sight:
+    """Rows of "any-order" training: L known tokens, then a query for each position that sees what was known before it.
+
+    Args:
+        order: int64 [B, L], rank of each token, 0, 1, ...; -1 for those of the first group, which see each other.
+    """
+    position = torch.arange(order.shape[1], device=order.device)
+    both = torch.cat([position, position + order.shape[1]]).expand(len(order), -1)
+    rank = torch.cat([order, torch.full_like(order, UNSEEN)], 1)
+    return Sight(position.repeat(2), rank, torch.cat([order, order - 1], 1), both)
+
+
+def two_copies(tokens: Tensor, block_length: int) -> Sight:
+    """Rows of "block" training: L clean tokens, then L noisy ones, whose blocks see the clean blocks before and themselves.
+
+    Args:
+        tokens: int64 [B, L], for its shape.
+        block_length: K.
+    """
+    position = torch.arange(tokens.shape[1], device=tokens.device)
+    block = (position // block_length).expand_as(tokens)
+    blocks = tokens.shape[1]  # at least their number
+    rank = torch.cat([block, torch.full_like(block, UNSEEN)], 1)
+    return Sight(position.repeat(2), rank, torch.cat([block, block - 1], 1), torch.cat([block, block + blocks], 1))
