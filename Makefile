@@ -69,6 +69,7 @@ help:
 	@echo 'make demo      train and sample in front of you'
 	@echo 'make test      build, lint and test'
 	@echo 'make prove     the whole proof with all planted faults (long)'
+	@echo 'make fuzz      hostile calls, damaged states and files, 100,000 each (long)'
 	@echo 'make bench     measurements, as ratios in one run'
 	@echo 'make lint      ruff, clang-format, mypy'
 	@echo 'make sanitize  the tests of the core under sanitizers (long)'

@@ -94,12 +94,10 @@ def precision(
 
 
 def _read(path: Path, command: str, key: str) -> dict[str, Any]:
+    from pymdm.files.read import read_json
     from pymdm.precision.lab import SCHEMA
 
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{command}: {path} is no JSON output of this command ({error})") from None
+    found = read_json(path, command)
     if not isinstance(found, dict) or found.get("schema") != SCHEMA or key not in found or "environment" not in found:
         raise ValueError(f"{command}: {path} is no JSON output of this command with schema {SCHEMA}")
     return found

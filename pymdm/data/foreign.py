@@ -17,8 +17,11 @@ from typing import Any, TypeVar
 
 from tokenizers import Tokenizer
 
+from pymdm.files.read import reason
+
 Result = TypeVar("Result")
 PROBE = "The Quick fox, it's 12345!\n\n\tdef f(x):  # " + "".join(map(chr, range(256))) + " \u6771\u4eac \U0001f642\n"
+LARGEST_ID = 1 << 24
 _stderr = threading.Lock()
 
 
@@ -34,6 +37,7 @@ def parse_tokenizer(text: str, name: str) -> tuple[Tokenizer, dict[str, Any]]:
         _check_charsmaps(content)
         with _quiet():
             tokenizer = Tokenizer.from_str(text)
+            check_largest(tokenizer)
             with contextlib.suppress(Exception):  # such as a word it does not have: only a panic condemns it here
                 tokenizer.decode(tokenizer.encode(PROBE, add_special_tokens=False).ids, skip_special_tokens=False)
         return tokenizer, model
@@ -79,6 +83,17 @@ def even_out(tokenizer: Tokenizer) -> None:
         elif fresh != state:
             component.__setstate__(json.dumps(fresh).encode())
             setattr(tokenizer, part, component)
+
+
+def check_largest(tokenizer: Tokenizer) -> None:
+    """The library lists every hole between the ids when it writes a tokenizer: 2^31 of them end the process.
+
+    Raises:
+        ValueError: an id of 2^24 or more.
+    """
+    largest = max(tokenizer.get_vocab(with_added_tokens=True).values(), default=0)
+    if largest >= LARGEST_ID:
+        raise ValueError(f"ids must be below {LARGEST_ID}, got {largest}")
 
 
 def check_ids(tokenizer: Tokenizer, name: str) -> None:
@@ -157,7 +172,4 @@ def _one_line(what: str, error: BaseException) -> BaseException:
     """The ValueError to raise; interrupts of the user stay what they are."""
     if isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit):
         return error
-    reason = str(error) if not isinstance(error, RecursionError | KeyError) else "it is nested too deeply"
-    if isinstance(error, KeyError):
-        reason = f"it has no {error}"
-    return ValueError(f"{what}: {reason}")
+    return ValueError(f"{what}: {reason(error)}")

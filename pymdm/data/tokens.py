@@ -16,6 +16,7 @@ from pymdm.data.corpus import Corpus
 from pymdm.data.packing import pack
 from pymdm.data.round_trip import lost_share
 from pymdm.data.tokenizer import END_OF_TEXT, Tokenizer
+from pymdm.files.read import read_json, reason, short
 from pymdm.files.replace import replace_folder
 from pymdm.files.target import Kind, check_target
 
@@ -158,18 +159,31 @@ def load_data(folder: str | os.PathLike[str]) -> TokenData:
         ValueError: a file is missing, damaged, or does not fit the others; the message names it.
     """
     path = Path(folder)
+    meta = read_json(path / DATA, "data")
     try:
-        meta = json.loads((path / DATA).read_text(encoding="utf-8"))
         tokenizer = Tokenizer.load(path / TOKENIZER)
-        arrays = [np.load(path / f"{side}.npy", mmap_mode="r", allow_pickle=False) for side in SIDES]
+        arrays = [_read_array(path / f"{side}.npy") for side in SIDES]
         for side, tokens in zip(SIDES, arrays, strict=True):
             if tokens.ndim != 1 or tokens.dtype.kind != "u" or len(tokens) != meta["tokens"][side]:
                 raise ValueError(f"{side}.npy is not the {meta['tokens'][side]} token ids that {DATA} announces")
+            if len(tokens) and int(tokens.max()) >= tokenizer.size:
+                raise ValueError(f"{side}.npy has id {tokens.max()}, beyond the {tokenizer.size} of {TOKENIZER}")
         sizes = meta["characters"]["train"], meta["characters"]["held_out"]
         train, held_out, test = arrays
+        if not all(type(size) is int and size > 0 for size in sizes):
+            raise ValueError(f"the sizes of its sides must be whole numbers above 0, got {short(str(sizes))}")
+        if meta["unit"] not in ("char", "byte") or not isinstance(meta["sha256"], str):
+            raise ValueError(f"expected the unit char or byte and a hash, got {short(str(meta['unit']))}")
         lost = float(meta.get("lost", 0.0))
         if not 0 <= lost < 1:
             raise ValueError(f"lost must be a share in [0, 1), got {lost}")
         return TokenData(str(path), tokenizer, train, held_out, test, *sizes, meta["unit"], meta["sha256"], lost)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"data: cannot read {path}: {error}") from None
+        raise ValueError(f"data: cannot read {path}: {reason(error)}") from None
+
+
+def _read_array(file: Path) -> Tokens:
+    try:
+        return np.load(file, mmap_mode="r", allow_pickle=False)
+    except Exception as error:  # of the header's parser, whatever it stumbles over
+        raise ValueError(f"{file.name}: {reason(error)}") from None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import re
 from collections.abc import Iterable
 from itertools import groupby
@@ -15,6 +14,7 @@ import tokenizers
 
 from pymdm.data.foreign import even_out, guarded, parse_tokenizer
 from pymdm.data.tokenizer import GPT2_FILES, MASK_GLYPH, Tokenizer
+from pymdm.files.read import read_json, reason
 
 _UNUSED = re.compile(r"[\[<]unused_?\d+[\]>]")
 _ENDS = ("<|endoftext|>", "<|im_end|>", "<|eot_id|>", "<|end_of_text|>")
@@ -82,7 +82,8 @@ class WrappedTokenizer:
         if piece is None:
             return (), ()
         if self._fast:
-            whole = self._tokenizer.encode(str(self._tokenizer.id_to_token(piece))).ids
+            text = str(self._tokenizer.id_to_token(piece))
+            whole = guarded("tokenizer: cannot encode", lambda: list(self._tokenizer.encode(text).ids))
         else:
             whole = list(self._tokenizer(str(self._tokenizer.convert_ids_to_tokens(piece)))["input_ids"])
         inner = [n for n, i in enumerate(whole) if i not in self.specials]
@@ -93,7 +94,7 @@ class WrappedTokenizer:
     def encode(self, text: str) -> list[int]:
         """Tokens of a text, without the frame; a special token's own text ("[MASK]") becomes its id."""
         if self._fast:
-            return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
+            return guarded("encode", lambda: list(self._tokenizer.encode(text, add_special_tokens=False).ids))
         return list(self._tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
 
     def decode(self, ids: Iterable[int]) -> str:
@@ -115,8 +116,11 @@ class WrappedTokenizer:
         text: list[str] = []
         for masked, run in groupby(row[:end], lambda i: i == self.mask_id):
             some = list(run)
-            text.append(MASK_GLYPH * len(some) if masked else self._tokenizer.decode(some, skip_special_tokens=False))
+            text.append(MASK_GLYPH * len(some) if masked else self._decoded(some))
         return "".join(text)
+
+    def _decoded(self, ids: list[int]) -> str:
+        return guarded("decode", lambda: str(self._tokenizer.decode(ids, skip_special_tokens=False)))
 
 
 def as_tokenizer(value: Any, mask_id: int | None = None) -> Tokenizer | WrappedTokenizer | None:
@@ -140,7 +144,7 @@ def read_tokenizer(folder: Path) -> Any | None:
         try:
             text = (folder / "tokenizer.json").read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise ValueError(f"load: cannot read {folder / 'tokenizer.json'}: {error}") from None
+            raise ValueError(f"load: cannot read {folder / 'tokenizer.json'}: {reason(error)}") from None
         return parse_tokenizer(text, str(folder / "tokenizer.json"))[0]
     for pieces, merges in GPT2_FILES:
         if (folder / pieces).is_file() and (folder / merges).is_file() and not _other_class(folder):
@@ -159,7 +163,7 @@ def read_tokenizer(folder: Path) -> Any | None:
         with contextlib.redirect_stderr(io.StringIO()):
             return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except Exception as error:  # whatever an unknown tokenizer makes the library raise
-        raise ValueError(f"load: cannot read the tokenizer of {folder}: {' '.join(str(error).split())[:200]}") from None
+        raise ValueError(f"load: cannot read the tokenizer of {folder}: {reason(error)}") from None
     finally:
         logging.set_verbosity(verbosity)
 
@@ -168,7 +172,7 @@ def _other_class(folder: Path) -> bool:
     """Whether vocab.json and merges.txt belong to another tokenizer than GPT-2's."""
     file = folder / "tokenizer_config.json"
     try:
-        kind = json.loads(file.read_text(encoding="utf-8")).get("tokenizer_class") if file.is_file() else None
-    except (OSError, ValueError, AttributeError):
+        kind = read_json(file, "load").get("tokenizer_class") if file.is_file() else None
+    except (ValueError, AttributeError):
         return True
     return kind is not None and not str(kind).startswith("GPT2")

@@ -143,7 +143,7 @@ def _read(file: Path) -> dict[str, Any]:
     """The owner in a lock file; empty where none is told yet."""
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 

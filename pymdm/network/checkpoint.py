@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from pymdm.data.tokenizer import Tokenizer
+from pymdm.files.read import LARGEST_CONFIG, read_json, reason
 from pymdm.files.replace import last_written, replace_folder
 from pymdm.files.target import Kind, check_target
 from pymdm.network.config import ModelConfig
@@ -34,7 +35,6 @@ KIND = Kind(
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 STORED = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "BOOL": torch.bool}
 STORED |= {"I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8}
-LARGEST_CONFIG = 1 << 26  # bytes
 NONE = type(None)
 # What is read of the training that a checkpoint tells of, and its kinds.
 RECIPE: dict[str, Any] = {
@@ -147,14 +147,7 @@ def read_settings(file: Path) -> dict[str, Any]:
     Raises:
         ValueError: unreadable, too large or nested, or an entry of another kind, which the message names.
     """
-    try:
-        if file.stat().st_size > LARGEST_CONFIG:
-            raise ValueError(f"it is larger than {LARGEST_CONFIG} bytes")
-        meta = json.loads(file.read_text(encoding="utf-8"))
-    except RecursionError:
-        raise ValueError(f"load_checkpoint: cannot read {file}: it is nested too deeply") from None
-    except (OSError, ValueError) as error:
-        raise ValueError(f"load_checkpoint: cannot read {file}: {error}") from None
+    meta = read_json(file, "load_checkpoint", LARGEST_CONFIG)
     if not isinstance(meta, dict) or not all(isinstance(meta.get(k, {}), dict) for k in ("model", "training")):
         raise ValueError(f"load_checkpoint: {file} is not an object with 'model' and 'training'")
     training = meta.get("training", {})
@@ -187,8 +180,8 @@ def tensor_shapes(file: Path) -> dict[str, Tensor]:
                     got = entry.get_dtype()
                     raise ValueError(f"tensor {name} must be float32, bfloat16 or float16, got {got}")
                 shapes[name] = torch.empty(entry.get_shape(), dtype=dtype, device="meta")
-    except (OSError, SafetensorError, ValueError) as error:
-        raise ValueError(f"load_checkpoint: cannot read {file}: {error}") from None
+    except (OSError, SafetensorError, ValueError, OverflowError) as error:
+        raise ValueError(f"load_checkpoint: cannot read {file}: {reason(error)}") from None
     return shapes
 
 
@@ -201,8 +194,8 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
     try:
         with safe_open(file, framework="pt") as f:
             return {name: f.get_tensor(name) for name in f.keys()}
-    except (OSError, SafetensorError) as error:
-        raise ValueError(f"load_checkpoint: cannot read {file}: {error}") from None
+    except (OSError, SafetensorError, OverflowError) as error:
+        raise ValueError(f"load_checkpoint: cannot read {file}: {reason(error)}") from None
 
 
 def check_state(config: ModelConfig, state: Mapping[str, Tensor], where: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +12,9 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
+
+from pymdm.files.read import LARGEST_CONFIG, reason, short
+from pymdm.files.read import read_json as read_any_json
 
 SETTINGS = ("config.json", "lit_config.json")
 TORCH = (".ckpt", ".pt", ".pth", ".bin")
@@ -79,10 +82,7 @@ def read_json(file: Path) -> dict[str, Any]:
     Raises:
         ValueError: it cannot be read, or is something else.
     """
-    try:
-        value = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ValueError(f"load: cannot read {file}: {error}") from None
+    value = read_any_json(file, "load", LARGEST_CONFIG)
     if not isinstance(value, dict):
         raise ValueError(f"load: {file} is not a JSON object")
     return value
@@ -126,8 +126,8 @@ def _weight_files(path: Path) -> list[Path]:
                 raise ValueError(f"load: {path / index} has no weight_map")
             files = [path / name for name in sorted(set(places.values()))]
             for file in files:
-                if file.parent != path or not file.is_file():
-                    raise ValueError(f"load: {path / index} names {file.name}, which is not there")
+                if file.parent != path or not os.path.isfile(file):
+                    raise ValueError(f"load: {path / index} names {short(file.name)}, which is not there")
             return files
     for suffixes in ((".safetensors",), TORCH):
         files = sorted(p for p in path.iterdir() if p.suffix in suffixes and p.is_file())
@@ -143,8 +143,8 @@ def _safetensors(file: Path) -> dict[str, Tensor]:
     try:
         with safe_open(file, framework="pt") as f:
             return {name: f.get_tensor(name) for name in f.keys()}
-    except (OSError, SafetensorError) as error:
-        raise ValueError(f"load: cannot read {file}: {error}") from None
+    except (OSError, SafetensorError, OverflowError) as error:
+        raise ValueError(f"load: cannot read {file}: {reason(error)}") from None
 
 
 def _torch_file(file: Path) -> dict[str, Tensor]:
@@ -160,8 +160,7 @@ def _torch_file(file: Path) -> dict[str, Tensor]:
             )
         except Exception:
             pass  # not even a torch file: the first error says so
-        reason = unsafe or " ".join(str(error).split())[:200]
-        raise ValueError(f"load: cannot read {file}: {reason}") from None
+        raise ValueError(f"load: cannot read {file}: {unsafe or reason(error)}") from None
     if not isinstance(content, Mapping):
         raise ValueError(f"load: {file} holds a {type(content).__name__}, not a dictionary of tensors")
     state = next(

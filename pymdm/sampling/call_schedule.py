@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, overload
+
+from pymdm.files.read import read_json, reason, short
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class CallSchedule(Sequence[int]):
 
     def __post_init__(self) -> None:
         if not self.sizes or any(not isinstance(s, int) or isinstance(s, bool) or s < 1 for s in self.sizes):
-            raise ValueError(f"schedule: every call must draw at least 1 token, got {self.sizes}")
+            raise ValueError(f"schedule: every call must draw at least 1 token, got {short(str(self.sizes))}")
 
     @property
     def calls(self) -> int:
@@ -86,8 +86,8 @@ class CallSchedule(Sequence[int]):
             low, high = (float(x) for x in saved["interval95"])
             numbers = float(saved["excess_nats"]), (low, high), float(saved["uniform_nats"]), int(saved["given"])
             return cls(tuple(saved["tokens_per_call"]), *numbers, str(saved["source"]))
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"schedule: expected what `pymdm schedule --out` writes: {error}") from None
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise ValueError(f"schedule: expected what `pymdm schedule --out` writes: {reason(error)}") from None
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> CallSchedule:
@@ -96,7 +96,4 @@ class CallSchedule(Sequence[int]):
         Raises:
             ValueError: another file.
         """
-        try:
-            return cls.from_dict(json.loads(Path(path).read_text("utf-8")))
-        except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-            raise ValueError(f"schedule: {path} cannot be read: {error}") from None
+        return cls.from_dict(read_json(path, "schedule"))

@@ -12,6 +12,7 @@ from typing import Any, overload
 from torch import Tensor
 
 from pymdm._native import C
+from pymdm.files.read import reason
 from pymdm.sampling.html import replay_html
 from pymdm.sampling.options import SampleOptions
 from pymdm.sampling.settings import Settings
@@ -186,7 +187,7 @@ class Samples:
                 numbers = json.loads((file.metadata() or {})["samples"])
                 tensors = {name: file.get_tensor(name) for name in file.keys()}
         except (SafetensorError, KeyError, ValueError, RecursionError) as error:
-            raise ValueError(f"sample: {os.fspath(path)} does not hold samples: {error}") from None
+            raise ValueError(f"sample: {os.fspath(path)} does not hold samples: {reason(error)}") from None
         if not isinstance(numbers, dict):
             raise ValueError(f"sample: {os.fspath(path)} does not hold samples")
         return cls.from_dict({**numbers, **tensors}, tokenizer=tokenizer, sampler=sampler)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+from pymdm.files.read import of_kind, short
 
 if TYPE_CHECKING:
     from pymdm.train.objective import Objective
@@ -186,10 +188,12 @@ class Recipe:
         Raises:
             ValueError: an unknown key or a value out of range.
         """
-        known = {f.name for f in fields(cls)}
-        for key in values:
-            if key not in known:
-                raise ValueError(f"train: unknown setting {key!r}")
+        kinds = get_type_hints(cls)
+        for key, value in values.items():
+            if key not in kinds:
+                raise ValueError(f"train: unknown setting {short(repr(key))}")
+            if not of_kind(value, kinds[key]):
+                raise ValueError(f"train: {key} cannot be {short(repr(value))}")
         return cls(**values)
 
 

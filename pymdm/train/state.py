@@ -10,11 +10,12 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import torch
 from torch import Tensor, nn
 
+from pymdm.files.read import of_kind, read_json, reason
 from pymdm.files.replace import last_written
 from pymdm.network.checkpoint import PREVIOUS, SHARDS, STATE_NUMBERS, STATE_TENSORS, read_tensors
 from pymdm.train.optimizer import Average
@@ -120,14 +121,17 @@ def _read(folder: Path) -> State:
     """
     file = folder / STATE_NUMBERS
     try:
-        values = json.loads(file.read_text(encoding="utf-8"))
+        values = read_json(file, "train")
         said, files = values.pop("sha256"), values["files"]
         if said != _checksum(values):
             raise ValueError("its checksum does not fit")
+        wrong = [name for name, kind in get_type_hints(Numbers).items() if not of_kind(values[name], kind)]
+        if wrong or values["step"] < 0 or not isinstance(files, dict) or not isinstance(values["recipe"], dict):
+            raise ValueError(f"its {', '.join(wrong) or 'entries'} cannot be so")
         numbers = Numbers(**{f.name: values[f.name] for f in fields(Numbers)})
         found = _digests(folder)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise ValueError(f"train: {file} is damaged or cannot be read: {error}") from None
+        raise ValueError(f"train: {file} is damaged or cannot be read: {reason(error)}") from None
     for name in sorted(files.keys() | found.keys()):
         if found.get(name) != files.get(name):
             what = "is missing" if name not in found else "does not belong there" if name not in files else "is damaged"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 from pathlib import Path
 
+from pymdm.files.read import read_json
 from pymdm.files.target import check_target
 from pymdm.network.checkpoint import CONFIG, KIND
 from pymdm.train.log import is_log, log_file
@@ -24,7 +24,7 @@ def check_out(out: Path, *, resume: bool = False, overwrite: bool = False) -> No
     """
     target = check_target(out, KIND, "train")
     if target.replaces and not (resume or overwrite):
-        training = json.loads((target.path / CONFIG).read_text(encoding="utf-8"))["training"]
+        training = read_json(target.path / CONFIG, "train")["training"]
         if isinstance(training, dict) and training.get("finished") is False:
             what = f"an unfinished run, at step {training.get('steps')}: go on with --resume"
         else:

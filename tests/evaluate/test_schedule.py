@@ -175,4 +175,4 @@ def test_the_command_line_finds_and_samples_a_schedule(tmp_path):
     wrong = run("sample", "--length", "12", "--call-schedule", file)
     assert wrong.exit_code == 2 and "the call schedule is for 24 tokens, got a sequence of 12" in wrong.stderr
     bad = run("sample", "--length", "24", "--call-schedule", picture)
-    assert bad.exit_code == 2 and "cannot be read" in bad.stderr
+    assert bad.exit_code == 2 and "cannot read" in bad.stderr

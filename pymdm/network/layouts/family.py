@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pymdm.files.read import short
 from pymdm.network.config import ModelConfig
 
 Settings = Mapping[str, Any]
@@ -125,7 +126,7 @@ def need(settings: Settings, *keys: str, kind: type = int) -> Any:
         if kind is float and type(value) is int:
             value = float(value)
         if type(value) is not kind:
-            raise ValueError(f"{key} must be {kind.__name__}, got {value!r}")
+            raise ValueError(f"{key} must be {kind.__name__}, got {short(repr(value))}")
         return value
     raise ValueError(f"its settings have no {' or '.join(keys)}")
 
@@ -135,7 +136,7 @@ def only(settings: Settings, **known: Any) -> None:
     for key, value in known.items():
         allowed = value if isinstance(value, tuple) else (value,)
         if key in settings and settings[key] not in allowed:
-            raise ValueError(f"{key} {settings[key]!r} is not computed by the engine, only {allowed[0]!r}")
+            raise ValueError(f"{key} {short(repr(settings[key]))} is not computed by the engine, only {allowed[0]!r}")
 
 
 def ids(settings: Settings, *keys: str) -> tuple[int, ...]:
