@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pymdm.sampling.options import SampleOptions
     from pymdm.sampling.result import Sample, Samples
     from pymdm.sampling.sample import resume, sample
-    from pymdm.sampling.samplers import Ancestral, Confidence, CustomSampler, FirstHitting, Remask, Step
+    from pymdm.sampling.samplers import Ancestral, Confidence, CustomSampler, FirstHitting, PositionScore, Remask, Step
     from pymdm.sampling.schedules import Schedule
 
     __version__: str
@@ -41,6 +41,7 @@ __all__ = [
     "MaskedTransformer",
     "Model",
     "ModelConfig",
+    "PositionScore",
     "Remask",
     "RuleLikelihood",
     "Sample",
@@ -75,7 +76,15 @@ _HOMES = {
     "pymdm.sampling.options": ("SampleOptions",),
     "pymdm.sampling.result": ("Sample", "Samples"),
     "pymdm.sampling.sample": ("resume", "sample"),
-    "pymdm.sampling.samplers": ("Ancestral", "Confidence", "CustomSampler", "FirstHitting", "Remask", "Step"),
+    "pymdm.sampling.samplers": (
+        "Ancestral",
+        "Confidence",
+        "CustomSampler",
+        "FirstHitting",
+        "PositionScore",
+        "Remask",
+        "Step",
+    ),
     "pymdm.sampling.schedules": ("Schedule",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}

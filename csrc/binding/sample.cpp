@@ -9,6 +9,7 @@
 #include "binding/bind.h"
 #include "binding/callable.h"
 #include "binding/engine.h"
+#include "binding/position_score.h"
 #include "device/network.h"
 #include "sample/ancestral.h"
 #include "sample/confidence.h"
@@ -159,7 +160,7 @@ void bind_first_hitting(py::module_& m, const char* name) {
 
 // Levels 1 = m_0 >= ... >= m_N = 0 and a probability of masking again for every step, at most min(1, s / (1 - m)).
 SamplerRef make_remask(std::vector<double> levels, std::vector<double> sigma, const ScheduleRef& schedule,
-                       bool confident) {
+                       bool confident, py::object score) {
   check(levels.size() >= 2 && levels.front() == 1.0 && levels.back() == 0.0 && sigma.size() + 1 == levels.size(), kOp,
         "expected levels from 1 to 0 and one sigma a step, got ", levels.size(), " levels and ", sigma.size(),
         " sigmas");
@@ -172,7 +173,8 @@ SamplerRef make_remask(std::vector<double> levels, std::vector<double> sigma, co
     times.push_back(i == 0 ? 1.0 : schedule->time_of_masked(m));
   }
   times.push_back(0.0);
-  return std::make_shared<sample::Remask>(std::move(times), std::move(levels), std::move(sigma), confident);
+  return std::make_shared<sample::Remask>(std::move(times), std::move(levels), std::move(sigma), confident,
+                                          position_score(std::move(score)));
 }
 
 void bind_samplers(py::module_& m) {
@@ -208,16 +210,19 @@ void bind_samplers(py::module_& m) {
       },
       py::arg("times"), py::arg("schedule").none(false), py::arg("cache"), py::arg("noise"));
   m.def("remask", &make_remask, py::arg("levels"), py::arg("sigma"), py::arg("schedule").none(false),
-        py::arg("confident"));
+        py::arg("confident"), py::arg("score") = py::none());
   m.def(
       "confidence",
-      [](int64_t rule, std::vector<int64_t> tokens_per_call, double threshold, int64_t block, double bound) {
+      [](int64_t rule, std::vector<int64_t> tokens_per_call, double threshold, int64_t block, double bound,
+         py::object score, bool proposals) {
         check(rule >= 0 && rule <= 4, kOp, "rule must be 0..4, got ", rule);
         check(block >= 0, kOp, "block must be at least 0, got ", block);
         return SamplerRef(std::make_shared<sample::Confidence>(sample::ConfidenceOptions{
-            static_cast<sample::Rule>(rule), checked_counts(std::move(tokens_per_call)), threshold, block, bound}));
+            score.is_none() ? static_cast<sample::Rule>(rule) : sample::Rule::kScore,
+            checked_counts(std::move(tokens_per_call)), threshold, block, bound, position_score(score), proposals}));
       },
-      py::arg("rule"), py::arg("tokens_per_call"), py::arg("threshold"), py::arg("block"), py::arg("bound"));
+      py::arg("rule"), py::arg("tokens_per_call"), py::arg("threshold"), py::arg("block"), py::arg("bound"),
+      py::arg("score") = py::none(), py::arg("proposals") = false);
 }
 
 }  // namespace

@@ -45,6 +45,7 @@ int64_t first_free(const State& state, int64_t b) {
 
 void Confidence::plan(const State& state, int64_t b, Plan& plan) const {
   const std::vector<int64_t> masked = masked_positions(state, b);
+  const int64_t first = plan.rows();
   int64_t block_end = state.offsets[b + 1] - state.offsets[b];
   if (options_.block > 0 && options_.block < block_end) {
     const int64_t start = first_free(state, b);
@@ -53,11 +54,20 @@ void Confidence::plan(const State& state, int64_t b, Plan& plan) const {
   for (const int64_t l : masked)
     if (l < block_end) plan.add_row(l, state.event[b], kNever);
   const double fraction = static_cast<double>(masked.size()) / static_cast<double>(masked.size() + state.unmasked[b]);
-  plan.add_sequence(b, true, fraction, fraction, state.event[b] + 1);
+  const int64_t own = plan.rows() - first;
+  if (options_.rule == Rule::kScore) add_other_rows(state, b, first, plan);
+  plan.add_sequence(b, true, fraction, fraction, state.event[b] + 1, own);
 }
 
 std::vector<double> Confidence::confidences(const State& state, const Plan& plan, const Logits& logits,
                                             const Options& options, const std::vector<int64_t>& proposed) const {
+  if (options_.rule == Rule::kScore) {
+    std::vector<int64_t> tokens = state.tokens;
+    for (int64_t i = 0; options_.proposals && i < plan.size(); ++i)
+      for (int64_t r = plan.row_begin[i]; r < plan.row_begin[i] + plan.own[i]; ++r)
+        tokens[state.offsets[plan.sequences[i]] + plan.positions[r]] = proposed[r];
+    return options_.score(state, plan, logits, tokens);
+  }
   std::vector<double> sure(plan.rows());
   if (options_.rule == Rule::kRandom) {
     for (int64_t i = 0; i < plan.size(); ++i)
@@ -80,17 +90,16 @@ std::vector<double> Confidence::confidences(const State& state, const Plan& plan
 }
 
 void Confidence::write(State& state, const Plan& plan, const Logits& logits, const Options& options) const {
-  const std::vector<int64_t> proposed =
-      draw(state, addresses(state, plan, true, logits.vocab), logits, options, Purpose::kToken);
+  const std::vector<int64_t> proposed = draw_own(state, plan, logits, options);
   const std::vector<double> sure = confidences(state, plan, logits, options, proposed);
   const bool logarithms = options_.rule == Rule::kProbability || options_.rule == Rule::kDrawn;
-  const double tie = options_.rule == Rule::kRandom ? 0 : kTie;
+  const double tie = options_.rule == Rule::kRandom || options_.rule == Rule::kScore ? 0 : kTie;
   const bool bounded = options_.rule == Rule::kEntropy && options_.bound >= 0;
   const auto passes = [&](int64_t r) {
     return (logarithms ? std::exp(sure[r]) : sure[r]) >= options_.threshold - kRounding;
   };
   for (int64_t i = 0; i < plan.size(); ++i) {
-    const int64_t b = plan.sequences[i], first = plan.row_begin[i], rows = plan.row_begin[i + 1] - first;
+    const int64_t b = plan.sequences[i], first = plan.row_begin[i], rows = plan.own[i];
     const auto lot = [&](int64_t r) {
       return random_bits(state.seed, state.sequence[b], plan.events[r], Purpose::kConfidence, plan.positions[r]);
     };

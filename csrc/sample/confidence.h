@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "sample/position_score.h"
 #include "sample/sampler.h"
 
 namespace pymdm::sample {
@@ -21,6 +22,7 @@ enum class Rule : int32_t {
   kEntropy = 2,      // negative entropy of mu (Dream's entropy)
   kRandom = 3,       // a uniform number: random order, as LLaDA's random remasking
   kDrawn = 4,        // of the proposed token, as it was drawn (Dream's maskgit_plus)
+  kScore = 5,        // a function of the user's; only equal scores are tied
 };
 // Margin, entropy and kDrawn measure mu tempered (at temperature 0: as the network gives it) and truncated.
 
@@ -31,6 +33,8 @@ struct ConfidenceOptions {
   int64_t block = 0;  // semi-autoregressive blocks of this many positions from the first free one on; 0 is one block
   // Also the largest set whose entropies, but for the largest one, sum to at most this; below 0 is off.
   double bound = -std::numeric_limits<double>::infinity();
+  PositionScore score = {};  // of rule kScore
+  bool proposals = false;    // it sees the proposed tokens in the masks' places
 };
 
 class Confidence : public Sampler {

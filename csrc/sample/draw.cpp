@@ -1,6 +1,8 @@
 #include "sample/draw.h"
 
+#include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "core/parallel.h"
 #include "ops/cpu/choose_truncate.h"
@@ -34,6 +36,35 @@ std::vector<int64_t> draw(State& state, const Addresses& at, const Logits& logit
     logits.chooser->choose(args);
   else
     ops::choose_emulated(args, noise);
+  return tokens;
+}
+
+Logits rows_from(const Logits& logits, int64_t row) {
+  Logits out = logits;
+  out.data = static_cast<const char*>(logits.data) + row * logits.stride * element_size(logits.dtype);
+  return out;
+}
+
+std::vector<int64_t> draw_own(State& state, const Plan& plan, const Logits& logits, const Options& options) {
+  if (std::accumulate(plan.own.begin(), plan.own.end(), int64_t{0}) == plan.rows())
+    return draw(state, addresses(state, plan, true, logits.vocab), logits, options, Purpose::kToken);
+  std::vector<int64_t> tokens(plan.rows(), -1);
+  for (int64_t i = 0; i < plan.size(); ++i) {
+    const int64_t first = plan.row_begin[i];
+    if (plan.own[i] == 0) continue;
+    Plan step;
+    step.clear();
+    for (int64_t r = first; r < first + plan.own[i]; ++r) step.add_row(plan.positions[r], plan.events[r], kNever);
+    step.add_sequence(plan.sequences[i], true, plan.times[i], plan.masked[i], plan.next_event[i]);
+    try {
+      const Addresses at = addresses(state, step, true, logits.vocab);
+      const std::vector<int64_t> drawn = draw(state, at, rows_from(logits, first), options, Purpose::kToken);
+      std::copy(drawn.begin(), drawn.end(), tokens.begin() + first);
+    } catch (RowError& error) {
+      error.row += first;
+      throw;
+    }
+  }
   return tokens;
 }
 

@@ -21,6 +21,12 @@ struct Addresses {
 std::vector<int64_t> draw(State& state, const Addresses& at, const Logits& logits, const Options& options,
                           Purpose purpose, ops::Noise noise = ops::Noise::kExact, bool mark_bad = false);
 
+// The rows from `row` on.
+Logits rows_from(const Logits& logits, int64_t row);
+
+// Tokens [M] of each sequence's own rows, of an event that decides several positions; -1 for rows that are only read.
+std::vector<int64_t> draw_own(State& state, const Plan& plan, const Logits& logits, const Options& options);
+
 // Addresses of all rows of a plan. An event that decides several positions gives each its own stretch of indices.
 Addresses addresses(const State& state, const Plan& plan, bool several_positions, int64_t classes);
 

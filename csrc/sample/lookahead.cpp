@@ -11,12 +11,6 @@
 namespace pymdm::sample {
 namespace {
 
-Logits rows_from(const Logits& logits, int64_t row) {
-  Logits out = logits;
-  out.data = static_cast<const char*>(logits.data) + row * logits.stride * element_size(logits.dtype);
-  return out;
-}
-
 // Row r's gap between the score of its token and the best other score, under the row's noise.
 double score_gap(const State& state, const Plan& plan, int64_t i, int64_t r, int64_t token, uint64_t base,
                  const Logits& logits, const Options& options) {

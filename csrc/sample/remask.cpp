@@ -1,6 +1,8 @@
 #include "sample/remask.h"
 
+#include <algorithm>
 #include <cmath>
+#include <tuple>
 
 #include "core/error.h"
 #include "core/parallel.h"
@@ -44,10 +46,28 @@ void Remask::plan(const State& state, int64_t b, Plan& plan) const {
   const int64_t rows = plan.rows();
   for (const int64_t l : masked_positions(state, b))
     if (happens(leave, state, b, step, Purpose::kMove, l)) plan.add_row(l, step, times_[step + 1]);
-  plan.add_sequence(b, plan.rows() > rows, times_[step], s, step + 1);
+  const int64_t own = plan.rows() - rows;
+  if (score_ && !masked_again(state, b).empty()) add_other_rows(state, b, rows, plan);
+  plan.add_sequence(b, plan.rows() > rows, times_[step], s, step + 1, own);
 }
 
-// Drawn positions that this step masks again. Kept scores [L] of a sequence: the probability of every drawn token.
+// Of the drawn positions, as many as are masked again: those with the lowest scores, ties by the number that decides
+// without scores. Scores [L] by position.
+std::vector<int64_t> Remask::worst(const State& state, int64_t b, size_t count,
+                                   const std::vector<double>& scores) const {
+  const auto step = static_cast<uint32_t>(state.event[b]);
+  std::vector<std::tuple<double, uint64_t, int64_t>> drawn;
+  for (int64_t l = 0; l < state.length(b); ++l)
+    if (state.rank[state.offsets[b] + l] >= 0)
+      drawn.emplace_back(scores[l], random_bits(state.seed, state.sequence[b], step, Purpose::kRemask, l), l);
+  std::sort(drawn.begin(), drawn.end());
+  std::vector<int64_t> out;
+  for (size_t i = 0; i < count; ++i) out.push_back(std::get<2>(drawn[i]));
+  return out;
+}
+
+// Drawn positions that this step masks again, without a look at scores of the user's. Kept scores [L] of a sequence:
+// the probability of every drawn token.
 std::vector<int64_t> Remask::masked_again(const State& state, int64_t b) const {
   const int64_t step = state.event[b], first = state.offsets[b];
   std::vector<int64_t> drawn;
@@ -67,9 +87,9 @@ std::vector<int64_t> Remask::masked_again(const State& state, int64_t b) const {
 
 void Remask::write(State& state, const Plan& plan, const Logits& logits, const Options& options) const {
   std::vector<int64_t> tokens;
-  std::vector<double> sure(plan.rows());
-  if (plan.rows() > 0)
-    tokens = draw(state, addresses(state, plan, true, logits.vocab), logits, options, Purpose::kToken);
+  std::vector<double> sure(plan.rows()), scores;
+  if (plan.rows() > 0) tokens = draw_own(state, plan, logits, options);
+  if (score_ && plan.rows() > 0) scores = score_(state, plan, logits, state.tokens);
   if (confident_ && plan.rows() > 0) {
     parallel_for(plan.rows(), rows_at_once(logits.vocab), [&](int64_t begin, int64_t end) {
       std::vector<double> log_p(logits.vocab);
@@ -82,8 +102,14 @@ void Remask::write(State& state, const Plan& plan, const Logits& logits, const O
   for (int64_t i = 0; i < plan.size(); ++i) {
     const int64_t b = plan.sequences[i];
     if (confident_) state.kept[b].scores.resize(state.offsets[b + 1] - state.offsets[b]);
-    const std::vector<int64_t> again = masked_again(state, b);  // before this step's tokens are there
-    for (int64_t r = plan.row_begin[i]; r < plan.row_begin[i + 1]; ++r) {
+    const int64_t first = plan.row_begin[i];
+    std::vector<int64_t> again = masked_again(state, b);  // before this step's tokens are there
+    if (score_ && !again.empty()) {
+      std::vector<double> by_position(state.length(b));
+      for (int64_t r = first; r < plan.row_begin[i + 1]; ++r) by_position[plan.positions[r]] = scores[r];
+      again = worst(state, b, again.size(), by_position);
+    }
+    for (int64_t r = first; r < first + plan.own[i]; ++r) {
       unmask(state, b, plan.positions[r], tokens[r], plan.row_times[r]);
       if (confident_) state.kept[b].scores[plan.positions[r]] = sure[r];
     }

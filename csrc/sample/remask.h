@@ -5,12 +5,14 @@
 // each token was masked with probability m, each is masked with probability s afterwards and every position's own law
 // is kept; the joint law is kept too as far as steps in which at most one token leaves go (docs/samplers.md). Confident
 // form: the sigma of a drawn token is the step's times its share exp(-p_l) / sum exp(-p), p_l the probability it was
-// drawn with, and 0 in the formula for masked ones; the levels are then not kept.
+// drawn with, and 0 in the formula for masked ones; the levels are then not kept. Scored form: as many drawn tokens are
+// masked again as in the plain form, those with the lowest scores, of equal ones the plain form's first.
 #pragma once
 
 #include <utility>
 #include <vector>
 
+#include "sample/position_score.h"
 #include "sample/sampler.h"
 
 namespace pymdm::sample {
@@ -18,8 +20,13 @@ namespace pymdm::sample {
 class Remask : public Sampler {
  public:
   // Times [N + 1] the network sees, levels m [N + 1] from 1 to 0, sigma [N]. The last level 0 makes every mask leave.
-  Remask(std::vector<double> times, std::vector<double> levels, std::vector<double> sigma, bool confident)
-      : times_(std::move(times)), levels_(std::move(levels)), sigma_(std::move(sigma)), confident_(confident) {}
+  Remask(std::vector<double> times, std::vector<double> levels, std::vector<double> sigma, bool confident,
+         PositionScore score = {})
+      : times_(std::move(times)),
+        levels_(std::move(levels)),
+        sigma_(std::move(sigma)),
+        confident_(confident),
+        score_(std::move(score)) {}
 
   // Without a mask there may be steps left that mask again; without a free position there are none.
   bool finished(const State& state, int64_t b) const override;
@@ -29,9 +36,11 @@ class Remask : public Sampler {
 
  private:
   std::vector<int64_t> masked_again(const State& state, int64_t b) const;
+  std::vector<int64_t> worst(const State& state, int64_t b, size_t count, const std::vector<double>& scores) const;
 
   std::vector<double> times_, levels_, sigma_;
   bool confident_;
+  PositionScore score_;
 };
 
 }  // namespace pymdm::sample

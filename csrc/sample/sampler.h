@@ -30,6 +30,7 @@ struct Plan {
   std::vector<uint8_t> ask;         // [A] whether the network is called on this sequence
   std::vector<double> times;        // [A] the time the network sees
   std::vector<int64_t> row_begin;   // [A + 1]
+  std::vector<int64_t> own;         // [A] rows of this step's draws, at the front; the others are only read
   std::vector<int64_t> positions;   // [M] within the sequence
   std::vector<uint32_t> events;     // [M] event of the row's draw
   std::vector<double> row_times;    // [M] when the row is unmasked, if it is
@@ -42,7 +43,8 @@ struct Plan {
   int64_t rows() const { return static_cast<int64_t>(positions.size()); }
 
   void clear() {
-    sequences.clear(), ask.clear(), times.clear(), row_begin.assign(1, 0), positions.clear(), events.clear();
+    sequences.clear(), ask.clear(), times.clear(), row_begin.assign(1, 0), own.clear(), positions.clear(),
+        events.clear();
     row_times.clear(), masked.clear(), next_event.clear(), fill_begin.assign(1, 0), fills.clear();
   }
 
@@ -52,9 +54,11 @@ struct Plan {
 
   void add_fill(int64_t position, int64_t token) { fills.push_back({position, token}); }
 
-  // Closes the rows and fills added since the last sequence.
-  void add_sequence(int64_t b, bool asks, double time, double masked_after, int64_t event_after) {
+  // Closes the rows and fills added since the last sequence, of which `own` rows are drawn, below 0 all.
+  void add_sequence(int64_t b, bool asks, double time, double masked_after, int64_t event_after,
+                    int64_t own_rows = -1) {
     sequences.push_back(b), ask.push_back(asks), times.push_back(time);
+    own.push_back(own_rows < 0 ? rows() - row_begin.back() : own_rows);
     row_begin.push_back(rows()), masked.push_back(masked_after), next_event.push_back(event_after);
     fill_begin.push_back(static_cast<int64_t>(fills.size()));
   }

@@ -59,6 +59,13 @@ def rule_sampler(rule: str | Sampler) -> Confidence:
     if not isinstance(sampler, Confidence):
         reason = "its order is random, or tokens are drawn again: use the bound of `pymdm evaluate`"
         raise ValueError(f"log_likelihood: {type(sampler).__name__} has no exact likelihood of a text: {reason}")
+    if sampler.score is not None:
+        if sampler.proposals:
+            raise ValueError(
+                "log_likelihood: a score with proposals=True has no exact likelihood: it looks at the tokens that it has "
+                "drawn, so the order depends on the draw"
+            )
+        return sampler
     if sampler.rule in REFUSED:
         raise ValueError(f"log_likelihood: rule {sampler.rule!r} has no exact likelihood: {REFUSED[sampler.rule]}")
     return sampler
@@ -87,7 +94,8 @@ def log_likelihood(
     Args:
         model: as in `pymdm.sample`.
         texts: strings (of a model with a tokenizer) or integer tokens [L].
-        rule: "margin", "entropy", or a `Confidence` of them with its tokens per call, threshold and blocks.
+        rule: "margin", "entropy", or a `Confidence` of them, or of a deterministic score, with its tokens per call,
+            threshold and blocks.
         given: positions of each text that are known from the start and not scored.
         characters: of all texts together, for bits per character.
         temperature, top_k, top_p: of the law, as in `pymdm.sample`.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -155,7 +155,7 @@ def sample(
     closed = () if special_tokens else network.banned
     score = _score(network, time_conditioned, chosen_rows, logit_shift)
     settings = Settings(described(sampler), options, tokenizer.size if tokenizer is not None else 0)
-    with evaluation_mode(network.callable) if network.callable is not None else nullcontext():
+    with _evaluation_modes(network, sampler):
         seconds = _run(state, score, sampler, settings, cut, closed, watch, watch_interval)
     return Samples(state, sampler, options, seconds, tokenizer)
 
@@ -229,7 +229,7 @@ def resume(
     cut = Cut.checked(batch_size, max_calls)
     closed = () if special_tokens else network.banned
     score = _score(network, time_conditioned, chosen_rows, logit_shift)
-    with evaluation_mode(network.callable) if network.callable is not None else nullcontext():
+    with _evaluation_modes(network, sampler):
         seconds = _run(saved.state, score, sampler, settings, cut, closed, watch, watch_interval)
     return Samples(saved.state, sampler, options, seconds, tokenizer, mixed)
 
@@ -250,6 +250,15 @@ def check_sampler(sampler: Any, sees_time: bool) -> Sampler:
             "give cache=False"
         )
     return sampler
+
+
+def _evaluation_modes(network: Network, sampler: Sampler) -> ExitStack:
+    """Puts the modules behind a callable and behind a sampler's score into evaluation mode."""
+    modes = ExitStack()
+    for function in (network.callable, getattr(sampler, "score", None)):
+        if function is not None:
+            modes.enter_context(evaluation_mode(function))
+    return modes
 
 
 def _score(network: Network, time_conditioned: bool, chosen_rows: bool, logit_shift: bool) -> Any:

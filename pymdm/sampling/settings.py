@@ -81,6 +81,8 @@ class Settings:
         values = {name: _restored(value) for name, value in self.sampler["fields"].items()}
         schedule = values.get("schedule")
         try:
+            if values.get("score") is not None:  # a function has no plain values
+                return None
             if isinstance(schedule, dict):
                 if schedule.get("name") == "user":
                     return None
@@ -105,6 +107,9 @@ def _plain(value: Any) -> Any:
         return {"name": schedule.name, "sigma_min": schedule.sigma_min, "sigma_max": schedule.sigma_max}
     if isinstance(value, tuple | list | CallSchedule):
         return [_plain(v) for v in value]
+    if callable(value):  # by name: `repr` would be another in the next process
+        kind = value if hasattr(value, "__qualname__") else type(value)
+        return {"function": f"{kind.__module__}.{kind.__qualname__}"}
     return value if value is None or isinstance(value, bool | int | float | str) else repr(value)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.command_line import run
-from helpers.sampler_tables import SAMPLERS, L, V, chi_square, draw, network, table
+from helpers.sampler_tables import SAMPLERS, SCORED, L, V, chi_square, draw, network, table
 from scipy import stats
 
 import pymdm
@@ -81,7 +81,7 @@ def test_bad_texts_are_refused():
         pymdm.log_likelihood(network(table()), [[0] * L])
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS, ids=str)
+@pytest.mark.parametrize("sampler", [*SAMPLERS, *SCORED], ids=str)
 def test_every_result_carries_log_probabilities(sampler):
     """Of tokens drawn one by one or together, given what was there before: recomputed from the table."""
     mu = table(4)

@@ -51,6 +51,11 @@ def chi_square(out, law: np.ndarray) -> float:
     return float(stats.chisquare(observed, wanted * observed.sum() / wanted.sum()).pvalue)
 
 
+def sharpness(tokens: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
+    """[B, L] a score for samplers that take one, in an order that does not depend on the logits' scale."""
+    return logits[..., :V].amax(-1) * (1.0 + tokens)
+
+
 # Every sampler, in the forms that the tests of invariances run.
 SAMPLERS = [
     pymdm.FirstHitting(),
@@ -76,4 +81,10 @@ SAMPLERS = [
     pymdm.Remask(steps=6, eta=0.4),
     pymdm.Remask(steps=6, strategy="conf"),
     pymdm.Remask(steps=12, strategy="loop", eta=0.5),
+]
+# With a function of the user's, which no name or saved state can hold.
+SCORED = [
+    pymdm.Confidence(score=sharpness, tokens_per_call=2),
+    pymdm.Confidence(score=sharpness, proposals=True, block_length=2),
+    pymdm.Remask(steps=6, eta=0.4, score=sharpness),
 ]

@@ -1,7 +1,7 @@
 """Samplers by name: every sampler has one, and it makes the same sampler."""
 
 import pytest
-from helpers.sampler_tables import SAMPLERS
+from helpers.sampler_tables import SAMPLERS, SCORED
 
 import pymdm
 from pymdm.sampling.samplers.names import KINDS, parse_sampler, sampler_name
@@ -39,12 +39,19 @@ def test_a_name_says_its_options(name, sampler):
         ("first-hitting:speed=9", "got 'speed=9'"),
         ("first-hitting:0", "tokens_per_call must be at least 1"),
         ("confidence:luck", "rule must be one of"),
+        ("confidence:score=luck", "score must be a function"),
         ("ancestral:" + "(" * 10000, ""),
     ],
 )
 def test_what_is_no_sampler_is_one_line(name, words):
     with pytest.raises(ValueError, match=f"(?s)^sample: .*{words}"):
         parse_sampler(name)
+
+
+@pytest.mark.parametrize("sampler", SCORED, ids=str)
+def test_a_function_has_no_name(sampler):
+    with pytest.raises(TypeError, match=r"has no name on the command line, got .* with score"):
+        sampler_name(sampler)
 
 
 def test_kinds_are_the_samplers_of_the_front_door():

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers.sampler_tables import POWERS, SAMPLERS, L, V, draw, network, table
+from helpers.sampler_tables import POWERS, SAMPLERS, SCORED, L, V, draw, network, table
 
 import pymdm
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS, ids=str)
+@pytest.mark.parametrize("sampler", [*SAMPLERS, *SCORED], ids=str)
 class TestEverySampler:
     def test_is_the_same_for_any_packing(self, sampler):
         whole = draw(sampler)
@@ -33,7 +33,7 @@ class TestEverySampler:
         out, before = draw(sampler, max_calls=1), 0
         while out.calls > before:
             before = out.calls
-            out = pymdm.resume(network(table()), out.state.to_dict(), max_calls=1)
+            out = pymdm.resume(network(table()), out.state.to_dict(), sampler=sampler, max_calls=1)
         assert torch.equal(out.tokens, whole.tokens)
         assert torch.equal(out.rank, whole.rank)
         assert torch.equal(out.times, whole.times)

@@ -6,6 +6,7 @@ from pymdm.sampling.samplers.confidence import Confidence
 from pymdm.sampling.samplers.custom import CustomSampler, Rows, SequenceState, Step
 from pymdm.sampling.samplers.first_hitting import FirstHitting
 from pymdm.sampling.samplers.names import parse_sampler, sampler_name
+from pymdm.sampling.samplers.position_score import PositionScore
 from pymdm.sampling.samplers.remask import Remask
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "Confidence",
     "CustomSampler",
     "FirstHitting",
+    "PositionScore",
     "Remask",
     "Rows",
     "Sampler",

@@ -7,8 +7,9 @@ from math import inf
 from typing import Any
 
 from pymdm._native import C
-from pymdm.sampling.check import integer, number
+from pymdm.sampling.check import boolean, integer, number
 from pymdm.sampling.samplers.common import MAX_TOKENS, Approximate, listed, one_of, token_counts
+from pymdm.sampling.samplers.position_score import PositionScore, check_score, native_score
 
 RULES = ("probability", "margin", "entropy", "random", "maskgit_plus")
 
@@ -32,12 +33,18 @@ class Confidence(Approximate):
             that is not given.
         bound: of rule "entropy": also unmask the largest set whose entropies, the largest left out, sum to at most this, in
             nats (the entropy-bounded sampler).
+        score: in place of a rule, a function (tokens [B, L] int64, logits [B, L, V]) -> [B, L] floats, see
+            `pymdm.PositionScore`; the highest of the block's masked positions are unmasked first. Only equal scores are
+            tied. `pymdm.log_likelihood(rule=Confidence(score=...))` is exact if the function is deterministic.
+        proposals: the score sees the proposed tokens in the masks' places, as a planner of whole sequences does. The order
+            then depends on the draw, and there is no exact likelihood.
 
     Raises:
-        ValueError: a value out of range.
+        ValueError: a value out of range; a rule besides a score; in the run, scores with NaN or of another shape.
 
     Source: Nie et al., arXiv 2502.09992 (LLaDA); Ye et al., arXiv 2508.15487 (Dream); Wu et al., arXiv 2505.22618
-    (Fast-dLLM); Ben-Hamu et al., arXiv 2505.24857 (entropy bound).
+    (Fast-dLLM); Ben-Hamu et al., arXiv 2505.24857 (entropy bound); Peng et al., arXiv 2502.03540
+    (P2, planners as scores).
 
     >>> Confidence("margin", tokens_per_call=2).law
     'approximate'
@@ -48,6 +55,8 @@ class Confidence(Approximate):
     threshold: float | None = None
     block_length: int | None = None
     bound: float | None = None
+    score: PositionScore | None = None
+    proposals: bool = False
 
     def __post_init__(self) -> None:
         one_of("rule", self.rule, RULES)
@@ -65,8 +74,16 @@ class Confidence(Approximate):
                     f'sample: bound must be at least 0 and is for rule "entropy", got {self.bound}, {self.rule!r}'
                 )
 
+        check_score(self.score)
+        object.__setattr__(self, "proposals", boolean("proposals", self.proposals))
+        if self.score is not None and self.rule != "probability":
+            raise ValueError(f"sample: give a rule or a score, not both, got rule {self.rule!r}")
+        if self.proposals and self.score is None:
+            raise ValueError("sample: proposals=True is for a score")
+
     def native(self) -> Any:
         threshold = inf if self.threshold is None else self.threshold
         bound = -inf if self.bound is None else self.bound
         counts = listed(self.tokens_per_call)
-        return C.confidence(RULES.index(self.rule), counts, threshold, self.block_length or 0, bound)
+        rule, block, score = RULES.index(self.rule), self.block_length or 0, native_score(self.score)
+        return C.confidence(rule, counts, threshold, block, bound, score, self.proposals)

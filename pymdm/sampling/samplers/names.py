@@ -62,7 +62,7 @@ def sampler_name(sampler: Any) -> str:
     """The name that `parse_sampler` makes the same sampler of.
 
     Raises:
-        TypeError: a sampler that is not in `KINDS`.
+        TypeError: a sampler that is not in `KINDS`, or one with a function of the user's.
 
     >>> sampler_name(FirstHitting(tokens_per_call=(1, 2)))
     'first-hitting:(1,2)'
@@ -74,6 +74,8 @@ def sampler_name(sampler: Any) -> str:
             words = []
             for field in dataclasses.fields(sampler):
                 value = getattr(sampler, field.name)
+                if callable(value):
+                    raise TypeError(f"sample: a function has no name on the command line, got {kind} with {field.name}")
                 if value != field.default:
                     shown = str(value).replace(" ", "")
                     words.append(shown if field.name == first else f"{field.name}={shown}")

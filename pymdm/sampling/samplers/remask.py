@@ -8,6 +8,7 @@ from typing import Any
 from pymdm._native import C
 from pymdm.sampling.check import integer, number
 from pymdm.sampling.samplers.common import MAX_STEPS, Approximate, even_times, one_of
+from pymdm.sampling.samplers.position_score import PositionScore, check_score, native_score
 from pymdm.sampling.schedules import Schedule, as_schedule
 
 STRATEGIES = {"cap": 0.008, "rescale": 0.015, "conf": 1.0, "loop": 0.02}  # with the published eta
@@ -34,11 +35,15 @@ class Remask(Approximate):
             rises to 1 at 0.
         schedule: noise schedule, a name or a `pymdm.Schedule`; default that of a time-conditioned network's training, else
             "linear". The levels of "loop" do not depend on it.
+        score: a function (tokens [B, L] int64, logits [B, L, V]) -> [B, L] floats, see `pymdm.PositionScore`, which says
+            which drawn tokens to keep: as many are masked again as sigma says, whatever the scores are, and of these many
+            the ones with the lowest scores, equal ones by lot. So the levels are kept, each position's own law is not.
+            With equal scores it is the sampler without a score, bit for bit. Not with "conf", which has its own.
 
     Raises:
-        ValueError: a value out of range.
+        ValueError: a value out of range; in the run, scores with NaN or of another shape.
 
-    Source: Wang et al., arXiv 2503.00307 (ReMDM), section 4.
+    Source: Wang et al., arXiv 2503.00307 (ReMDM), section 4; Kim et al., arXiv 2510.01384 (PRISM, learned scores).
 
     >>> Remask(steps=64).law, Remask(steps=4, strategy="loop", t_on=0.5, alpha_on=0.75).levels()
     ('approximate', [1.0, 0.625, 0.25, 0.25, 0.0])
@@ -52,6 +57,7 @@ class Remask(Approximate):
     t_off: float = 0.05
     alpha_on: float = 0.9
     schedule: Schedule | str | None = None
+    score: PositionScore | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "steps", integer("steps", self.steps, 1, MAX_STEPS))
@@ -68,6 +74,9 @@ class Remask(Approximate):
             raise ValueError(f"sample: needs 0 < t_off < t_on < 1, got t_off {self.t_off} and t_on {self.t_on}")
         if not 0 < self.alpha_on < 1:
             raise ValueError(f"sample: alpha_on must be in (0, 1), got {self.alpha_on}")
+        check_score(self.score)
+        if self.score is not None and self.strategy == "conf":
+            raise ValueError('sample: strategy "conf" has a score of its own, got a score')
         self.native()
 
     def levels(self) -> list[float]:
@@ -97,4 +106,5 @@ class Remask(Approximate):
         return found
 
     def native(self) -> Any:
-        return C.remask(self.levels(), self.sigmas(), as_schedule(self.schedule).native(), self.strategy == "conf")
+        schedule, confident = as_schedule(self.schedule).native(), self.strategy == "conf"
+        return C.remask(self.levels(), self.sigmas(), schedule, confident, native_score(self.score))
