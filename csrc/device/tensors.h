@@ -18,21 +18,10 @@
 
 namespace pymdm::device {
 
-// The cudaStream_t of a stream. c10::Stream tells it from torch 2.11 on; before, only the default stream's is known, 0.
-template <class Stream>
-auto handle_of(const Stream& stream, int) -> decltype(stream.native_handle()) {
-  return stream.native_handle();
-}
-template <class Stream>
-void* handle_of(const Stream& stream, long) {
-  check(stream.id() == 0, "cuda", "streams other than the default one, and graphs, need torch 2.11 or later");
-  return nullptr;
-}
-
-// The current stream of a device.
+// The current stream of a device (c10::Stream tells its handle from torch 2.11 on).
 inline ops::Where where(const at::Device& device) {
   if (!device.is_cuda()) return {};
-  return {device.index(), handle_of(c10::impl::getDeviceGuardImpl(device.type())->getStream(device), 0)};
+  return {device.index(), c10::impl::getDeviceGuardImpl(device.type())->getStream(device).native_handle()};
 }
 
 inline at::ScalarType scalar_type(DType dtype) {

@@ -12,7 +12,6 @@ What fails becomes a failed row and a note, and with --json the file is written 
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 from collections.abc import Callable
@@ -24,7 +23,7 @@ import torch
 
 from pymdm.bench import common, gpu_step
 from pymdm.bench.gpu_choose import choose_rows, torch_rows
-from pymdm.bench.gpu_timer import Timer, card
+from pymdm.bench.gpu_timer import Timer, card, card_text
 from pymdm.bench.network import random_model
 from pymdm.bench.rows import Row, row
 from pymdm.network.device import as_device
@@ -57,7 +56,7 @@ def run(args: argparse.Namespace) -> common.Measured:
     timer = Timer(device, args.rounds)
     size = {name: getattr(args, name) for name in ("layers", "width", "heads", "length", "vocab")}
     settings = size | {"batch": args.batch, "steps": args.steps, "dtype": "bfloat16", "device": str(device)}
-    found = common.Measured(settings, [], [json.dumps(card(device))])
+    found = common.Measured(settings, [], [f"Card: {card_text(card(device))}."])
     pieces, notes = Pieces(args, found), found.notes
     if "choose" in args.parts:
         for vocab in args.vocabs:
@@ -68,7 +67,7 @@ def run(args: argparse.Namespace) -> common.Measured:
         pieces.add("choose, torch", lambda: torch_rows(args.rows, first, timer))
     if set(args.parts) - {"choose"}:
         network_parts(args, pieces, timer, random_model(size))
-    notes.append(f"clocks after: {json.dumps(card(device))}")
+    notes.append(f"After the last piece: {card_text(card(device))}.")
     return found
 
 

@@ -112,7 +112,7 @@ def large_rows(model: Any, native: Any, args: argparse.Namespace, timer: Timer, 
     mark, stretch = MATRIX_SHARE
     behind = ratio(found["False"], found["True"])
     return [
-        row(subject, "of the best matrix rate", share, "%", mark=mark, stretch=stretch, note=note),
+        row(subject, "of the best matrix rate", share, "%", mark=mark, stretch=stretch, note=note, headline=True),
         row(subject, "one call of the batch", spread(seconds[args.batch]), "s"),
         row(subject, "GELU behind the product / in it", behind, "x"),
     ]
@@ -129,7 +129,15 @@ def small_rows(model: Any, native: Any, args: argparse.Namespace, timer: Timer, 
     mark, stretch = EAGER
     saved = spread(found["launched"]).value - spread(found["step"]).value
     rows = [
-        row(subject, "eager PyTorch / step", ratio(found["eager"], found["step"]), "x", mark=mark, stretch=stretch),
+        row(
+            subject,
+            "eager PyTorch / step",
+            ratio(found["eager"], found["step"]),
+            "x",
+            mark=mark,
+            stretch=stretch,
+            headline=True,
+        ),
         row(subject, "host / device time", host / spread(seconds[1]).value, "x", mark=HOST, least=False),
         row(subject, "one call", spread(seconds[1]), "s"),
         row(subject, "launched / replayed", ratio(found["launched"], found["step"]), "x"),
@@ -164,7 +172,7 @@ def whole_rows(
     own = (L, N, c.layers, c.width) == (1024, 10_000, 12, 768)
     mark, words = marks.get(batch) if own else None, "cached ancestral / first-hitting"
     return [
-        row(subject, words, ratio(baseline, ours), "x", mark=mark, note=note, extrapolated=True),
+        row(subject, words, ratio(baseline, ours), "x", mark=mark, note=note, extrapolated=True, headline=True),
         row(subject, "first-hitting", spread(ours), "s", extrapolated=True),
         row(subject, "cached ancestral", spread(baseline), "s", extrapolated=True),
     ]

@@ -92,3 +92,10 @@ def card(device: torch.device) -> dict[str, Any]:
     except (OSError, subprocess.SubprocessError) as error:
         found["clocks"] = f"nvidia-smi: {error}"
     return found
+
+
+def card_text(found: dict[str, Any]) -> str:
+    """`card` in one line."""
+    words = [str(found["card"])]
+    words += [f"{name} {value}" for name, value in found.items() if name != "card"]
+    return ", ".join(words)
