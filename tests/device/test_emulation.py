@@ -142,6 +142,16 @@ def test_a_threads_second_best_quad_may_win(kernels, dtype, quads):
     assert 12 < got.count(41) < 48 and set(got) == {41, 41 + 4 * quads}  # 60 fair coins: missed once in 10^6 runs
 
 
+@pytest.mark.parametrize("temperature", [1.0, 1e29, 1e30, 1e33])
+def test_the_least_float_is_a_number(kernels, temperature):
+    """Its bound may be -inf, yet it is drawn where nothing is above it."""
+    x = torch.full((4, TILE + 5), torch.finfo(torch.float32).min)
+    x[1, 9:] = -torch.inf
+    options = addresses(4, 6) | {"temperature": temperature}
+    got = emulated_choose(kernels, x, **options)[0]
+    assert min(got) >= 0 and got == C.choose(x, **options).tolist()
+
+
 def test_bans_at_any_address(kernels):
     """A banned column never wins, however large it is, nor what shares its quad; the bans need not be on four bytes."""
     x = logits(8, TILE + 2, torch.float32, 5)

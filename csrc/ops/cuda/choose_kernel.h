@@ -18,8 +18,8 @@ constexpr int kTileBlocks = 4;  // that a multiprocessor of 64 Ki registers hold
 // What the threads of a block share.
 struct TileShared {
   uint32_t cut;  // what can still win, as ordered()
-  int listed,
-      again;  // quads to evaluate, from the list's front; threads whose quads are looked at again, from its back
+  int listed;    // quads to evaluate, from the list's front
+  int again;     // threads whose quads are looked at again, from its back
   uint32_t list[kTileThreads];
   TileBest warps[kTileThreads / 32];
 };
@@ -144,11 +144,9 @@ __device__ TileBest sample_part(const ChooseArgs& a, const LazyBound& bound, int
                           ? bounds_of_part<kType, true>(a, row, begin, end, bound.slope)
                           : bounds_of_part<kType, false>(a, row, begin, end, bound.slope);
   const float cut = cut_of_part<kType>(a, bound, row, top, shared);
-  // A thread that has seen only -inf has nothing; of float64 that may be a number below float32's range.
-  const bool nothing = kType != DType::kFloat64 && top.first == -INFINITY;
-  if (!nothing && looks_again(top, cut))
+  if (looks_again(top, cut))
     shared.list[kTileThreads - 1 - atomicAdd(&shared.again, 1)] = threadIdx.x;
-  else if (!nothing && top.quad != kNoQuad && !(top.first < cut))
+  else if (top.quad != kNoQuad && !(top.first < cut))
     shared.list[atomicAdd(&shared.listed, 1)] = top.quad;
   __syncthreads();
   const int listed = shared.listed, again = shared.again;
