@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pymdm.data.tokenizer import Tokenizer
     from pymdm.distributed import sequence_ids_of_rank
     from pymdm.evaluate.rule import RuleLikelihood, log_likelihood
+    from pymdm.evaluate.run import Evaluation, evaluate
     from pymdm.evaluate.schedule import schedule
     from pymdm.network.config import ModelConfig
     from pymdm.network.engine import Engine
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from pymdm.sampling.sample import resume, sample
     from pymdm.sampling.samplers import Ancestral, Confidence, CustomSampler, FirstHitting, PositionScore, Remask, Step
     from pymdm.sampling.schedules import Schedule
+    from pymdm.train.run import train
 
     __version__: str
 
@@ -37,6 +39,7 @@ __all__ = [
     "Confidence",
     "CustomSampler",
     "Engine",
+    "Evaluation",
     "FirstHitting",
     "MaskedTransformer",
     "Model",
@@ -52,6 +55,7 @@ __all__ = [
     "Tokenizer",
     "__version__",
     "choose",
+    "evaluate",
     "load",
     "log_likelihood",
     "random",
@@ -59,6 +63,7 @@ __all__ = [
     "sample",
     "schedule",
     "sequence_ids_of_rank",
+    "train",
 ]
 
 # Where each name lives; a test holds this to the imports above.
@@ -67,6 +72,7 @@ _HOMES = {
     "pymdm.data.tokenizer": ("Tokenizer",),
     "pymdm.distributed": ("sequence_ids_of_rank",),
     "pymdm.evaluate.rule": ("RuleLikelihood", "log_likelihood"),
+    "pymdm.evaluate.run": ("Evaluation", "evaluate"),
     "pymdm.evaluate.schedule": ("schedule",),
     "pymdm.network.config": ("ModelConfig",),
     "pymdm.network.engine": ("Engine",),
@@ -86,6 +92,7 @@ _HOMES = {
         "Step",
     ),
     "pymdm.sampling.schedules": ("Schedule",),
+    "pymdm.train.run": ("train",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -30,7 +30,7 @@ def demo(
     import pymdm
     from pymdm.files.target import check_target
     from pymdm.network.checkpoint import KIND
-    from pymdm.network.loading import Model
+    from pymdm.network.loading import model_of
     from pymdm.train import preset
 
     console = Console()
@@ -39,9 +39,7 @@ def demo(
     console.rule("1. Train a masked diffusion model on the prose of the Python that is running")
     trained = _train(console, preset("demo", minutes=minutes, seed=seed), out, overwrite)
     _compare(console, trained.training)
-    mine = Model(
-        pymdm.Engine(trained.state_dict, trained.config), trained.config, trained.tokenizer, trained.training, Path()
-    )
+    mine = model_of(trained)
 
     console.rule("2. Sample what was just trained")
     samples = pymdm.sample(mine, num_samples=2, length=64, seed=seed)

@@ -12,10 +12,9 @@ from typing import Annotated, Any
 
 import typer
 
-from pymdm.cli.screen import say
+from pymdm.cli.screen import harmless, say
 
-QUICK = 256  # sequences of the text that are taken without --full
-QUICK_DRAWS, FULL_DRAWS = 16, 64
+QUICK, QUICK_DRAWS, FULL_DRAWS = 256, 16, 64  # as of pymdm.evaluate
 
 
 def _numbers(text: str, kind: Any, name: str) -> list[Any]:
@@ -80,119 +79,85 @@ def evaluate(
 
     Example: pymdm evaluate --samples 32 --judge ngram
     """
-    from pymdm.evaluate.report import markdown, write
-    from pymdm.evaluate.rule import rule_sampler
-    from pymdm.evaluate.subject import finite, likelihood_facts, load_subject, run_facts
-    from pymdm.sampling.sample import check_seed
+    from pymdm.evaluate.run import evaluate as run
 
     if samples == 0 and (frontier or skip_likelihood or judge or nfe):
         raise ValueError("evaluate: judging needs --samples, at least 2")
-    if samples < 0 or samples == 1:
-        raise ValueError(f"evaluate: samples must be 0 or at least 2, got {samples}")
-    if windows is not None and windows < 0:
-        raise ValueError(f"evaluate: windows must be at least 0, got {windows}")
-    if rule is not None:
-        if exact or skip_likelihood:
-            raise ValueError(f"evaluate: --rule goes with neither --exact nor --skip-likelihood, got --rule {rule}")
-        rule_sampler(rule)
-    if dtype not in ("float32", "bfloat16"):
-        raise ValueError(f"evaluate: dtype must be float32 or bfloat16, got {dtype!r}")
-    limit = (0 if full else QUICK) if windows is None else windows
-    draws = draws if draws is not None else (2 if exact else FULL_DRAWS if full else QUICK_DRAWS)
+    if rule is not None and (exact or skip_likelihood):
+        raise ValueError(f"evaluate: --rule goes with neither --exact nor --skip-likelihood, got --rule {rule}")
     temperatures = _numbers(temperature, float, "temperature")
     nfes = [None] if nfe is None else _numbers(nfe, int, "nfe")
     if not frontier and len(temperatures) * len(nfes) > 1:
         raise ValueError("evaluate: several temperatures or NFEs need --frontier")
-
-    check_seed(seed)
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
         if not os.access(out.parent, os.W_OK):
             raise ValueError(f"evaluate: cannot write files in {out.parent}")
-
-    subject = load_subject(model, text, limit)
-    if subject.config.causal and samples:
-        raise ValueError("evaluate: an autoregressive checkpoint is judged by its likelihood; it has no sampler here")
-    judges = _judges(judge, judge_dtype, subject.train_text) if samples else []
-    result: dict[str, Any] = {"run": run_facts(subject, seed, shlex.join(["pymdm", *sys.argv[1:]]))}
-    if not skip_likelihood:
-        with _Bar("likelihood, tokens" if rule else "likelihood, network rows") as bar:
-            if rule is not None:
-                found: Any = subject.rule_likelihood(rule, dtype=dtype, progress=bar.to)
-            else:
-                found = subject.likelihood(
-                    draws=draws, exact_counts=exact, seed=seed, autocast=dtype == "bfloat16", progress=bar.to
-                )
-        counts = "every count n = 1..L" if exact else f"{draws} strata of n"
-        result["likelihood"] = likelihood_facts(found, counts) | {"dtype": dtype}
-        result["ngram_bits_per_char"] = {"5": subject.ngram_bits_per_char(5)}
-    if samples:
-        settings = {"temperatures": temperatures, "nfes": nfes, "num_samples": samples, "length": length}
-        result["generation"] = _generation(subject, judges, dtype, noise, seed, settings)
+    with _Bar() as bar:
+        found = run(
+            model,
+            text=text,
+            full=full,
+            draws=draws,
+            exact=exact,
+            windows=windows,
+            rule=rule,
+            likelihood=not skip_likelihood,
+            samples=samples,
+            judges=judge or ["ngram"],
+            judge_dtype=judge_dtype,
+            length=length,
+            temperatures=temperatures,
+            nfes=nfes,
+            noise=noise,
+            seed=seed,
+            dtype=dtype,
+            command=shlex.join(["pymdm", *sys.argv[1:]]),
+            on_progress=bar.show,
+        )
     if out is not None:
-        for path in write(result, out):
+        for path in found.save(out):
             say(f"wrote {path}", sys.stderr)
     if json_output:
-        print(json.dumps(finite(result)))
+        print(json.dumps(found.to_dict()))
     else:
-        say(markdown(finite(result)).rstrip("\n"))
+        _show(found.to_dict())
 
 
-def _judges(names: list[str] | None, dtype: str, train_text: str) -> list[Any]:
-    from pymdm.evaluate.judges import load_judge
+def _show(result: dict[str, Any]) -> None:
+    """Tables, and the number that matters last."""
+    from rich.text import Text
 
-    judges = [load_judge(name, train_text, dtype) for name in names or ["ngram"]]
-    if len({j.name for j in judges}) < len(judges):
-        raise ValueError("evaluate: two judges have the same name")
-    return judges
+    from pymdm.evaluate.screen import facts, headline, notes, tables
+    from pymdm.report.table import show
+    from pymdm.report.terminal import console
 
-
-def _generation(
-    subject: Any, judges: list[Any], dtype: str, noise: str, seed: int, settings: dict[str, Any]
-) -> dict[str, Any]:
-    """Controls, then samples for every temperature and NFE."""
-    import pymdm
-    from pymdm.evaluate.generative import controls, frontier
-    from pymdm.evaluate.report import generation_facts
-    from pymdm.sampling.samplers import FirstHitting
-
-    loaded = pymdm.load(subject.checkpoint.path, dtype=dtype)
-    L = settings["length"] or subject.config.length
-    if not 1 <= L <= subject.config.length:
-        raise ValueError(f"evaluate: length must be in 1..{subject.config.length}, got {L}")
-    settings["nfes"] = [L if nfe is None else nfe for nfe in settings["nfes"]]
-    total = len(settings["temperatures"]) * len(settings["nfes"])
-    with _Bar(f"samples, of {total} settings") as bar:
-        found = frontier(
-            loaded,
-            judges,
-            seed=seed,
-            make=lambda nfe, length: FirstHitting(tokens_per_call=-(-length // nfe), noise=noise),
-            progress=lambda _: bar.to(bar.done + 1),
-            **settings,
-        )
-    number = max(settings["num_samples"], 16)
-    shown = controls(subject.checkpoint.tokenizer, subject.tokens, judges, num_texts=number, length=L, seed=seed)
-    return generation_facts([shown[0], *found, *shown[1:]], judges)
+    screen = console()
+    for line in facts(result):
+        screen.print(Text(harmless(line)))
+    for table in tables(result):
+        screen.print()
+        show(table, screen)
+    for line in ("", *notes(result)):
+        screen.print(Text(harmless(line)))
+    screen.print(Text(harmless(headline(result)), style="bold"))
 
 
 class _Bar:
-    """A count on stderr while a terminal watches."""
+    """A count of what is done, on stderr while a terminal watches."""
 
-    def __init__(self, what: str) -> None:
+    def __init__(self) -> None:
         from rich.console import Console
         from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
         console = Console(stderr=True)
-        columns = (TextColumn(what), TextColumn("{task.completed:,.0f}"), TimeElapsedColumn())
+        columns = (TextColumn("{task.description}"), TextColumn("{task.completed:,.0f}"), TimeElapsedColumn())
         self._progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-        self._task = self._progress.add_task(what, total=None)
-        self.done = 0
+        self._task = self._progress.add_task("reading", total=None)
 
-    def to(self, done: int) -> None:
-        """Shows how much is done."""
-        self.done = done
-        self._progress.update(self._task, completed=done)
+    def show(self, what: str, done: float) -> None:
+        """Shows how much of what is done."""
+        self._progress.update(self._task, description=what, completed=done)
 
     def __enter__(self) -> _Bar:
         self._progress.start()

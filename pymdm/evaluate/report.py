@@ -69,13 +69,13 @@ def _likelihood(found: dict[str, Any], ngrams: dict[str, float], unit: str) -> l
     lines = ["## Likelihood", "", _likelihood_words(bound, unit), ""]
     lines += [f"| | bits per {unit} | 95% interval |", "|---|---|---|"]
     name = "upper bound" if bound else f"exact, {found.get('rule') or 'autoregressive'}"
-    monte_carlo = f"{_range(found['monte_carlo_interval95'])} (Monte Carlo)" if bound else "no Monte Carlo error"
-    lines.append(f"| {name} | {_number(found['bits_per_char'])} | {monte_carlo} |")
+    monte_carlo = f"{span(found['monte_carlo_interval95'])} (Monte Carlo)" if bound else "no Monte Carlo error"
+    lines.append(f"| {name} | {number(found['bits_per_char'])} | {monte_carlo} |")
     known = found["text_interval95"][0] is not None
-    text = f"{_range(found['text_interval95'])} (text sampling)" if known else "needs more than one sequence"
+    text = f"{span(found['text_interval95'])} (text sampling)" if known else "needs more than one sequence"
     lines.append(f"| the same, for more such text | | {text} |")
     lines += [
-        f"| {n}-gram, interpolated Witten-Bell | {_number(bits)} | |" for n, bits in ngrams.items() if bits == bits
+        f"| {n}-gram, interpolated Witten-Bell | {number(bits)} | |" for n, bits in ngrams.items() if bits == bits
     ]
     per = f"{found['nats_per_token']:.4f} nats per token, perplexity {found['perplexity']:.2f}"
     size = f"{found['tokens']:,} tokens, {found['characters']:,} {unit}s"
@@ -94,7 +94,7 @@ def _likelihood(found: dict[str, Any], ngrams: dict[str, float], unit: str) -> l
         for share, nats, ends in zip(
             curve["masked_share"], curve["nats_per_masked_token"], curve["interval95"], strict=True
         ):
-            lines.append(f"| {share:.3f} | {nats:.3f} | {_range(ends)} |")
+            lines.append(f"| {share:.3f} | {nats:.3f} | {span(ends)} |")
         lines.append("")
     return lines
 
@@ -143,18 +143,18 @@ def _generation(found: dict[str, Any]) -> list[str]:
     lines.append("|" + "---|" * (7 + 2 * len(judges)))
     for g in found["generations"]:
         sampler = g["sampler"]
-        cells = [_name(g), sampler.get("law", ""), sampler.get("noise", "")]
+        cells = [name_of(g), sampler.get("law", ""), sampler.get("noise", "")]
         for judge in judges:
             score = g["judges"][judge]
             cells += [
-                f"{_number(score['bits_per_char'])} ({_range(score['interval95'])})",
-                _number(score["perplexity"], 1),
+                f"{number(score['bits_per_char'])} ({span(score['interval95'])})",
+                number(score["perplexity"], 1),
             ]
         cells += [
             f"{g['entropy']['mean']:.3f}",
-            _number(g["repetition4"]),
-            _number(g["distinct"]["2"]),
-            _number(g["self_bleu4"]),
+            number(g["repetition4"]),
+            number(g["distinct"]["2"]),
+            number(g["self_bleu4"]),
         ]
         lines.append("| " + " | ".join(cells) + " |")
     lines += ["", _scored(found["generations"]), "", "Judges:", ""]
@@ -178,7 +178,7 @@ def _scored(generations: list[dict[str, Any]]) -> str:
     """How many texts of each kind were scored, and how long they are."""
     rows: dict[int, list[str]] = {}
     for g in generations:
-        rows.setdefault(g["texts"], []).append(_name(g))
+        rows.setdefault(g["texts"], []).append(name_of(g))
     length = f"of {generations[0]['length']} tokens each"
     if len(rows) == 1:
         return f"{next(iter(rows))} texts {length} in every row, all scored."
@@ -188,25 +188,25 @@ def _scored(generations: list[dict[str, Any]]) -> str:
 
 def _behind(generations: list[dict[str, Any]], judge: str, names: list[str]) -> list[str]:
     """Samples of these names, in brackets where the judge may have put them there by chance."""
-    ends = {_name(g): g["judges"][judge]["interval95"] for g in generations}
+    ends = {name_of(g): g["judges"][judge]["interval95"] for g in generations}
     high = ends[CONTROLS[1]][1]
     return [name if ends[name][0] > high else f"({name})" for name in names]
 
 
-def _name(generation: dict[str, Any]) -> str:
+def name_of(generation: dict[str, Any]) -> str:
     """As `Generation.label`."""
     s = generation["sampler"]
     return f"{s['name']}, NFE {s['nfe']:.4g}, T {s['temperature']:g}" if s else str(generation["name"])
 
 
-def _number(value: float | None, digits: int = 3) -> str:
+def number(value: float | None, digits: int = 3) -> str:
     return "-" if value is None or value != value else f"{value:.{digits}f}"
 
 
-def _range(ends: Sequence[float | None]) -> str:
+def span(ends: Sequence[float | None]) -> str:
     if None in ends:
         return "-"
-    return f"{_number(ends[0])} to {_number(ends[1])}"
+    return f"{number(ends[0])} to {number(ends[1])}"
 
 
 class NoPicture(UserWarning):

@@ -159,12 +159,14 @@ class Subject:
 
 
 def load_subject(
-    model: str | os.PathLike[str] | None = None, text: str | os.PathLike[str] | None = None, limit: int = 0
+    model: str | os.PathLike[str] | Checkpoint | None = None,
+    text: str | os.PathLike[str] | None = None,
+    limit: int = 0,
 ) -> Subject:
     """A checkpoint with its own held-out text, or with any other.
 
     Args:
-        model: checkpoint folder; default the model in the package.
+        model: checkpoint folder, or a checkpoint; default the model in the package.
         text: UTF-8 file, or folder of text files, to evaluate on instead (zero-shot). Nothing that the checkpoint names is
             opened or downloaded then, so there is no training text to count n-grams on but that of this Python's prose.
         limit: sequences to take, evenly spread; 0 for all.
@@ -176,12 +178,15 @@ def load_subject(
         >>> load_subject().config.length
         256
     """
-    checkpoint = load_checkpoint(Path(model) if model is not None else bundled_path())
+    if isinstance(model, Checkpoint):
+        checkpoint = model
+    else:
+        checkpoint = load_checkpoint(Path(model) if model is not None else bundled_path())
     recipe = checkpoint.training.get("recipe", {})
     subject = Subject(checkpoint, "", np.zeros(0, dtype=np.int64), 0, "", limit=limit)
     if text is None:
         subject = _own_text(checkpoint, limit)
-    elif recipe and recipe.get("source") is None and recipe.get("held_out") is None:  # this Python's own prose
+    elif recipe and recipe.get("held_out") is None and _is_embedded(checkpoint.training):  # this Python's own prose
         subject = replace(subject, train_text=_own_text(checkpoint, limit).train_text)
     if text is not None:
         whole = _read(text)
@@ -208,6 +213,11 @@ def _read(source: str | os.PathLike[str]) -> str:
     return corpus.train_text + corpus.held_out_text
 
 
+def _is_embedded(training: Mapping[str, Any]) -> bool:
+    """Whether a model learnt from this Python's prose; a corpus that was in memory has no source either, but a name."""
+    return training["recipe"].get("source") is None and training.get("corpus", {}).get("name", "embedded") == "embedded"
+
+
 def _own_text(checkpoint: Checkpoint, limit: int) -> Subject:
     """The text that was held out when a checkpoint was trained, cut as its recipe says."""
     from pymdm.data.corpus import load_corpus
@@ -218,6 +228,10 @@ def _own_text(checkpoint: Checkpoint, limit: int) -> Subject:
     if "recipe" not in training:
         raise ValueError("evaluate: this checkpoint does not say what it was trained on; give a text")
     source, held_out = training["recipe"].get("source"), training["recipe"].get("held_out")
+    if source is None and held_out is None and not _is_embedded(training):
+        raise ValueError(
+            f"evaluate: the text {training['corpus']['name']} was in memory when the model was trained; give one"
+        )
     if is_data_folder(source):
         data = load_data(source)
     else:

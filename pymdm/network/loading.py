@@ -12,7 +12,7 @@ from pymdm.bundled import bundled_path
 from pymdm.data.tokenizer import Tokenizer
 from pymdm.data.wrapped import WrappedTokenizer, as_tokenizer, read_tokenizer
 from pymdm.files.replace import last_written
-from pymdm.network.checkpoint import CONFIG, TOKENIZER, load_checkpoint
+from pymdm.network.checkpoint import CONFIG, TOKENIZER, Checkpoint, load_checkpoint
 from pymdm.network.config import ModelConfig
 from pymdm.network.device import as_device
 from pymdm.network.engine import Engine
@@ -25,7 +25,7 @@ from pymdm.network.transformer import MaskedTransformer
 Frame = tuple[tuple[int, ...], tuple[int, ...]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Model:
     """A loaded model: the compiled engine, its shape, its tokenizer (None: none came with it), and how it was trained.
 
@@ -38,6 +38,17 @@ class Model:
     training: dict[str, Any]
     path: Path
     conventions: Conventions = field(default_factory=Conventions)
+    checkpoint: Checkpoint | None = field(default=None, repr=False)  # weights in memory, of a model just trained
+
+    def __repr__(self) -> str:
+        found = self.training.get("held_out", {}).get("bits_per_char")
+        held = "" if found is None else f"; held out {found:.3f} bits/char"
+        return f"Model({self.name}, {self.conventions.family}{held},\n      {self.engine!r})"
+
+    @property
+    def name(self) -> str:
+        """The folder or file it came from, or that it is in memory only."""
+        return "in memory" if self.path == Path() else str(self.path)
 
     @property
     def banned(self) -> tuple[int, ...]:
@@ -49,6 +60,13 @@ class Model:
     def frame(self) -> Frame:
         """Ids before and after every sequence."""
         return getattr(self.tokenizer, "frame", ((), ())) if self.conventions.framed else ((), ())
+
+
+def model_of(checkpoint: Checkpoint, dtype: str | None = None, device: str = "cpu") -> Model:
+    """A checkpoint in memory as a model that `pymdm.sample` takes; arguments and errors as of `load`."""
+    engine = Engine(checkpoint, dtype=dtype or "float32", device=device)
+    path = checkpoint.path if checkpoint.path is not None else Path()
+    return Model(engine, checkpoint.config, checkpoint.tokenizer, checkpoint.training, path, checkpoint=checkpoint)
 
 
 @dataclass(frozen=True)
@@ -167,10 +185,12 @@ def resolve(model: Any, dtype: str | None = None, device: str | None = None) -> 
                 "sample: device is for models this call loads itself; move the model with model.to(device)"
             )
         return Network(None, hub, hub.mask_id, hub.vocab_size, hub.length, None, hub.banned, framed=True)
+    if isinstance(model, Checkpoint):
+        model = model_of(model, dtype, device or "cpu")
     if isinstance(model, MaskedTransformer):
         model = Engine(model, dtype=dtype or "float32", device=device or "cpu")
     if isinstance(model, Model) and model.training.get("recipe", {}).get("objective") == "autoregressive":
-        raise ValueError(f"sample: {model.path} is an autoregressive model; these samplers are for masked ones")
+        raise ValueError(f"sample: {model.name} is an autoregressive model; these samplers are for masked ones")
     if isinstance(model, Model | Engine):
         engine = model.engine if isinstance(model, Model) else model
         if device is not None and as_device(device) != engine.device:

@@ -79,8 +79,8 @@ def test_an_autoregressive_checkpoint_is_exact(files):
 def test_one_sequence_has_no_interval_over_texts(files, tmp_path, name):
     (tmp_path / "short.txt").write_text("cat")
     shown = run("evaluate", files / name, "--text", tmp_path / "short.txt").output
-    assert "| needs more than one sequence |" in shown and "- to -" not in shown, shown
-    assert "(text sampling)" in run("evaluate", files / name, "--windows", 2).output
+    assert "│ needs more than one sequence │" in shown and "- to -" not in shown, shown
+    assert "needs more than" not in run("evaluate", files / name, "--windows", 2).output
 
 
 def test_frontier_is_written_and_the_same_twice(files, tmp_path):
@@ -164,6 +164,24 @@ def test_bad_input_is_one_line_and_code_2(files, options):
 def test_an_autoregressive_checkpoint_has_no_sampler(files):
     result = run("evaluate", files / "twin", "--samples", 2)
     assert result.exit_code == 2 and "autoregressive" in result.stderr
+
+
+@pytest.mark.parametrize("columns", [80, 160])
+def test_tables_fit_and_the_number_that_matters_is_last(files, monkeypatch, columns):
+    monkeypatch.setattr("pymdm.report.terminal.FILE_WIDTH", columns)
+    options = ["--draws", 4, "--samples", 2, "--length", 8, "--seed", 5]
+    shown = run("evaluate", files / "mdm", *options).stdout
+    found = run_json("evaluate", files / "mdm", *options)
+    lines = shown.splitlines()
+    assert max(map(len, lines)) <= columns and "|---" not in shown and "**" not in shown
+    assert lines[-1].startswith(f"{found['likelihood']['bits_per_char']:.3f} bits per character (upper bound, 95% ")
+    judged = found["generation"]["generations"][1]["judges"]
+    for score in judged.values():
+        assert f"{score['bits_per_char']:.3f}" in shown
+    for word in ("self-BLEU-4", "bits/char", "FirstHitting", "interval", "Witten-Bell"):
+        assert word in shown, word  # whole
+    only = run("evaluate", files / "mdm", *options, "--skip-likelihood").stdout.splitlines()
+    assert "bits/char under" in " ".join(only[-2:]) and max(map(len, only)) <= columns
 
 
 def test_data_folders_and_networks_with_time(tmp_path):
