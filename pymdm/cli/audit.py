@@ -121,6 +121,9 @@ def audit(
     ] = None,
     full: Annotated[bool, typer.Option("--full", help="The whole proof with all planted faults (minutes).")] = False,
     faults: Annotated[bool, typer.Option("--faults", help="Plant all faults in the fast subset too.")] = False,
+    models: Annotated[
+        int | None, typer.Option(help="Random models of the compiled core's proof; default: 8, with --full 50.")
+    ] = None,
     samples: Annotated[int | None, typer.Option(help="Samples of each test; default: for power 1 - 1e-6.")] = None,
     reseed: Annotated[bool, typer.Option("--reseed", help="Draw new seeds, and print them.")] = False,
     report: Annotated[Path | None, typer.Option(help="Folder for proof.md and proof.html.")] = None,
@@ -136,6 +139,8 @@ def audit(
     """
     if sampler is not None and (full or faults):
         raise ValueError("audit: --full and --faults are for the compiled core, without a sampler's name")
+    if models is not None and (sampler is not None or models < 1):
+        raise ValueError("audit: --models is for the compiled core, without a sampler's name, and at least 1")
     if sampler is None and samples is not None:
         raise ValueError(
             "audit: --samples is for a sampler by name; the compiled core's sizes are fixed, --full for all"
@@ -159,13 +164,13 @@ def audit(
         print(line, file=sys.stderr)
 
     if sampler is None:
-        core, models = Compiled(), _models(50 if full else 8, seed)
+        core, drawn = Compiled(), _models(models or (50 if full else 8), seed)
         planted = list(FAULTS.values()) if full or faults else []
-        facts = _facts(models)  # of the tree as it is now, whatever is done to it meanwhile
+        facts = _facts(drawn)  # of the tree as it is now, whatever is done to it meanwhile
         proof = prove(
             core,
             fast=not full,
-            models=models,
+            models=drawn,
             faults=planted,
             approximate=core.measured(),
             seed=seed,

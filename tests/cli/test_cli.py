@@ -193,7 +193,14 @@ def test_an_audit_prints_its_power_in_every_form():
     assert "none failed at this power" in found["outcome"] and found["tests_with_power_above_half"] == 0
     assert all(v["power"] is None or 0 <= v["power"] < 0.5 for v in found["verdicts"])
     assert all(d["low"] <= d["high"] and d["n"] == 500 for d in found["distances"]) and found["cells"]
-    for arguments in (["first-hitting", "--samples", "-5"], ["--samples", "5"], ["first-hitting", "--full"]):
+    wrong = [
+        "first-hitting --samples -5",
+        "--samples 5",
+        "first-hitting --full",
+        "--models 0",
+        "first-hitting --models 3",
+    ]
+    for arguments in map(str.split, wrong):
         refused = run("audit", *arguments)
         assert (
             refused.exit_code == 2 and refused.stderr.count("\n") == 1 and refused.stderr.startswith("pymdm: audit: ")
