@@ -20,7 +20,7 @@ from pymdm.bench import common
 from pymdm.bench.rows import Row, row
 from pymdm.bench.timing import interleaved, ratio
 
-EXAMPLE = "pymdm bench lookahead --lengths 64 128 256 --samples 8"
+EXAMPLE = "pymdm bench lookahead --lengths 64 --lengths 128 --samples 8"
 QUICK = {"lengths": [64], "samples": 1, "latency": 0.002, "rounds": 1}
 FULL = {"samples": 16, "latency": 0.02}
 WINDOWS: tuple[int | float, ...] = (4, 8, 0.5)

@@ -12,8 +12,8 @@ import typer
 
 from pymdm.cli.screen import say
 
-EXAMPLE = """Example: pymdm data notes/ --out tokens --vocab bpe --vocab-size 4096 && pymdm train tokens
-
+EXAMPLE = """\b
+Example: pymdm data notes/ --out tokens --vocab-size 2048 && pymdm train tokens
 Example: pymdm data enwik8 --out enwik8-bytes --split 90000000,5000000,5000000"""
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,11 +17,14 @@ from pymdm.cli.screen import say
 from pymdm.train.log import Progress as Report
 from pymdm.train.recipe import PRESETS, Recipe, preset, settings
 
-EXAMPLE = """Example: pymdm train notes.txt --out runs/notes --vocab bpe --vocab-size 2048 --minutes 20
-
-Its autoregressive twin: pymdm train notes.txt --out runs/twin --objective autoregressive --minutes 20
-
-Many processes: torchrun --nproc-per-node 8 -m pymdm train tokens --parallel fsdp --steps 100000 --accumulate 4
+EXAMPLE = """\b
+Example: pymdm train notes.txt --out runs/notes --minutes 20
+Its autoregressive twin:
+Example: pymdm train notes.txt --out runs/twin --objective autoregressive
+From the weights of another:
+Example: pymdm train notes.txt --out runs/tuned --init-from bundled --steps 200
+Many processes:
+Example: torchrun --nproc-per-node 2 -m pymdm train tokens --parallel fsdp
 
 The curve is logged in OUT.csv, beside the checkpoint folder."""
 
@@ -34,6 +38,10 @@ def train(
         ),
     ] = None,
     held_out: Annotated[str | None, typer.Option(help="Text to hold out, instead of a share by hash.")] = None,
+    init_from: Annotated[
+        str | None,
+        typer.Option(help="Begin with the weights, tokenizer and shape of this checkpoint folder, or of: bundled."),
+    ] = None,
     out: Annotated[Path, typer.Option(help="Checkpoint folder to write.")] = Path("runs/model"),
     preset_name: Annotated[
         str | None, typer.Option("--preset", help=f"Settings to start from: {', '.join(PRESETS)}. Default: demo.")
@@ -46,7 +54,7 @@ def train(
     heads: Annotated[int | None, typer.Option(help="Attention heads.")] = None,
     dropout: Annotated[float | None, typer.Option(help="Dropout while training.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Sequences in a step.")] = None,
-    steps: Annotated[int | None, typer.Option(help="Budget in steps (reproducible).")] = None,
+    steps: Annotated[int | None, typer.Option(help="Budget in steps (reproducible), instead of minutes.")] = None,
     minutes: Annotated[float | None, typer.Option(help="Budget in minutes by the clock.")] = None,
     lr: Annotated[float | None, typer.Option(help="Peak learning rate of AdamW.")] = None,
     muon_lr: Annotated[float | None, typer.Option(help="Peak learning rate of the blocks' matrices with muon.")] = None,
@@ -135,6 +143,21 @@ def train(
     say(f"wrote {out} after {training['steps']} steps, {training['seconds']:.0f} s")
 
 
+def _show_defaults(command: Any) -> None:
+    """Adds to the help of each setting what it is without the option: the default preset's value."""
+    import typing
+
+    hints = typing.get_type_hints(command, include_extras=True)
+    values = {f.name: f.default for f in fields(Recipe)} | PRESETS["demo"]
+    for name, hint in hints.items():
+        found = values.get(name)
+        for option in getattr(hint, "__metadata__", ()):
+            if isinstance(option, typer.models.OptionInfo) and found is not None and option.help:
+                option.help += f" Default: {f'{found:g}' if isinstance(found, float) else found}."
+    command.__annotations__ = hints
+
+
+_show_defaults(train)
 train.__doc__ = f"{train.__doc__}\n\n{EXAMPLE}"
 
 
@@ -154,23 +177,29 @@ def _run(recipe: Recipe | dict[str, Any], out: Path, resume: bool, overwrite: bo
     from pymdm.train.loop import train as run_training
 
     columns = (
-        TextColumn("step {task.fields[step]}"),
+        TextColumn("{task.description}"),
         BarColumn(),
         TextColumn("{task.percentage:>3.0f}%  bits/char {task.fields[bits]}  held out {task.fields[held]}"),
         TimeElapsedColumn(),
         TextColumn("left {task.fields[left]}"),
     )
     bar = Progress(*columns, console=Console(stderr=True))
-    task = bar.add_task("train", total=1.0, step=0, bits="-", held="-", left="-")
+    task = bar.add_task("", total=1.0, bits="-", held="-", left="-")
     try:
 
         def show(report: Report) -> None:
-            bar.start()  # with the first step: bad input has been reported by then
+            before = report.event in ("reading", "tokenizing")
+            if not before or bar.console.is_terminal:  # elsewhere with the first step: bad input has been told by then
+                bar.live.transient = before
+                bar.start()
             held = report.held_out_bits_per_char
+            rows = f", {report.rows:,} rows" if report.rows else ""
+            stage = before or report.event == "evaluating"
             bar.update(
                 task,
                 completed=report.fraction,
-                step=report.step,
+                total=None if before else 1.0,
+                description=report.event + rows if stage else f"step {report.step}",
                 bits=f"{report.bits_per_char:.3f}",
                 held="-" if held is None else f"{held:.3f}",
                 left=_clock(report.seconds_left),

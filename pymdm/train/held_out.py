@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from torch import nn
 
 from pymdm.data.packing import windows
@@ -14,7 +16,14 @@ from pymdm.train.recipe import Recipe
 
 
 def held_out_bound(
-    model: MaskedTransformer, data: TokenData, recipe: Recipe, *, tokens: int, samples: int, autocast: bool
+    model: MaskedTransformer,
+    data: TokenData,
+    recipe: Recipe,
+    *,
+    tokens: int,
+    samples: int,
+    autocast: bool,
+    progress: Callable[[int], None] | None = None,
 ) -> Bound:
     """Bound, or exact negative log-likelihood, of the first `tokens` of the held-out side.
 
@@ -25,6 +34,7 @@ def held_out_bound(
         tokens: how many.
         samples: draws per sequence (see `evaluate_bound`).
         autocast: compute in bfloat16.
+        progress: told the number of network rows done, of a masked network.
     """
     row = data.held_out[:tokens]
     characters = data.held_out_characters if len(row) == len(data.held_out) else data.characters(row)
@@ -38,5 +48,12 @@ def held_out_bound(
     if recipe.conditioning == "time":
         network = BetaTimes(model, mask_id, recipe.schedule, recipe.seed).eval()
     return evaluate_bound(
-        network, pieces, mask_id, characters=characters, samples=samples, seed=recipe.seed, autocast=autocast
+        network,
+        pieces,
+        mask_id,
+        characters=characters,
+        samples=samples,
+        seed=recipe.seed,
+        autocast=autocast,
+        progress=progress,
     )

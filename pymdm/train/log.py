@@ -18,7 +18,7 @@ class Progress:
     """One report of a running training.
 
     Attributes:
-        event: "step", "evaluated" or "saved".
+        event: "step", "evaluated" or "saved"; before the first step "reading" and "tokenizing", after the last "evaluating".
         step: steps done.
         fraction: share of the budget spent, 0..1.
         bits_per_char: running average of the training bound.
@@ -26,6 +26,7 @@ class Progress:
         learning_rate: of the latest step, as a share of the peak.
         seconds, seconds_left: spent, and expected to remain (training only).
         tokens: tokens seen.
+        rows: of "evaluating": network rows done.
     """
 
     event: str
@@ -37,6 +38,7 @@ class Progress:
     seconds: float
     seconds_left: float
     tokens: int
+    rows: int = 0
 
 
 class CurveLog:
@@ -56,7 +58,7 @@ class CurveLog:
 
     def note(self, progress: Progress) -> None:
         """Write a row for every tenth step and every evaluation."""
-        if progress.event == "saved" or (progress.event == "step" and progress.step % EVERY):
+        if progress.event not in ("step", "evaluated") or (progress.event == "step" and progress.step % EVERY):
             return
         held = progress.held_out_bits_per_char if progress.event == "evaluated" else None
         row = (

@@ -20,9 +20,10 @@ from pymdm.distributed import Processes, processes, rank_and_world
 from pymdm.evaluate.bound import Bound
 from pymdm.files.lock import locked
 from pymdm.files.target import check_target
-from pymdm.network.checkpoint import KIND, Checkpoint
+from pymdm.network.checkpoint import KIND, Checkpoint, load_checkpoint
 from pymdm.network.transformer import MaskedTransformer
 from pymdm.train.held_out import held_out_bound
+from pymdm.train.initial import initial_checkpoint, initial_config
 from pymdm.train.log import CurveLog, Progress
 from pymdm.train.optimizer import Average, learning_rate, make_optimizers
 from pymdm.train.parallel import spread, whole
@@ -91,7 +92,19 @@ def train(
             recipe = resumed_recipe(Recipe.from_dict(state.recipe), given, state.numbers, Path(out))
             state.numbers.commands += [command] * bool(command)
         recipe = absolute_sources(recipe if isinstance(recipe, Recipe) else Recipe.from_dict(dict(recipe)))
-        data = load_training_data(recipe, corpus)
+        start = None
+        if recipe.init_from is not None:
+            start = (
+                load_checkpoint(Path(out))
+                if state is not None and out is not None
+                else initial_checkpoint(recipe.init_from)
+            )
+
+        def told(stage: str) -> None:
+            if on_progress is not None and rank_and_world()[0] == 0:
+                on_progress(Progress(stage, 0, 0.0, 0.0, None, 0.0, 0.0, math.inf, 0))
+
+        data = load_training_data(recipe, corpus, start, told)
         if state is not None and state.numbers.corpus != data.sha256:
             raise ValueError(f"train: {data.name} is not the text that the run in {out} began with")
         stack.callback(torch.set_num_threads, torch.get_num_threads())
@@ -99,7 +112,7 @@ def train(
             torch.set_num_threads(recipe.threads)
         group = stack.enter_context(processes(pick_device(recipe.device)))
         numbers = state.numbers if state is not None else Numbers(data.sha256, commands=[command] * bool(command))
-        run = _Run(recipe, data, numbers, Path(out) if out is not None else None, on_progress, group)
+        run = _Run(recipe, data, numbers, Path(out) if out is not None else None, on_progress, group, start)
         if state is not None:
             restore(state.tensors, run.model, run.average, run.optimizers)
         if run.out is not None:
@@ -119,6 +132,7 @@ class _Run:
         out: Path | None,
         on_progress: Callable[[Progress], None] | None,
         group: Processes,
+        start: Checkpoint | None = None,
     ) -> None:
         self.recipe, self.data, self.numbers, self.out, self.on_progress = recipe, data, numbers, out, on_progress
         if recipe.batch_size % (group.world * recipe.accumulate):
@@ -133,7 +147,7 @@ class _Run:
         self.chars_per_token = data.train_characters / len(data.train)
         self.device = group.device
         self.bfloat16 = pick_bfloat16(recipe.precision, self.device)
-        self.config = model_config(recipe, self.tokenizer)
+        self.config = model_config(recipe, self.tokenizer) if start is None else initial_config(start, recipe)
         batches = Batches(data.train, recipe.length, recipe.batch_size, recipe.seed)
         self.stepper = Stepper(
             recipe,
@@ -147,7 +161,9 @@ class _Run:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed)
             self.model = MaskedTransformer(self.config)
-        if recipe.neighbours:
+        if start is not None:
+            self.model.load_state_dict(start.build().state_dict())
+        elif recipe.neighbours:
             look_at_neighbours(self.model, recipe.neighbours)
         self.model.to(self.device).train()
         self.model.recompute = recipe.recompute
@@ -192,6 +208,7 @@ class _Run:
             self.save(None)  # what the steps have made is not lost in the evaluation
             if stopped := int(self.group.agree(heard[0] if heard else 0)):
                 raise Stopped(self.stop_message(), stopped)
+        self.report("evaluating", 0.0)
         try:
             bound = self.evaluate(samples=8, quick=False)
         except KeyboardInterrupt:
@@ -233,10 +250,13 @@ class _Run:
 
     def evaluate(self, samples: int, quick: bool) -> Bound:
         """Held-out bound of the averaged weights; exact likelihood of a causal network."""
+        told = None if quick else lambda rows: self.report("evaluating", 0.0, rows)
         model = MaskedTransformer.from_state(self.config, self.weights()).to(self.device)
         tokens = min(QUICK, self.recipe.eval_tokens) if quick else self.recipe.eval_tokens
         autocast = quick and self.bfloat16
-        return held_out_bound(model, self.data, self.recipe, tokens=tokens, samples=samples, autocast=autocast)
+        return held_out_bound(
+            model, self.data, self.recipe, tokens=tokens, samples=samples, autocast=autocast, progress=told
+        )
 
     def save(self, bound: Bound | None) -> Checkpoint:
         """The model as it is now, written where there is a folder; with the held-out bound it is finished."""
@@ -255,13 +275,15 @@ class _Run:
         """Averaged weights, whole, on the CPU."""
         return {name: whole(t).detach().cpu().clone() for name, t in self.average.weights.items()}
 
-    def report(self, event: str, rate: float) -> None:
+    def report(self, event: str, rate: float, rows: int = 0) -> None:
         if self.group.rank:
             return
         n, fraction = self.numbers, min(1.0, self.spent())
         left = n.seconds * (1.0 - fraction) / fraction if fraction else math.inf
         tokens = n.step * self.recipe.batch_size * self.recipe.length
-        progress = Progress(event, n.step, fraction, n.bits or 0.0, self.held_out_bits, rate, n.seconds, left, tokens)
+        progress = Progress(
+            event, n.step, fraction, n.bits or 0.0, self.held_out_bits, rate, n.seconds, left, tokens, rows
+        )
         if self.log is not None:
             self.log.note(progress)
         if self.on_progress is not None:

@@ -24,6 +24,7 @@ class Recipe:
     Args:
         source: text file or folder, or a folder made by `pymdm data`; none means the embedded default.
         held_out: text file or folder to hold out, instead of a share of `source`.
+        init_from: checkpoint folder, or "bundled", whose weights, tokenizer and shape the run begins with (fine-tuning).
         vocab: "char", "byte" or "bpe"; vocab_size: V for "bpe".
         length, width, layers, heads, dropout, tied_head, rope_base: the network (see `ModelConfig`).
         neighbours: how sharply each head looks at one near position before training (see `look_at_neighbours`); 0: the
@@ -61,6 +62,7 @@ class Recipe:
 
     source: str | None = None
     held_out: str | None = None
+    init_from: str | None = None
     vocab: str = "bpe"
     vocab_size: int = 4096
     length: int = 256
@@ -244,6 +246,10 @@ def settings(name: str | None, changes: Mapping[str, Any]) -> dict[str, Any]:
     if name is not None and name not in PRESETS:
         raise ValueError(f"train: preset must be one of {', '.join(PRESETS)}, got {name!r}")
     found = dict(PRESETS[name]) if name is not None else {}
+    if changes.get("init_from") is not None:
+        from pymdm.train.initial import initial_settings
+
+        changes = initial_settings(str(changes["init_from"]), changes) | dict(changes)
     if changes.get("steps") is not None:
         found.pop("minutes", None)
     if changes.get("objective", "count") not in WEIGHTED:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pymdm.data.corpus import HUGGING_FACE
+from pymdm.train.initial import BUNDLED
 from pymdm.train.recipe import Recipe
 from pymdm.train.state import Numbers
 
@@ -21,7 +22,8 @@ MAY_CHANGE = frozenset((*BUDGET, *LOOKING, *MACHINE, *PLACE))
 
 def absolute_sources(recipe: Recipe) -> Recipe:
     """The recipe with its text's place as seen from any folder."""
-    return replace(recipe, source=_absolute(recipe.source), held_out=_absolute(recipe.held_out))
+    start = recipe.init_from if recipe.init_from in (None, BUNDLED) else _absolute(recipe.init_from)
+    return replace(recipe, source=_absolute(recipe.source), held_out=_absolute(recipe.held_out), init_from=start)
 
 
 def _absolute(source: str | None) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -13,6 +13,7 @@ from pymdm.data.tokenizer import Tokenizer
 from pymdm.data.tokens import TokenData, encode_corpus, is_data_folder, load_data
 from pymdm.evaluate.bound import Bound
 from pymdm.evaluate.ngram import COUNTED, ngram_bits
+from pymdm.network.checkpoint import Checkpoint
 from pymdm.network.config import ModelConfig
 from pymdm.train.recipe import Recipe
 from pymdm.train.state import Numbers
@@ -112,19 +113,39 @@ def pick_bfloat16(precision: str, device: torch.device) -> bool:
     return any(check() for check in checks if check is not None)
 
 
-def load_training_data(recipe: Recipe, corpus: Corpus | TokenData | None = None) -> TokenData:
+def load_training_data(
+    recipe: Recipe,
+    corpus: Corpus | TokenData | None = None,
+    start: Checkpoint | None = None,
+    told: Callable[[str], None] = lambda stage: None,
+) -> TokenData:
     """The rows of tokens of a recipe: of the given text, of a data folder, or of the text that `source` names.
 
+    Args:
+        recipe: settings.
+        corpus: the text or tokens, if they are at hand.
+        start: the checkpoint that the run begins with, whose tokenizer is taken.
+        told: called with "reading" and "tokenizing" as these begin.
+
     Raises:
-        ValueError: text that is missing, unreadable or too short.
+        ValueError: text that is missing, unreadable or too short; tokens of another tokenizer than that of `start`.
     """
     if isinstance(corpus, TokenData):
-        return corpus
+        return _same_tokenizer(corpus, start, recipe)
+    told("reading")
     if corpus is None and is_data_folder(recipe.source):
         if recipe.held_out is not None:
             raise ValueError(f"train: {recipe.source} has a held-out side of its own; leave held_out away")
-        return load_data(str(recipe.source))
+        return _same_tokenizer(load_data(str(recipe.source)), start, recipe)
     corpus = corpus or load_corpus(recipe.source, recipe.held_out)
     if not corpus.train_text or not corpus.held_out_text:
         raise ValueError(f"train: {corpus.name} is too short to hold some of it out")
-    return encode_corpus(corpus, train_tokenizer(recipe, corpus))
+    told("tokenizing")
+    return encode_corpus(corpus, start.tokenizer if start is not None else train_tokenizer(recipe, corpus))
+
+
+def _same_tokenizer(data: TokenData, start: Checkpoint | None, recipe: Recipe) -> TokenData:
+    """The data, if they are of the tokenizer that the run begins with."""
+    if start is not None and data.tokenizer.to_json() != start.tokenizer.to_json():
+        raise ValueError(f"train: the tokens of {data.name} are of another tokenizer than that of {recipe.init_from}")
+    return data

@@ -12,10 +12,9 @@ import torch
 from helpers.command_line import run
 from helpers.tiny_training import CORPUS, TINY, Stop
 
-import pymdm.train.loop as loop
 from pymdm.distributed import Processes
 from pymdm.network.checkpoint import PREVIOUS, STATE_NUMBERS, STATE_TENSORS, load_checkpoint
-from pymdm.train import PRESETS, Recipe, preset, train
+from pymdm.train import PRESETS, Recipe, loop, preset, train
 from pymdm.train.log import read_curve
 from pymdm.train.saving import Saver
 from pymdm.train.state import DamagedState, Numbers, read_state
