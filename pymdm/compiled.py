@@ -142,6 +142,22 @@ class Compiled:
         nothing = np.empty((num_samples, 0))
         return Batch(state.tokens.view(num_samples, -1).numpy(), nothing, nothing.astype(np.int64))
 
+    def remask(
+        self, model: Any, num_samples: int, seed: int, *, steps: int, strategy: str, eta: float, **options: Any
+    ) -> Batch:
+        shape = {name: options.pop(name) for name in ("t_on", "t_off", "alpha_on") if name in options}
+        sampler = Remask(steps=steps, strategy=strategy, eta=eta, **shape)
+        state = self._sample(model, num_samples, seed, sampler, **options)
+        nothing = np.empty((num_samples, 0))
+        return Batch(state.tokens.view(num_samples, -1).numpy(), nothing, nothing.astype(np.int64))
+
+    def ahead(
+        self, model: Any, num_samples: int, seed: int, window: int, **options: Any
+    ) -> tuple[Batch, NDArray[np.int64]]:
+        state = self._sample(model, num_samples, seed, FirstHitting(lookahead=window), **options)
+        parts = (part.view(num_samples, -1).numpy() for part in (state.tokens, state.times, state.rank))
+        return Batch.by_position(*parts), state.rounds.numpy()
+
     def measured(self) -> dict[str, Callable[..., NDArray[np.int64]]]:
         """The samplers of `MEASURED` as functions (model, seed, sequence ids [B]) -> tokens [B, L]."""
 

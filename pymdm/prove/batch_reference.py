@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pymdm.prove.batch_stream import BatchStream, Bits, Floats, Ints
+from pymdm.prove.batch_remask import BatchRemask
+from pymdm.prove.batch_stream import Bits, Floats, Ints
 from pymdm.prove.implementation import Batch
 from pymdm.reference import philox
 from pymdm.reference.ancestral import literal_logits, stride
@@ -55,7 +56,14 @@ class Step:
         return self.tokens == self.model.mask_id
 
 
-class BatchReference(BatchStream):
+def without_mask(logits: Floats, mask_id: int) -> Floats:
+    """Logits [M, V'] that never draw the mask, whatever its column says."""
+    if mask_id >= logits.shape[1] - 1:
+        return logits[:, :mask_id]
+    return np.where(np.arange(logits.shape[1]) == mask_id, -np.inf, logits)
+
+
+class BatchReference(BatchRemask):
     """The reference implementation; see `Implementation` for what the public methods mean."""
 
     name = "reference"
@@ -64,7 +72,7 @@ class BatchReference(BatchStream):
     def logits(self, step: Step, rows: Ints, positions: Ints) -> Floats:
         """[M', V] logits of position positions[i] of sequence rows[i] in what the network was shown."""
         time = None if step.time is None else step.time[rows]
-        return step.model.rows(step.seen[rows], positions, time)[:, : step.model.mask_id]
+        return without_mask(step.model.rows(step.seen[rows], positions, time), step.model.mask_id)
 
     # --- first-hitting -----------------------------------------------------------------------------------------------
     def next_level(self, step: Step) -> Floats:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from pymdm.prove import check_choice, check_precision, check_samplers, check_stream
+from pymdm.prove import check_choice, check_lookahead, check_precision, check_remask, check_samplers, check_stream
 from pymdm.prove.implementation import Implementation
 from pymdm.prove.plan import Verdict
 from pymdm.prove.tables import TableModel, random_model
@@ -54,6 +54,8 @@ def suite() -> dict[str, TableModel]:
         "long": random_model(2, 5, "inconsistent", rng),
         "timed": random_model(3, 3, "timed", rng),
     }
+    models["mask inside"] = replace(models["consistent"], name="consistent, mask 1 of 4", mask_at=1)
+    models["blind"] = TableModel("blind", np.broadcast_to(models["long"].mu[:1], models["long"].mu.shape).copy())
     for half in ("float16", "bfloat16"):
         models[half] = replace(models["consistent"], name=f"consistent in {half}", half=half)
     return models
@@ -85,6 +87,8 @@ def _given(function: Any, model: str, **options: Any) -> Callable[[Implementatio
 
 _fh, _anc = check_samplers.first_hitting, check_samplers.ancestral
 _tokens = partial(_on, _fh, wanted=("tokens",))
+_again = check_remask.remasking
+_LOOP: dict[str, Any] = dict(strategy="loop", steps=8, eta=0.3, t_on=0.7, t_off=0.2)
 _FAST, _FULL = 1 << 15, 1 << 21
 
 CHECKS: dict[str, Check] = {
@@ -136,6 +140,13 @@ CHECKS: dict[str, Check] = {
         Check("ancestral, cosine", _on(_anc, "rare", schedule="cosine"), _FAST, _FULL, 2),
         Check("ancestral, five symbols", _on(_anc, "five", steps=2), _FAST, _FULL, 2),
         Check("literal", _on(_anc, "inconsistent", form="literal"), _FAST, _FULL, 2),
+        Check("remask, conf", _on(_again, "path", strategy="conf", steps=5, eta=1.0), _FAST, _FULL, 1),
+        Check("remask, conf, given tokens", _given(_again, "path", strategy="conf", steps=5, eta=1.0), _FAST, _FULL, 1),
+        Check("remask, loop", _on(_again, "inconsistent", **_LOOP), _FAST, _FULL, 1),
+        Check("remask, loop, given tokens", _given(_again, "inconsistent", **_LOOP), _FAST, _FULL, 1),
+        Check("lookahead", _on(check_lookahead.agreement, "inconsistent"), 64, 1 << 12, 1, start=16),
+        Check("rounds of lookahead", _on(check_lookahead.rounds, "blind"), 64, 1 << 12, 1, start=16),
+        Check("tokens, mask inside with NaN", _tokens("mask inside"), _FAST, _FULL, 1),
         Check("literal, temperature 0.6", _on(_anc, "five", form="literal", temperature=0.6), _FAST, _FULL, 2),
     )
 }

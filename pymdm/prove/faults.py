@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from pymdm.prove import faults_ancestral, faults_first_hitting, faults_stream
+from pymdm.prove import faults_ancestral, faults_first_hitting, faults_lookahead, faults_remask, faults_stream
 from pymdm.prove.checks import CHECKS
 from pymdm.prove.fault_registry import FAULTS, Fault
 from pymdm.prove.plan import Plan
 
-MODULES = (faults_stream, faults_first_hitting, faults_ancestral)  # importing them enters their faults
+MODULES = (
+    faults_stream,
+    faults_first_hitting,
+    faults_ancestral,
+    faults_remask,
+    faults_lookahead,
+)  # importing them enters their faults
 
 __all__ = ["FAULTS", "MODULES", "Caught", "Fault", "catch", "catch_all"]
 

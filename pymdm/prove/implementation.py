@@ -47,7 +47,7 @@ class Implementation(Protocol):
     `prompt` is [L] or [B, L] int64 with mask_id at the free positions, or None. `sequences` [B] are the sequence ids,
     default 0..B-1. `schedule` is "linear", "cosine" or "geometric".
 
-    `uniforms`, `exponential_of` and `choose_noise` may be absent: the tests that need them are then left out.
+    `uniforms`, `exponential_of`, `choose_noise`, `remask` and `ahead` may be absent: tests that need them are then left out.
     """
 
     name: str
@@ -123,3 +123,26 @@ class Implementation(Protocol):
         time_conditioned: bool = False,
     ) -> Batch:
         """Ancestral samples on an even grid, as `pymdm.reference.ancestral.ancestral`."""
+
+    def remask(
+        self,
+        model: Any,
+        num_samples: int,
+        seed: int,
+        *,
+        steps: int,
+        strategy: str,
+        eta: float,
+        sequences: ArrayLike | None = None,
+        prompt: ArrayLike | None = None,
+        temperature: float = 1.0,
+        **shape: float,
+    ) -> Batch:
+        """Samples with remasking, as `pymdm.reference.remask.remask` on the grid of `strategy_grid`. `shape`: t_on, t_off,
+        alpha_on of "loop".
+        """
+
+    def ahead(
+        self, model: Any, num_samples: int, seed: int, window: int, *, sequences: ArrayLike | None = None
+    ) -> tuple[Batch, NDArray[np.int64]]:
+        """First-hitting samples with lookahead, as `pymdm.reference.lookahead`, and the rounds [B] of each sequence."""

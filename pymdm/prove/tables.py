@@ -26,6 +26,7 @@ class TableModel:
         mu: [S, L, V] conditionals at every partial sequence (see `pymdm.reference.laws`).
         late: None, or a second table: at level m (linear time) the conditionals are m * mu + (1 - m) * late.
         mask_column: answer V + 1 columns, the last one garbage that a sampler has to ignore.
+        mask_at: None, or the id of the mask inside the vocabulary: classes from it on are one higher, its column is NaN.
         half: "float16" or "bfloat16": logits are rounded to it (and torch tensors have it), and the law is theirs.
     """
 
@@ -34,6 +35,7 @@ class TableModel:
     late: NDArray[np.float64] | None = None
     mask_column: bool = False
     half: str = ""
+    mask_at: int | None = None
 
     @property
     def length(self) -> int:
@@ -45,7 +47,7 @@ class TableModel:
 
     @property
     def mask_id(self) -> int:
-        return self.vocab_size
+        return self.vocab_size if self.mask_at is None else self.mask_at
 
     @property
     def sequences(self) -> int:
@@ -90,10 +92,14 @@ class TableModel:
                 logits = np.log(m * lead + (1 - m) * self._late[index])
         if self.mask_column:
             logits = np.concatenate([logits, np.full_like(logits[..., :1], 7.0)], axis=-1)
+        if self.mask_at is not None:
+            logits = np.insert(logits, self.mask_at, np.nan, axis=-1)
         return logits
 
     def index(self, tokens: NDArray[np.int64]) -> NDArray[np.int64]:
         """Table index [...] of partial sequences [..., L], as `pymdm.reference.laws.state_index`."""
+        if self.mask_at is not None:
+            tokens = np.where(tokens == self.mask_at, self.vocab_size, tokens - (tokens > self.mask_at))
         return tokens @ self._powers
 
     def __call__(self, tokens: Any, time: Any = None) -> Any:

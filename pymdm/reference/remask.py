@@ -7,8 +7,9 @@ a drawn token to the mask with probability sigma; a mask to v with probability (
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
@@ -18,12 +19,41 @@ from pymdm.reference import laws, philox
 from pymdm.reference.ancestral import stride
 from pymdm.reference.choose import choose, filtered
 from pymdm.reference.first_hitting import Sample, network_row, start_state
+from pymdm.reference.schedule import SCHEDULES, grid
 from pymdm.reference.uniform import uniform
 
 
 def leave(alpha_t: float, alpha_s: float, sigma: float) -> float:
     """Probability that a masked token leaves the mask."""
     return (alpha_s - (1 - sigma) * alpha_t) / (1 - alpha_t)
+
+
+def strategy_grid(
+    strategy: str,
+    steps: int,
+    eta: float,
+    schedule: str = "linear",
+    t_on: float = 0.55,
+    t_off: float = 0.05,
+    alpha_on: float = 0.9,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Levels m [N + 1] and probabilities of masking again sigma [N] of the published strategies on an even grid of times.
+
+    sigma_max = min(1, s / (1 - m)): "cap" min(eta, sigma_max), "rescale" and "conf" eta sigma_max, "loop" as "cap" in the
+    steps within [t_off, t_on], where alpha stays at alpha_on, and 0 elsewhere.
+
+    >>> strategy_grid("loop", 4, 0.5, t_on=0.5, t_off=0.25, alpha_on=0.75)[1].tolist()
+    [0.0, 0.0, 0.3333333333333333, 0.0]
+    """
+    t = grid(steps)
+    m = np.asarray(SCHEDULES[schedule]().masked(t))
+    within = np.ones(steps, dtype=bool)
+    if strategy == "loop":
+        m = 1 - np.interp(t, [0.0, t_off, t_on, 1.0], [1.0, alpha_on, alpha_on, 0.0])
+        within = (t[:-1] <= t_on) & (t[1:] >= t_off)
+    most = np.minimum(1.0, np.divide(m[1:], 1 - m[:-1], out=np.full(steps, np.inf), where=m[:-1] < 1))
+    sigma = np.minimum(eta, most) if strategy in ("cap", "loop") else eta * most
+    return m, np.where(within & (m[1:] > 0), sigma, 0.0)
 
 
 def remask(
@@ -105,6 +135,39 @@ def remask_law(
     for (m, s), chance in zip(pairwise(np.asarray(levels, dtype=np.float64)), np.asarray(sigma), strict=True):
         law = remask_step(law, mu, m, s, chance, free)
     return law
+
+
+def confident_law(
+    mu: NDArray[np.float64], levels: ArrayLike, sigma: ArrayLike, prompt: ArrayLike | None = None
+) -> laws.Law:
+    """[S] law of the chain with `confident`: enumerated over the tokens and the probabilities they were drawn with."""
+    length, v = mu.shape[1:]
+    start = np.full(length, v) if prompt is None else np.asarray(prompt)
+    law: dict[tuple[tuple[int, ...], tuple[float, ...]], float] = {(tuple(start.tolist()), (0.0,) * length): 1.0}
+    for (m, s), chance in zip(pairwise(np.asarray(levels, dtype=np.float64)), np.asarray(sigma), strict=True):
+        move = (m - s) / m
+        after: defaultdict[Any, float] = defaultdict(float)
+        for (tokens, sure), p in law.items():
+            rows = mu[laws.state_index(np.array(tokens), v)]
+            total = sum(np.exp(-q) for q, x, l in zip(sure, tokens, start, strict=True) if x != v and l == v)
+            choices = []  # of each position: (token, probability it was drawn with, chance)
+            for l, (x, q) in enumerate(zip(tokens, sure, strict=True)):
+                if start[l] != v:
+                    choices.append([(x, 0.0, 1.0)])
+                elif x == v:
+                    choices.append([(v, 0.0, 1 - move), *((w, float(rows[l, w]), move * rows[l, w]) for w in range(v))])
+                else:
+                    again = chance * np.exp(-q) / total
+                    choices.append([(v, 0.0, again), (x, q, 1 - again)])
+            for picked in product(*choices):
+                after[tuple(c[0] for c in picked), tuple(c[1] for c in picked)] += p * float(
+                    np.prod([c[2] for c in picked])
+                )
+        law = {state: p for state, p in after.items() if p > 0}
+    out = np.zeros((v + 1) ** length)
+    for (tokens, _), p in law.items():
+        out[laws.state_index(np.array(tokens), v)] += p
+    return out
 
 
 def masked_process(joint: ArrayLike, m: float) -> laws.Law:

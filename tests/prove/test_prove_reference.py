@@ -18,6 +18,7 @@ from pymdm.prove.tables import TableModel, random_model
 from pymdm.reference import laws
 from pymdm.reference.ancestral import ancestral
 from pymdm.reference.first_hitting import first_hitting
+from pymdm.reference.remask import remask, strategy_grid
 
 BATCH = BatchReference()
 SLOW = {"literal precision"}  # checks whose rows are wide
@@ -42,6 +43,21 @@ def test_batch_equals_single_sequences(data):
         for form, result in grid.items():
             one = ancestral(model, model.length, sequence=int(sequence), steps=4, form=form, **single)
             assert np.array_equal(one.tokens, result.tokens[i])
+
+
+@pytest.mark.parametrize("strategy", ["conf", "loop"])
+def test_batch_remasking_equals_single_sequences(strategy):
+    model, ids = suite()["path"], np.array([0, 1, 2**32, 2**56 - 1], dtype=np.uint64)
+    options = dict(steps=6, strategy=strategy, eta=0.8)
+    levels, sigma = strategy_grid(strategy, 6, 0.8)
+    prompt = np.array([2, 1, 2])
+    batch = BATCH.remask(model, 4, 9, sequences=ids, prompt=prompt, temperature=0.7, **options)
+    for i, sequence in enumerate(ids):
+        one = remask(
+            model, 3, mask_id=2, seed=9, sequence=int(sequence), levels=levels, sigma=sigma, confident=strategy == "conf",
+            prompt=prompt, temperature=0.7,
+        )  # fmt: skip
+        assert np.array_equal(one.tokens, batch.tokens[i])
 
 
 def test_prompts_of_different_sizes_in_one_batch():

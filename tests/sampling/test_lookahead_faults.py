@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import pymdm
-from pymdm.reference.choose import choose
+from pymdm.prove.faults_lookahead import AcceptsOneTooMany, OtherNoise, StaleAfterMiss, WrongEvent
 from pymdm.reference.first_hitting import first_hitting
 from pymdm.reference.lookahead import Ahead, Lookahead
 
@@ -68,51 +68,6 @@ def windows_that_see(kind) -> int:
                 widths.append(sampler.run().widths)
             seen += widths[0][:call] != widths[1][:call]
     return seen
-
-
-class AcceptsOneTooMany(Lookahead):
-    """The copy after the first wrong guess counts too."""
-
-    def run(self):
-        self.grace = 0
-        return super().run()
-
-    def accepts(self, drawn, guessed):
-        self.grace = 0 if drawn == guessed else self.grace + 1
-        return self.grace <= 1
-
-
-class StaleAfterMiss(Lookahead):
-    """After a miss the token is the guess, from the mu before."""
-
-    def run(self):
-        self.late: dict[int, int] = {}
-        return super().run()
-
-    def guess(self, logits, event):
-        self.late[event] = super().guess(logits, event)
-        return self.late[event]
-
-    def draw(self, logits, event):
-        token = super().draw(logits, event)
-        return self.late.pop(event, token) if event in getattr(self, "late", {}) else token
-
-
-class OtherNoise(Lookahead):
-    """Guesses are drawn with the noise of the event before."""
-
-    def guess(self, logits, event):
-        return int(choose(logits[self.positions[event]][None], self.seed, self.sequence, event - 1)[0])
-
-
-class WrongEvent(Lookahead):
-    """A copy is given the guesses in the places of the events after."""
-
-    def copy(self, known, event, guesses):
-        tokens = known.copy()
-        for j, token in enumerate(guesses):
-            tokens[self.positions[min(event + j + 1, self.length - 1)]] = token
-        return tokens
 
 
 class Peeking(Lookahead):

@@ -167,3 +167,29 @@ def test_masks_beyond_the_grid_are_an_error():
     out = pymdm.sample(network(table()), mask_id=V, length=L, num_samples=2, seed=1, max_calls=L - 1)
     with pytest.raises((ValueError, RuntimeError), match=r"^sample: sequence 0 has masks at step \d+ of a grid of 1$"):
         C.run(out.state, pymdm.Remask(steps=1).native(), lambda *_: torch.zeros(1, V))
+
+
+@pytest.mark.parametrize("steps", [1, 2, 5, 8, 20])
+@pytest.mark.parametrize("strategy", ["cap", "rescale", "conf", "loop"])
+def test_grids_are_those_of_the_reference(strategy, steps):
+    for shape in ({}, {"t_on": 0.7, "t_off": 0.2, "alpha_on": 0.75}):
+        sampler = pymdm.Remask(steps=steps, strategy=strategy, eta=0.3, schedule="cosine", **shape)
+        levels, sigma = remask.strategy_grid(strategy, steps, 0.3, "cosine", **shape)
+        assert np.allclose(sampler.levels(), levels, atol=1e-14)
+        assert np.allclose(sampler.sigmas(), sigma, atol=1e-14)
+
+
+def test_the_law_by_confidence_is_that_of_its_parts():
+    mu, sampler = table(6)[: 3**2, :2, :2], pymdm.Remask(steps=4, strategy="conf")
+    mu = mu / mu.sum(axis=-1, keepdims=True)
+    none = remask.confident_law(mu, sampler.levels(), np.zeros(4))
+    assert np.allclose(none, laws.ancestral_law(mu, sampler.levels()), atol=1e-15)
+    law = remask.confident_law(mu, sampler.levels(), sampler.sigmas())
+    assert abs(law.sum() - 1) < 1e-12 and not np.allclose(law, none, atol=1e-3)
+    # Both drawn in the first step, (0, 1) with 0.9 and 0.1; the second masks each again by its share of sigma = 1/2.
+    row = np.broadcast_to(np.array([[0.9, 0.1], [0.9, 0.1]]), (9, 2, 2))
+    after = remask.confident_law(row, [1.0, 1e-9, 0.5 * 1e-9], [0.0, 0.5]).reshape(3, 3)
+    share = np.exp(-0.9) / (np.exp(-0.9) + np.exp(-0.1))
+    assert after[2, 1] == pytest.approx(
+        0.09 * 0.5 * share * (1 - 0.5 * (1 - share)) + 0.01 * 0.25 * 0.75, abs=1e-8
+    )  # from (0, 1) and from (1, 1)
