@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,7 +10,6 @@ import typer
 from pymdm.cli.screen import harmless
 
 INFILL = "Return the [MASK:4] of the [MASK:3] if it is not found."
-SNAPSHOTS = 6  # states of the sequence printed where there is no terminal to animate
 
 
 def demo(
@@ -102,34 +99,13 @@ def _compare(console: Any, training: dict[str, Any]) -> None:
 
 def _watch_masks(console: Any, model: Any, seed: int) -> Any:
     """Samples one sequence and shows, while it happens, how its masks fill in."""
-    from rich.live import Live
-    from rich.text import Text
-
     import pymdm
+    from pymdm.cli.stream import Stream
 
-    length, shown = 64, 0
-
-    def text_of(state: Any) -> Text:
-        return Text(harmless(json.dumps(model.tokenizer.decode(state.tokens.tolist()), ensure_ascii=False)[1:-1]))
-
-    if not console.is_terminal:
-
-        def snapshot(state: Any) -> None:
-            nonlocal shown
-            if state.calls * SNAPSHOTS >= (shown + 1) * length:
-                shown += 1
-                console.print(f"{state.calls:3d} calls ", text_of(state))
-
-        return pymdm.sample(model, length=length, seed=seed, watch=snapshot)
-
-    with Live(console=console, transient=True) as live:
-
-        def refresh(state: Any) -> None:
-            live.update(text_of(state), refresh=True)
-            time.sleep(0.06)  # slow enough to watch
-
-        pymdm.sample(model, length=length, seed=seed, watch=refresh)
-    return pymdm.sample(model, length=length, seed=seed)  # again, undisturbed, for an honest clock
+    length = 64
+    with Stream(console, model.tokenizer.decode, length, pause=0.06) as live:  # slow enough to watch
+        out = pymdm.sample(model, length=length, seed=seed, watch=live.watch)
+    return pymdm.sample(model, length=length, seed=seed) if console.is_terminal else out  # undisturbed, an honest clock
 
 
 def _show(console: Any, samples: Any) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,27 +12,23 @@ import typer
 from pymdm.cli.screen import say
 
 
-def _progress(total: int) -> tuple[Any, Callable[[Any], None]]:
-    """A bar on stderr over the tokens to be drawn, and the function the sampling loop calls."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+def _watched(stream: bool, quiet: bool, decode: Any, masks: int) -> Any:
+    """A context that gives what the sampling loop calls: the filling text, a bar, or nothing."""
+    from contextlib import contextmanager, nullcontext
 
-    bar = Progress(
-        TextColumn("sampling"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("tokens, {task.fields[calls]} network calls"),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-    )
-    task = bar.add_task("sampling", total=total, calls=0)
+    from pymdm.sampling.progress import progress_bar
 
-    def watch(state: Any) -> None:
-        bar.start()  # with the first network call: bad input has been reported by then
-        bar.update(task, completed=total - int(state.remaining.sum()), calls=state.calls)
+    if not stream:
+        return progress_bar(masks) if sys.stderr.isatty() and not quiet else nullcontext()
+    from pymdm.cli.stream import Stream
+    from pymdm.report.terminal import console
 
-    return bar, watch
+    @contextmanager
+    def shown() -> Any:
+        with Stream(console(), decode, masks) as live:
+            yield live.watch
+
+    return shown()
 
 
 def _sampler(
@@ -145,12 +140,17 @@ def sample(
         str | None, typer.Option(help="float32 or bfloat16; default: float32, for models of others as their file is.")
     ] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda; under torchrun each process has its own GPU.")] = "cpu",
+    stream: Annotated[
+        bool, typer.Option("--stream", help="Show the text while it fills in; without a terminal, as lines.")
+    ] = False,
     json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Sample text from a masked diffusion model: exactly, unless an option says otherwise. The law is printed.
 
     Example: pymdm sample --num-samples 4 --length 256 --seed 7
     """
+    if stream and json_output:
+        raise ValueError("sample: --stream is for reading and --json for machines; give one of them")
     import pymdm
     from pymdm.distributed import processes
     from pymdm.sampling.prompt import start_tokens
@@ -175,8 +175,8 @@ def sample(
     with processes() as group:
         seed = group.share(check_seed(seed))
         ids = pymdm.sequence_ids_of_rank(len(starts))
-        bar, watch = _progress(sum(masks[i] for i in ids))
-        try:
+        decode = loaded.tokenizer.decode if loaded.tokenizer is not None else str
+        with _watched(stream, group.rank != 0, decode, sum(masks[i] for i in ids)) as watch:
             out = (
                 pymdm.sample(
                     loaded,
@@ -187,14 +187,11 @@ def sample(
                     options=options,
                     batch_size=batch_size,
                     watch=watch if group.rank == 0 else None,
-                    watch_interval=0.1,
+                    watch_interval=0.0 if stream else 0.1,
                 )
                 if ids
                 else None
             )
-        finally:
-            if bar.live.is_started:
-                bar.stop()
         mine = [
             {"text": s.text, "tokens": s.tokens.tolist(), "nfe": s.nfe, "law": law, "sequence_id": s.sequence_id}
             for s in out or ()

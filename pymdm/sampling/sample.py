@@ -15,9 +15,10 @@ from pymdm.network.callable import callable_network
 from pymdm.network.evaluation import evaluation_mode
 from pymdm.network.hugging_face import HuggingFaceNetwork
 from pymdm.sampling import device_run
+from pymdm.sampling.check import boolean, entries, integer, number
 from pymdm.sampling.check import described as value_described
-from pymdm.sampling.check import entries, integer, number
 from pymdm.sampling.options import MAX_COUNT, Cut, SampleOptions, changed
+from pymdm.sampling.progress import both, progress_bar
 from pymdm.sampling.prompt import Prompt, framed, start_tokens
 from pymdm.sampling.result import Samples
 from pymdm.sampling.samplers import Ancestral, FirstHitting, Sampler, with_schedule
@@ -64,6 +65,7 @@ def sample(
     device: str | None = None,
     watch: Callable[[Any], None] | None = None,
     watch_interval: float = 0.0,
+    progress: bool = False,
 ) -> Samples:
     """Draws sequences from a masked diffusion model.
 
@@ -95,7 +97,11 @@ def sample(
         dtype: "float32" or "bfloat16", for models this call loads itself; default as in `load`.
         device: "cpu" or "cuda", for models this call loads itself; default the CPU. On a CUDA device plain first-hitting
             stays there whole; other samplers run their loop on the host (docs/cuda.md).
-        watch: called with the running state after network calls, at most every `watch_interval` seconds.
+        watch: called with the running state after network calls, at most every `watch_interval` seconds. Of the state it may
+            read `tokens` int64 [T], all sequences one after the other, `mask_id` where nothing is drawn yet; `offsets` int64
+            [B+1], sequence b is tokens[offsets[b]:offsets[b+1]]; `remaining` int64 [B], masks left; `rank` int64 [T], the
+            place of each drawn token in its sequence's order, -1 before; `calls`, network calls so far. It may change nothing.
+        progress: show a bar on stderr: rich's on a terminal, a rewritten line in a notebook, else a line a tenth.
 
     Returns:
         `Samples` with tokens, text, times, rank, nfe, seed and law.
@@ -156,7 +162,7 @@ def sample(
     score = _score(network, time_conditioned, chosen_rows, logit_shift)
     settings = Settings(described(sampler), options, tokenizer.size if tokenizer is not None else 0)
     with _evaluation_modes(network, sampler):
-        seconds = _run(state, score, sampler, settings, cut, closed, watch, watch_interval)
+        seconds = _run(state, score, sampler, settings, cut, closed, watch, watch_interval, progress)
     return Samples(state, sampler, options, seconds, tokenizer)
 
 
@@ -181,6 +187,7 @@ def resume(
     device: str | None = None,
     watch: Callable[[Any], None] | None = None,
     watch_interval: float = 0.0,
+    progress: bool = False,
 ) -> Samples:
     """Goes on with a run that `max_calls` stopped; the outcome is that of the run without the stop.
 
@@ -230,7 +237,7 @@ def resume(
     closed = () if special_tokens else network.banned
     score = _score(network, time_conditioned, chosen_rows, logit_shift)
     with _evaluation_modes(network, sampler):
-        seconds = _run(saved.state, score, sampler, settings, cut, closed, watch, watch_interval)
+        seconds = _run(saved.state, score, sampler, settings, cut, closed, watch, watch_interval, progress)
     return Samples(saved.state, sampler, options, seconds, tokenizer, mixed)
 
 
@@ -289,10 +296,15 @@ def _run(
     closed: tuple[int, ...],
     watch: Callable[[Any], None] | None,
     watch_interval: float,
+    progress: bool,
 ) -> float:
     """Runs the loop on the state, with ids `closed` that have no part in the model's law; the seconds it took."""
     if watch is not None and not callable(watch):
         raise TypeError(f"sample: watch must be a function, got {value_described(watch)}")
+    if boolean("progress", progress):
+        with progress_bar(int(state.remaining.sum())) as bar:
+            every = number("watch_interval", watch_interval)
+            return _run(state, score, sampler, settings, cut, closed, both(bar, watch, every), 0.0, False)
     C.set_num_threads(torch.get_num_threads())
     state.settings = settings.to_json()
     draw = settings.options
