@@ -160,7 +160,7 @@ void bind_first_hitting(py::module_& m, const char* name) {
 
 // Levels 1 = m_0 >= ... >= m_N = 0 and a probability of masking again for every step, at most min(1, s / (1 - m)).
 SamplerRef make_remask(std::vector<double> levels, std::vector<double> sigma, const ScheduleRef& schedule,
-                       bool confident, py::object score) {
+                       bool confident, int64_t window, double mark, bool timed, py::object score) {
   check(levels.size() >= 2 && levels.front() == 1.0 && levels.back() == 0.0 && sigma.size() + 1 == levels.size(), kOp,
         "expected levels from 1 to 0 and one sigma a step, got ", levels.size(), " levels and ", sigma.size(),
         " sigmas");
@@ -174,7 +174,7 @@ SamplerRef make_remask(std::vector<double> levels, std::vector<double> sigma, co
   }
   times.push_back(0.0);
   return std::make_shared<sample::Remask>(std::move(times), std::move(levels), std::move(sigma), confident,
-                                          position_score(std::move(score)));
+                                          checked_ahead(window, mark, timed), position_score(std::move(score)));
 }
 
 void bind_samplers(py::module_& m) {
@@ -210,7 +210,8 @@ void bind_samplers(py::module_& m) {
       },
       py::arg("times"), py::arg("schedule").none(false), py::arg("cache"), py::arg("noise"));
   m.def("remask", &make_remask, py::arg("levels"), py::arg("sigma"), py::arg("schedule").none(false),
-        py::arg("confident"), py::arg("score") = py::none());
+        py::arg("confident"), py::arg("window") = 1, py::arg("mark") = 0.0, py::arg("timed") = false,
+        py::arg("score") = py::none());
   m.def(
       "confidence",
       [](int64_t rule, std::vector<int64_t> tokens_per_call, double threshold, int64_t block, double bound,

@@ -1,6 +1,6 @@
-// Samplers that only draw: which rows a step plans, and when, depends on addresses and on which positions are masked,
-// never on a token; its tokens come from one Gumbel-max a row. Such a run is a deterministic function of the noise, so
-// guesses of later tokens can be checked against it (lookahead.h).
+// Samplers that only draw: which rows a step plans, when, and which drawn tokens it masks again depends on addresses
+// and on which positions are masked, never on a token; its tokens come from one Gumbel-max a row. Such a run is a
+// deterministic function of the noise, so guesses of later tokens can be checked against it (lookahead.h).
 #pragma once
 
 #include <vector>
@@ -17,7 +17,7 @@ class Drawing : public Sampler {
   Drawing(bool several_positions, Ahead ahead, ops::Noise noise)
       : several_positions_(several_positions), ahead_(ahead), noise_(noise) {}
 
-  void write(State& state, const Plan& plan, const Logits& logits, const Options& options) const final;
+  void write(State& state, const Plan& plan, const Logits& logits, const Options& options) const override;
   bool only_draws() const override { return noise_ == ops::Noise::kExact; }
   bool from_rows() const override { return noise_ == ops::Noise::kExact; }
   const Drawing* drawing() const override { return this; }
@@ -25,8 +25,8 @@ class Drawing : public Sampler {
   // The planned rows' tokens; with `mark_bad` a row that cannot be drawn from gets -1, else it is an error.
   std::vector<int64_t> tokens(State& state, const Plan& plan, const Logits& logits, const Options& options,
                               bool mark_bad) const;
-  // Puts the planned rows' tokens [M] into the state.
-  void place(State& state, const Plan& plan, const int64_t* tokens) const;
+  // Puts the planned rows' tokens [M] into the state, and masks again what the step masks again.
+  virtual void place(State& state, const Plan& plan, const int64_t* tokens) const;
 
   // Whether an event decides several positions, each with its own stretch of the event's random numbers.
   bool several_positions() const { return several_positions_; }

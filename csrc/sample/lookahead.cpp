@@ -48,63 +48,87 @@ void add_rows(const Plan& step, Plan& plan) {
 
 }  // namespace
 
+void Lookahead::pass_silent(State& state, int64_t b) const {
+  Plan step;
+  while (!sampler_.finished(state, b)) {
+    step.clear();
+    sampler_.plan(state, b, step);
+    if (step.ask[0] != 0) return;
+    sampler_.place(state, step, nullptr);
+    advance(state, step, 0);
+  }
+}
+
 // The steps that the guesses at hand reach, one more, and those to guess next. Positions and times need no token.
-std::vector<Plan> Lookahead::steps(const State& state, int64_t b) const {
+std::vector<Lookahead::Step> Lookahead::steps(const State& state, int64_t b) const {
   State future = select(state, {b});
-  std::vector<Plan> out;
+  std::vector<Step> out;
   const auto guesses = static_cast<int64_t>(state.guesses[b].tokens.size());
   const std::vector<int64_t> unknown(future.tokens.size(), state.mask_id + 1);  // any token but the mask
   int64_t rows = 0;
   for (int64_t beyond = 0; beyond < sampler_.ahead().window && !sampler_.finished(future, 0);) {
-    Plan step;
-    step.clear();
-    sampler_.plan(future, 0, step);
-    rows += step.rows();
+    Step step;
+    step.plan.clear();
+    sampler_.plan(future, 0, step.plan);
+    rows += step.plan.rows();
     beyond += rows > guesses;
-    sampler_.place(future, step, unknown.data());
-    advance(future, step, 0);
+    std::vector<int64_t> known = future.tokens;
+    for (const int64_t l : step.plan.positions) known[l] = unknown[l];
+    sampler_.place(future, step.plan, unknown.data());
+    advance(future, step.plan, 0);
+    pass_silent(future, 0);
+    for (int64_t l = 0; l < future.length(0); ++l)
+      if (known[l] != state.mask_id && future.tokens[l] == state.mask_id) step.masked_again.push_back(l);
     out.push_back(std::move(step));
   }
   return out;
 }
 
-Prospect Lookahead::prospect(const State& state, int64_t b, const std::vector<Plan>& steps) const {
+Prospect Lookahead::prospect(const State& state, int64_t b, const std::vector<Step>& steps) const {
   const Guesses& guesses = state.guesses[b];
   Prospect out{state.offsets[b + 1] - state.offsets[b], {}};
   size_t row = 0;
   double chance = 1;
-  for (size_t j = 0; j + 1 < steps.size() && row + steps[j].rows() <= guesses.tokens.size(); ++j) {
-    for (int64_t r = 0; r < steps[j].rows(); ++r, ++row)
+  for (size_t j = 0; j + 1 < steps.size() && static_cast<int64_t>(j) + 1 < sampler_.ahead().window &&
+                     row + steps[j].plan.rows() <= guesses.tokens.size();
+       ++j) {
+    for (int64_t r = 0; r < steps[j].plan.rows(); ++r, ++row)
       if (sampler_.ahead().adaptive()) chance *= windows_.hit(guesses.gaps[row], static_cast<int64_t>(j) + 1);
     out.chances.push_back(chance);
   }
   return out;
 }
 
-void Lookahead::plan(const State& state, const std::vector<int64_t>& sequences, Plan& plan) {
+void Lookahead::plan(State& state, const std::vector<int64_t>& sequences, Plan& plan) {
   began_ = std::chrono::steady_clock::now();
-  std::vector<std::vector<Plan>> all;
+  std::vector<std::vector<Step>> all;
   std::vector<Prospect> prospects;
+  std::vector<int64_t> asking;
   for (const int64_t b : sequences) {
+    pass_silent(state, b);
+    if (sampler_.finished(state, b)) continue;
+    asking.push_back(b);
     all.push_back(steps(state, b));
     prospects.push_back(prospect(state, b, all.back()));
   }
   const std::vector<int64_t> widths = windows_.widths(prospects);
   const int64_t depth = windows_.depth(widths);
-  groups_.clear(), own_.clear();
-  for (size_t s = 0; s < sequences.size(); ++s) {
-    const std::vector<Plan>& step = all[s];
-    const Guesses& guesses = state.guesses[sequences[s]];
+  groups_.clear();
+  for (size_t s = 0; s < asking.size(); ++s) {
+    const std::vector<Step>& step = all[s];
+    const Guesses& guesses = state.guesses[asking[s]];
     groups_.push_back({plan.size(), widths[s]});
     for (int64_t j = 0; j < widths[s]; ++j) {
       size_t guess = 0;
-      for (int64_t before = 0; before < j; ++before)
-        for (const int64_t position : step[before].positions) plan.add_fill(position, guesses.tokens[guess++]);
-      add_rows(step[j], plan);
-      own_.push_back(step[j].rows());
+      for (int64_t before = 0; before < j; ++before) {
+        for (const int64_t position : step[before].plan.positions) plan.add_fill(position, guesses.tokens[guess++]);
+        for (const int64_t position : step[before].masked_again) plan.add_fill(position, state.mask_id);
+      }
+      const Plan& own = step[j].plan;
+      add_rows(own, plan);
       for (int64_t next = j + 1; next <= j + depth && next < static_cast<int64_t>(step.size()); ++next)
-        add_rows(step[next], plan);
-      plan.add_sequence(sequences[s], step[j].ask[0] != 0, step[j].times[0], step[j].masked[0], step[j].next_event[0]);
+        add_rows(step[next].plan, plan);
+      plan.add_sequence(asking[s], true, own.times[0], own.masked[0], own.next_event[0], own.rows());
     }
   }
 }
@@ -124,7 +148,7 @@ void Lookahead::write(State& state, const Plan& plan, const Logits& logits, cons
       Plan step;
       step.clear();
       bool bad = false;
-      for (int64_t r = begin; r < begin + own_[i]; ++r) {
+      for (int64_t r = begin; r < begin + plan.own[i]; ++r) {
         bad = bad || tokens[r] < 0;
         step.add_row(plan.positions[r], plan.events[r], plan.row_times[r]);
       }
@@ -133,8 +157,9 @@ void Lookahead::write(State& state, const Plan& plan, const Logits& logits, cons
       sampler_.place(state, step, &tokens[begin]);
       record(state, step, rows_from(logits, begin), options);
       advance(state, step, 0);
+      pass_silent(state, b);
       bool right = true;
-      for (int64_t r = begin; r < begin + own_[i] && at < guesses.tokens.size(); ++r, ++at) {
+      for (int64_t r = begin; r < begin + plan.own[i] && at < guesses.tokens.size(); ++r, ++at) {
         const bool hit = tokens[r] == guesses.tokens[at];
         if (sampler_.ahead().adaptive()) windows_.hit.observe(guesses.gaps[at], j + 1, hit);
         right = right && hit;
@@ -163,7 +188,7 @@ void Lookahead::guess(State& state, const Plan& plan, int64_t i, const int64_t* 
                       const Options& options) const {
   Guesses& out = state.guesses[plan.sequences[i]];
   out = {};
-  for (int64_t r = plan.row_begin[i] + own_[i]; r < plan.row_begin[i + 1] && tokens[r] >= 0; ++r) {
+  for (int64_t r = plan.row_begin[i] + plan.own[i]; r < plan.row_begin[i + 1] && tokens[r] >= 0; ++r) {
     const uint64_t base = sampler_.several_positions() ? base_of(plan.positions[r], logits.vocab) : 0;
     out.tokens.push_back(tokens[r]);
     out.gaps.push_back(sampler_.ahead().adaptive() ? score_gap(state, plan, i, r, tokens[r], base, logits, options)

@@ -21,7 +21,8 @@ class Lookahead {
 
   // Copies of the sequences, with guesses filled in: each asks for the rows of its own step, then for those it guesses
   // from.
-  void plan(const State& state, const std::vector<int64_t>& sequences, Plan& plan);
+  // Steps that ask the network nothing are taken at once.
+  void plan(State& state, const std::vector<int64_t>& sequences, Plan& plan);
   // Draws, takes what is right, guesses anew from the last right copy.
   void write(State& state, const Plan& plan, const Logits& logits, const Options& options);
 
@@ -30,8 +31,16 @@ class Lookahead {
     int64_t first, width;  // planned copies of one sequence
   };
 
-  std::vector<Plan> steps(const State& state, int64_t b) const;
-  Prospect prospect(const State& state, int64_t b, const std::vector<Plan>& steps) const;
+  // A step that asks the network, and what is masked after it, and after the steps behind it that do not ask, of what
+  // was known before or drawn in it.
+  struct Step {
+    Plan plan;
+    std::vector<int64_t> masked_again;
+  };
+
+  void pass_silent(State& state, int64_t b) const;
+  std::vector<Step> steps(const State& state, int64_t b) const;
+  Prospect prospect(const State& state, int64_t b, const std::vector<Step>& steps) const;
   void fail_bad(State& state, const Plan& step, int64_t begin, const Logits& logits, const Options& options) const;
   void guess(State& state, const Plan& plan, int64_t i, const int64_t* tokens, const Logits& logits,
              const Options& options) const;
@@ -39,7 +48,6 @@ class Lookahead {
   const Drawing& sampler_;
   Windows windows_;
   std::vector<Group> groups_;
-  std::vector<int64_t> own_;  // [A] rows of a copy's own step
   std::chrono::steady_clock::time_point began_;
 };
 

@@ -99,6 +99,15 @@ void Remask::write(State& state, const Plan& plan, const Logits& logits, const O
       }
     });
   }
+  place(state, plan, tokens.data(), sure.data(), scores.data());
+}
+
+void Remask::place(State& state, const Plan& plan, const int64_t* tokens) const {
+  place(state, plan, tokens, nullptr, nullptr);
+}
+
+void Remask::place(State& state, const Plan& plan, const int64_t* tokens, const double* sure,
+                   const double* scores) const {
   for (int64_t i = 0; i < plan.size(); ++i) {
     const int64_t b = plan.sequences[i];
     if (confident_) state.kept[b].scores.resize(state.offsets[b + 1] - state.offsets[b]);

@@ -12,17 +12,18 @@
 #include <utility>
 #include <vector>
 
+#include "sample/drawing.h"
 #include "sample/position_score.h"
-#include "sample/sampler.h"
 
 namespace pymdm::sample {
 
-class Remask : public Sampler {
+class Remask : public Drawing {
  public:
   // Times [N + 1] the network sees, levels m [N + 1] from 1 to 0, sigma [N]. The last level 0 makes every mask leave.
   Remask(std::vector<double> times, std::vector<double> levels, std::vector<double> sigma, bool confident,
-         PositionScore score = {})
-      : times_(std::move(times)),
+         Ahead ahead = {}, PositionScore score = {})
+      : Drawing(true, ahead, ops::Noise::kExact),
+        times_(std::move(times)),
         levels_(std::move(levels)),
         sigma_(std::move(sigma)),
         confident_(confident),
@@ -33,9 +34,14 @@ class Remask : public Sampler {
   void admit(const State& state, int64_t b) const override;
   void plan(const State& state, int64_t b, Plan& plan) const override;
   void write(State& state, const Plan& plan, const Logits& logits, const Options& options) const override;
+  void place(State& state, const Plan& plan, const int64_t* tokens) const override;
+  bool only_draws() const override { return false; }
+  // With a look at logits or scores a step's masks depend on more than addresses.
+  const Drawing* drawing() const override { return confident_ || score_ ? nullptr : this; }
 
  private:
   std::vector<int64_t> masked_again(const State& state, int64_t b) const;
+  void place(State& state, const Plan& plan, const int64_t* tokens, const double* sure, const double* scores) const;
   std::vector<int64_t> worst(const State& state, int64_t b, size_t count, const std::vector<double>& scores) const;
 
   std::vector<double> times_, levels_, sigma_;

@@ -24,6 +24,7 @@ EXAMPLE = "pymdm bench lookahead --lengths 64 --lengths 128 --samples 8"
 QUICK = {"lengths": [64], "samples": 1, "latency": 0.002, "rounds": 1}
 FULL = {"samples": 16, "latency": 0.02}
 WINDOWS: tuple[int | float, ...] = (4, 8, 0.5)
+TOKENS = (2, 3, 4)  # a call
 MARKS = {64: (3.3, 1.2), 256: (5.5, 1.2)}  # tokens a round and rows a token of the adaptive window
 
 
@@ -37,8 +38,19 @@ def name(k: Any) -> str:
     return f"adaptive, chance {k}" if isinstance(k, float) else f"lookahead {k}"
 
 
-def counts(length: int, samples: int, seed: int, temperature: float = 1.0, infill: bool = False) -> list[Row]:
-    """Tokens a round and rows a token on the bundled model; with `infill` half of the tokens are given."""
+def counts(
+    length: int,
+    samples: int,
+    seed: int,
+    temperature: float = 1.0,
+    infill: bool = False,
+    make: Any = sampler,
+    of: str = "",
+) -> list[Row]:
+    """Tokens a round and rows a token on the bundled model; with `infill` half of the tokens are given.
+
+    `make` gives the sampler of a window, and `of` says which sampler it is where it is not first-hitting, a token a call.
+    """
     model = pymdm.load()
     start = None
     if infill:
@@ -48,12 +60,19 @@ def counts(length: int, samples: int, seed: int, temperature: float = 1.0, infil
     options = {"infill": start} if infill else {"num_samples": samples, "length": length}
     rows: list[Row] = []
     for k in WINDOWS:
-        out = pymdm.sample(model, seed=seed, sampler=sampler(k), temperature=temperature, **options)
+        out = pymdm.sample(model, seed=seed, sampler=make(k), temperature=temperature, **options)
         tokens = int((_even(out.rank) >= 0).sum())
+        if of:
+            alone = pymdm.sample(model, seed=seed, sampler=make(1), temperature=temperature, **options)
+            if not torch.equal(_even(out.tokens), _even(alone.tokens)):
+                raise RuntimeError("bench lookahead: lookahead changed a token")
         subject = (
-            f"L={length:,}" + (f", T={temperature}" if temperature != 1 else "") + (", infilling" if infill else "")
+            f"L={length:,}"
+            + (f", {of}" if of else "")
+            + (f", T={temperature}" if temperature != 1 else "")
+            + (", infilling" if infill else "")
         )
-        marks = MARKS.get(length) if isinstance(k, float) and temperature == 1 and not infill else None
+        marks = MARKS.get(length) if isinstance(k, float) and temperature == 1 and not infill and not of else None
         note = "equal tokens, by test"
         rows += [
             row(subject, f"{name(k)}: tokens a round", tokens / sum(out.nfe), mark=marks and marks[0], note=note),
@@ -108,11 +127,18 @@ def latency(seconds: float, length: int, rounds: int, seed: int) -> list[Row]:
 
 
 def run(args: argparse.Namespace) -> common.Measured:
-    """Counts for every length, at T = 0.7 and for infilling at the shortest; then the latency."""
+    """Counts for every length; at the shortest for T = 0.7, infilling, several tokens a call, remasking; the latency."""
     rows = [r for length in args.lengths for r in counts(length, args.samples, args.seed)]
     shortest = min(args.lengths)
     rows += counts(shortest, args.samples, args.seed, temperature=0.7)
     rows += counts(shortest, args.samples, args.seed, infill=True)
+    for n in TOKENS:
+        make = partial(pymdm.FirstHitting, n)
+        rows += counts(
+            shortest, args.samples, args.seed, make=lambda k, m=make: m(lookahead=k), of=f"{n} tokens a call"
+        )
+    again = partial(pymdm.Remask, 2 * shortest, eta=0.02)
+    rows += counts(shortest, args.samples, args.seed, make=lambda k: again(lookahead=k), of="remasking")
     rows += latency(args.latency, 64, args.rounds, args.seed)
     settings = {"lengths": args.lengths, "samples": args.samples, "latency": args.latency, "seed": args.seed}
     return common.Measured(settings, rows)

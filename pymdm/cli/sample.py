@@ -58,8 +58,8 @@ def _sampler(
             raise ValueError(f"sample: --{name} belongs to --sampler {owner}, got --sampler {kind}")
     if nfe is not None and nfe < 1:
         raise ValueError(f"sample: nfe must be at least 1, got {nfe}")
-    if lookahead != 1 and kind in ("confidence", "remask"):
-        raise ValueError(f"sample: --lookahead belongs to --sampler first-hitting or ancestral, got --sampler {kind}")
+    if lookahead != 1 and kind == "confidence":
+        raise ValueError("sample: --lookahead belongs to the other samplers, got --sampler confidence")
     if schedule is not None and kind == "confidence":
         raise ValueError("sample: --schedule belongs to the other samplers, got --sampler confidence")
     if ":" in kind:
@@ -83,7 +83,7 @@ def _sampler(
     if kind == "confidence":
         return Confidence(rule or "probability", tokens_per_call=per_call, block_length=block_length)
     if kind == "remask":
-        return Remask(steps=nfe or max(masks, 1), strategy=strategy or "cap", schedule=schedule)
+        return Remask(steps=nfe or max(masks, 1), strategy=strategy or "cap", schedule=schedule, lookahead=lookahead)
     return parse_sampler(kind)
 
 

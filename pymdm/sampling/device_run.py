@@ -19,6 +19,7 @@ import torch
 
 from pymdm._native import C
 from pymdm.sampling.samplers import FirstHitting, Sampler
+from pymdm.sampling.samplers.common import ahead
 from pymdm.sampling.schedules import as_schedule
 
 # Calls of one shape before a recording pays: 0.1 to 0.3 s over what a launched call takes longer, both estimates until
@@ -175,12 +176,15 @@ def steps_of(native: Any) -> Steps:
 def replays(native: Any, sampler: Sampler, top_k: int, top_p: float) -> bool:
     """Whether a run can stay on the device: plain first-hitting with one number of tokens a call and the model's law.
 
-    Other samplers run their loop on the host and call the device's network.
+    Other samplers run their loop on the host and call the device's network, so does lookahead by a number or a chance, whose
+    guesses are checked on the host; "auto" is left to the step on the device.
     """
     if not isinstance(native, C.DeviceEngine) or not isinstance(sampler, FirstHitting) or native.sees_time:
         return False
     counts = set(sampler._counts())
     plain = sampler.noise == "exact" and (counts == {1} or not (sampler.corrector or sampler.order == 2))
+    looks = ahead(sampler.lookahead)
+    plain = plain and (looks["window"] == 1 or looks["timed"])
     return plain and len(counts) == 1 and top_k == 0 and top_p == 1
 
 

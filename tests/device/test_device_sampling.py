@@ -99,6 +99,23 @@ def test_every_sampler_runs_on_a_device(engines, sampler):
     agree(device, cpu, infill=infill, seed=4, sampler=sampler)
 
 
+@pytest.mark.parametrize(
+    "kind", [pymdm.FirstHitting, lambda **o: pymdm.FirstHitting(3, **o), lambda **o: pymdm.Remask(9, eta=0.3, **o)]
+)
+@pytest.mark.parametrize("k", [4, 0.3, "auto"])
+def test_lookahead_runs_through_the_host_s_loop(engines, kind, k):
+    """Equal tokens, in fewer calls where the window is given; "auto" leaves first-hitting to the device's step."""
+    device, cpu = engines
+    sampler = kind(lookahead=k)
+    assert device_run.replays(device.native, sampler, 0, 1.0) == (
+        k == "auto" and isinstance(sampler, pymdm.FirstHitting)
+    )
+    alone = pymdm.sample(cpu, infill=starts(), seed=8, sampler=kind())
+    out = pymdm.sample(device, infill=starts(), seed=8, sampler=sampler)
+    assert torch.equal(out.state.tokens, alone.state.tokens) and torch.equal(out.state.rank, alone.state.rank)
+    assert k == "auto" or out.calls < alone.calls
+
+
 @pytest.mark.parametrize("options", [{"top_k": 3}, {"top_p": 0.8}], ids=str)
 def test_truncated_laws_run_on_a_device(engines, options):
     device, cpu = engines

@@ -57,7 +57,10 @@ class TestEveryWindow:
             pymdm.FirstHitting,
             lambda lookahead: pymdm.FirstHitting(tokens_per_call=(1, 2), lookahead=lookahead),
             lambda lookahead: pymdm.FirstHitting(schedule="cosine", lookahead=lookahead),
+            lambda lookahead: pymdm.FirstHitting(tokens_per_call=3, lookahead=lookahead),
             lambda lookahead: pymdm.Ancestral(steps=5, lookahead=lookahead),
+            lambda lookahead: pymdm.Remask(steps=9, eta=0.5, lookahead=lookahead),
+            lambda lookahead: pymdm.Remask(steps=40, strategy="loop", eta=0.2, lookahead=lookahead),
             lambda lookahead: pymdm.Ancestral(steps=5, cache=False, lookahead=lookahead),
         ):
             shape = dict(mask_id=V, length=L, num_samples=40, seed=2**63 + 5)
@@ -95,6 +98,24 @@ class TestEveryWindow:
         assert_same(alone, out)
         if isinstance(k, int):  # guesses are saved; what was learned of them and of the cost is not
             assert (out.nfe, out.rows, out.calls) == (whole.nfe, whole.rows, whole.calls)
+
+
+@pytest.mark.parametrize("k", [2, 5, 0.3, "auto"])
+def test_of_remasking_by_the_engine_and_after_a_cut(k):
+    """Copies are masked again as the run is; steps that ask nothing are passed."""
+    engine = tiny_engine()
+    for options in ({"steps": 40, "eta": 0.1}, {"steps": 24, "strategy": "rescale", "eta": 0.4}):
+        shape = dict(infill=[[11] * n for n in (24, 3, 17)], seed=4)
+        alone = pymdm.sample(engine, sampler=pymdm.Remask(**options), **shape)
+        sampler = pymdm.Remask(**options, lookahead=k)
+        whole = pymdm.sample(engine, sampler=sampler, **shape)
+        assert_same(alone, whole)
+        assert sum(whole.nfe) < sum(alone.nfe) or k == "auto"
+        out, before = pymdm.sample(engine, sampler=sampler, max_calls=1, batch_size=2, **shape), 0
+        while out.calls > before:
+            before = out.calls
+            out = pymdm.resume(engine, out.state.to_dict(), max_calls=3)
+        assert_same(alone, out)
 
 
 def test_a_network_that_does_not_look_makes_every_guess_right():
@@ -208,6 +229,8 @@ def test_wrong_guesses_that_cannot_be_drawn_from_do_no_harm():
         ),
         (lambda: pymdm.FirstHitting(noise="float32", lookahead="auto"), "exact noise"),
         (lambda: pymdm.Ancestral(steps=3, form="literal", lookahead=2), 'for form="choose-then-sample" only'),
+        (lambda: pymdm.Remask(steps=3, strategy="conf", lookahead=2), 'without strategy "conf" and without a score'),
+        (lambda: pymdm.Remask(steps=3, score=lambda t, x: t, lookahead="auto"), "without a score"),
     ],
 )
 def test_bad_windows_are_refused(make, words):
@@ -224,6 +247,6 @@ def test_the_command_line_reports_rounds_and_rows():
     rounds, rows = int(words[words.index("rounds") - 1]), int(words[words.index("sequences,") - 1])
     assert f"law exact, {rounds} rounds for 24 tokens, {rounds} network calls of {rows} sequences" in ahead.stderr
     assert rounds < 24 <= rows
-    refused = run("sample", "--sampler", "remask", "--lookahead", "2")
+    refused = run("sample", "--sampler", "confidence", "--lookahead", "2")
     assert refused.exit_code == 2
-    assert "--lookahead belongs to --sampler first-hitting or ancestral" in refused.stderr
+    assert "--lookahead belongs to the other samplers" in refused.stderr

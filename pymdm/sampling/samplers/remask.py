@@ -7,7 +7,7 @@ from typing import Any
 
 from pymdm._native import C
 from pymdm.sampling.check import integer, number
-from pymdm.sampling.samplers.common import MAX_STEPS, Approximate, even_times, one_of
+from pymdm.sampling.samplers.common import MAX_STEPS, Approximate, ahead, even_times, one_of
 from pymdm.sampling.samplers.position_score import PositionScore, check_score, native_score
 from pymdm.sampling.schedules import Schedule, as_schedule
 
@@ -39,6 +39,8 @@ class Remask(Approximate):
             which drawn tokens to keep: as many are masked again as sigma says, whatever the scores are, and of these many
             the ones with the lowest scores, equal ones by lot. So the levels are kept, each position's own law is not.
             With equal scores it is the sampler without a score, bit for bit. Not with "conf", which has its own.
+        lookahead: fewer rounds of calls for the same tokens, as in `FirstHitting`. Not with "conf" or a score, where what is
+            masked again depends on the network.
 
     Raises:
         ValueError: a value out of range; in the run, scores with NaN or of another shape.
@@ -58,6 +60,7 @@ class Remask(Approximate):
     alpha_on: float = 0.9
     schedule: Schedule | str | None = None
     score: PositionScore | None = None
+    lookahead: int | float | str = 1
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "steps", integer("steps", self.steps, 1, MAX_STEPS))
@@ -75,6 +78,8 @@ class Remask(Approximate):
         if not 0 < self.alpha_on < 1:
             raise ValueError(f"sample: alpha_on must be in (0, 1), got {self.alpha_on}")
         check_score(self.score)
+        if ahead(self.lookahead)["window"] > 1 and (self.strategy == "conf" or self.score is not None):
+            raise ValueError('sample: lookahead is for remasking without strategy "conf" and without a score')
         if self.score is not None and self.strategy == "conf":
             raise ValueError('sample: strategy "conf" has a score of its own, got a score')
         self.native()
@@ -107,4 +112,5 @@ class Remask(Approximate):
 
     def native(self) -> Any:
         schedule, confident = as_schedule(self.schedule).native(), self.strategy == "conf"
-        return C.remask(self.levels(), self.sigmas(), schedule, confident, native_score(self.score))
+        score = native_score(self.score)
+        return C.remask(self.levels(), self.sigmas(), schedule, confident, score=score, **ahead(self.lookahead))
