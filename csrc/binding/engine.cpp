@@ -52,7 +52,8 @@ model::Config config_of(const py::dict& d) {
   const auto flag = [&](const char* key, bool& to) { to = d[key].cast<bool>(); };
   number("vocab_size", c.vocab_size), number("mask_id", c.mask_id), number("length", c.length);
   number("width", c.width), number("layers", c.layers), number("heads", c.heads), number("kv_heads", c.kv_heads);
-  number("mlp_width", c.mlp_width), number("cond_dim", c.cond_dim);
+  number("mlp_width", c.mlp_width), number("cond_dim", c.cond_dim), number("head_dim", c.head_dim);
+  number("embed_dim", c.embed_dim), number("window", c.window), number("full_every", c.full_every);
   flag("tied_head", c.tied_head), flag("logit_shift", c.logit_shift);
   flag("norm_bias", c.norm_bias), flag("qkv_bias", c.qkv_bias), flag("out_bias", c.out_bias);
   flag("mlp_bias", c.mlp_bias), flag("head_bias", c.head_bias);
@@ -60,17 +61,24 @@ model::Config config_of(const py::dict& d) {
   c.rope_base = d["rope_base"].cast<double>();
   c.layernorm = one_of(d, "norm", "rmsnorm", "layernorm");
   const auto mlp = d["mlp"].cast<std::string>(), positions = d["positions"].cast<std::string>();
-  check(mlp == "gelu" || mlp == "gelu_erf" || mlp == "swiglu", kOp, "mlp must be gelu, gelu_erf or swiglu, got ", mlp);
+  check(mlp == "gelu" || mlp == "gelu_erf" || mlp == "swiglu" || mlp == "geglu", kOp,
+        "mlp must be gelu, gelu_erf, swiglu or geglu, got ", mlp);
   check(positions == "rotary" || positions == "learned", kOp, "positions must be rotary or learned, got ", positions);
-  c.swiglu = mlp == "swiglu";
-  c.gelu_erf = mlp == "gelu_erf";
+  c.gated = mlp == "swiglu" || mlp == "geglu";
+  c.gelu_erf = mlp == "gelu_erf" || mlp == "geglu";
   c.learned_positions = positions == "learned";
   const auto attention = d["attention"].cast<std::string>();
   check(attention == "bidirectional" || attention == "causal", kOp, "attention must be bidirectional or causal, got ",
         attention, "; the trainable network computes it");
   c.attention = attention == "causal" ? model::Attention::kCausal : model::Attention::kBidirectional;
   flag("post_norm", c.post_norm), flag("embed_norm", c.embed_norm), flag("head_transform", c.head_transform);
-  flag("token_dropout", c.token_dropout);
+  flag("token_dropout", c.token_dropout), flag("first_norm", c.first_norm), flag("shared_layers", c.shared_layers);
+  c.local_rope_base = d["local_rope_base"].cast<double>();
+  const auto qk_norm = d["qk_norm"].cast<std::string>();
+  check(qk_norm == "none" || qk_norm == "head" || qk_norm == "all", kOp, "qk_norm must be none, head or all, got ",
+        qk_norm);
+  c.qk_norm = qk_norm != "none";
+  c.qk_norm_whole = qk_norm == "all";
   c.sigma_input = one_of(d, "time_input", "t", "sigma");
   const auto conditioning = d["conditioning"].cast<std::string>();
   check(conditioning == "none" || conditioning == "constant" || conditioning == "time", kOp,
@@ -78,10 +86,19 @@ model::Config config_of(const py::dict& d) {
   c.conditioning = conditioning == "none"       ? model::Conditioning::kNone
                    : conditioning == "constant" ? model::Conditioning::kConstant
                                                 : model::Conditioning::kTime;
-  for (const int64_t n : {c.vocab_size, c.length, c.width, c.layers, c.heads, c.kv_heads, c.mlp_width, c.cond_dim})
+  for (const int64_t n : {c.vocab_size, c.length, c.width, c.layers, c.heads, c.kv_heads, c.mlp_width, c.cond_dim,
+                          c.head_dim, c.embed_dim, c.full_every})
     check(n >= 1 && n <= kLargest, kOp, "sizes must be in [1, 2^28], got ", n);
   check(c.mask_id >= 0 && c.mask_id <= kLargest, kOp, "mask_id must be in [0, 2^28], got ", c.mask_id);
-  check(c.width % (2 * c.heads) == 0, kOp, "width / heads must be a whole even number, got ", c.width, " / ", c.heads);
+  check(c.width % 2 == 0 && c.head_dim % 2 == 0 && c.embed_dim % 2 == 0, kOp,
+        "width, head_dim and embed_dim must be even, got ", c.width, ", ", c.head_dim, " and ", c.embed_dim);
+  check(c.window >= 0 && c.window <= kLargest, kOp, "window must be in [0, 2^28], got ", c.window);
+  check(c.embed_dim == c.width || (c.embed_dim < c.width && c.head_transform), kOp,
+        "embed_dim must be the width, or smaller with head_transform, got ", c.embed_dim);
+  check((c.first_norm && !c.shared_layers) || c.conditioning == model::Conditioning::kNone, kOp,
+        "shared_layers and no first_norm go with conditioning none");
+  check(c.first_norm || !(c.shared_layers || c.post_norm), kOp,
+        "no first_norm goes with neither shared_layers nor post_norm");
   check(!c.post_norm || c.conditioning == model::Conditioning::kNone, kOp, "post_norm goes with conditioning none");
   check(c.heads % c.kv_heads == 0, kOp, "kv_heads must divide heads (", c.heads, "), got ", c.kv_heads);
   return c;

@@ -128,7 +128,7 @@ at::Tensor norm(const at::Tensor& x_in, const at::Tensor& weight, const Maybe& b
 
 at::Tensor mlp(const at::Tensor& x_in, const at::Tensor& in_weight_in, const Maybe& in_bias_in,
                const at::Tensor& out_weight_in, const Maybe& out_bias_in, const at::Tensor& residual, bool gated,
-               bool bfloat16) {
+               bool bfloat16, bool erf) {
   const at::Tensor x = sized("x", x_in, {-1, -1}), out_weight = sized("out_weight", out_weight_in, {-1, -1});
   const int64_t m = x.size(0), width = out_weight.size(1) * (gated ? 2 : 1);
   const at::Tensor in_weight = sized("in_weight", in_weight_in, {width, x.size(1)});
@@ -137,8 +137,9 @@ at::Tensor mlp(const at::Tensor& x_in, const at::Tensor& in_weight_in, const May
   const ops::Parameter w1 = parameter(in_weight), w2 = parameter(out_weight);
   const ops::Parameter b1 = in_bias ? parameter(*in_bias) : ops::Parameter{};
   const ops::Parameter b2 = out_bias ? parameter(*out_bias) : ops::Parameter{};
-  const ops::Mlp layer =
+  ops::Mlp layer =
       ops::pack_mlp(kOp, gated, w1, in_bias ? &b1 : nullptr, w2, out_bias ? &b2 : nullptr, type_of(bfloat16), nullptr);
+  layer.erf = erf;
   const Rows in(x, scalar_type(bfloat16)), out(sized("residual", residual, {m, out_weight.size(0)}), at::kFloat);
   const Rows hidden(ops::mlp_chunk(m), layer.hidden(), scalar_type(bfloat16));
   ops::mlp_residual(layer, in.matrix, m, {}, hidden.matrix, out.matrix);
@@ -162,8 +163,10 @@ at::Tensor embed(const at::Tensor& table_in, const at::Tensor& ids_in) {
 }
 
 // q [T, H, hd], k and v [T, G, hd] before rotary; sequences of the given lengths. The projections are identities.
+// q_norm and k_norm are weights of RMS norms (eps 1e-5) of each head, [hd], or of all heads, [H hd] and [G hd].
 at::Tensor attention(const at::Tensor& q_in, const at::Tensor& k_in, const at::Tensor& v_in,
-                     const std::vector<int64_t>& lengths, bool causal, double base, bool bfloat16) {
+                     const std::vector<int64_t>& lengths, bool causal, double base, bool bfloat16, int64_t window,
+                     const Maybe& q_norm, const Maybe& k_norm) {
   const at::ScalarType type = scalar_type(bfloat16);
   const at::Tensor q = sized("q", q_in, {-1, -1, -1}), k = sized("k", k_in, {q.size(0), -1, q.size(2)});
   const at::Tensor v = sized("v", v_in, {q.size(0), k.size(1), q.size(2)});
@@ -212,11 +215,20 @@ at::Tensor attention(const at::Tensor& q_in, const at::Tensor& k_in, const at::T
   const ops::Places places{position.data(), slot.data()};
   ops::clear_padding(kv, {slot_end.data(), static_cast<int64_t>(slot_end.size())});
   const Rows x(at::cat({k, v}, 1).flatten(1), type), xq(q.flatten(1), type), rotated(T, H * hd, type);
-  ops::keys_values(identity(2 * G), x.matrix, T, rotary, places, kv);
-  ops::queries(identity(H), xq.matrix, T, kv.shape, rotary, places, rotated.matrix);
+  const ops::Norm qn{false, 1e-5f, floats(q_norm), {}}, kn{false, 1e-5f, floats(k_norm), {}};
+  const Rows normed(T, std::max(H, G) * hd, at::kFloat);
+  check(window >= 0, kOp, "window must be at least 0, got ", window);
+  const auto head_norm = [&](const ops::Norm& norm, int64_t heads) {
+    const auto size = static_cast<int64_t>(norm.weight.size());
+    check(size == 0 || size == hd || size == heads * hd, kOp, "a norm must be of one head, [", hd,
+          "], or of all, got [", size, "]");
+    return size == 0 ? ops::HeadNorm{} : ops::HeadNorm{&norm, size == hd && heads > 1 ? ops::Matrix{} : normed.matrix};
+  };
+  ops::keys_values(identity(2 * G), x.matrix, T, rotary, places, head_norm(kn, G), kv);
+  ops::queries(identity(H), xq.matrix, T, kv.shape, rotary, places, head_norm(qn, H), rotated.matrix);
   const Rows out(T, H * hd, type);
-  ops::attention(rotated.matrix, kv, {spans.data(), static_cast<int64_t>(spans.size())}, causal, position.data(),
-                 out.matrix);
+  ops::attention(rotated.matrix, kv, {spans.data(), static_cast<int64_t>(spans.size())},
+                 {causal, window, position.data()}, out.matrix);
   return out.view(T).to(at::kFloat).view({T, H, hd});
 }
 
@@ -231,7 +243,8 @@ void bind_ops(py::module_& m) {
         py::arg("eps") = 1e-5, py::arg("shift") = none, py::arg("scale") = none, py::arg("sequence") = none,
         py::arg("bfloat16") = false);
   m.def("ops_mlp", &mlp, py::arg("x"), py::arg("in_weight"), py::arg("in_bias"), py::arg("out_weight"),
-        py::arg("out_bias"), py::arg("residual"), py::arg("gated"), py::arg("bfloat16") = false);
+        py::arg("out_bias"), py::arg("residual"), py::arg("gated"), py::arg("bfloat16") = false,
+        py::arg("erf") = false);
   m.def(
       "ops_peak",
       [](bool bfloat16, int64_t operations) {
@@ -243,7 +256,8 @@ void bind_ops(py::module_& m) {
   m.def("ops_gather", &gather, py::arg("x"), py::arg("ids"));
   m.def("ops_embed", &embed, py::arg("table"), py::arg("ids"));
   m.def("ops_attention", &attention, py::arg("q"), py::arg("k"), py::arg("v"), py::arg("lengths"),
-        py::arg("causal") = false, py::arg("base") = 1e4, py::arg("bfloat16") = false);
+        py::arg("causal") = false, py::arg("base") = 1e4, py::arg("bfloat16") = false, py::arg("window") = 0,
+        py::arg("q_norm") = none, py::arg("k_norm") = none);
 }
 
 }  // namespace pymdm::binding

@@ -61,7 +61,7 @@ struct Transformer::Pass {
         D(n.config_.width),
         T(i.tokens.numel()),
         M(i.rows.numel()),
-        hd(n.config_.head_dim()) {}
+        hd(n.config_.head_dim) {}
 
   at::Tensor take(Workspace::Slot slot, int64_t rows, int64_t columns, at::ScalarType type) {
     return w.take(slot, {rows, columns}, type, net.device_);
@@ -133,7 +133,7 @@ struct Transformer::Pass {
   template <class E>
   at::Tensor activate(const at::Tensor& hidden, const at::Tensor& bias) {
     const int64_t rows = hidden.size(0), F = net.config_.mlp_width;
-    if (!net.config_.swiglu) {
+    if (!net.config_.gated) {
       ops::launch_grid(where, rows, ops::packs(F), ops::Gelu<E>{data<E>(hidden), data<float>(bias), F});
       return hidden;
     }

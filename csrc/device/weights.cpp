@@ -46,7 +46,7 @@ struct Maker {
 
   Block block(int64_t i) {
     const std::string name = "blocks." + std::to_string(i) + ".";
-    const int64_t D = c.width, F = c.mlp_width, queries = c.heads * c.head_dim(), keys = c.kv_heads * c.head_dim();
+    const int64_t D = c.width, F = c.mlp_width, queries = c.heads * c.head_dim, keys = c.kv_heads * c.head_dim;
     Block b;
     b.norm1 = norm(name + "norm1");
     b.norm2 = norm(name + "norm2");
@@ -55,8 +55,8 @@ struct Maker {
     b.q = rows(b.qkv, 0, queries);
     b.kv = rows(b.qkv, queries, 2 * keys);
     b.out = linear(name + "out", D, queries, c.out_bias, type);
-    b.mlp_in = linear(name + "mlp_in", c.swiglu ? 2 * F : F, D, c.mlp_bias, type);
-    if (c.mlp_bias && !c.swiglu) b.mlp_in_bias = b.mlp_in.bias.to(type);
+    b.mlp_in = linear(name + "mlp_in", c.gated ? 2 * F : F, D, c.mlp_bias, type);
+    if (c.mlp_bias && !c.gated) b.mlp_in_bias = b.mlp_in.bias.to(type);
     b.mlp_out = linear(name + "mlp_out", D, F, c.mlp_bias, type);
     return b;
   }
@@ -66,9 +66,12 @@ struct Maker {
 
 Weights make_weights(const model::Config& c, const model::Parameters& parameters, DType dtype,
                      const at::Device& device) {
-  check(!c.gelu_erf && !c.post_norm && !c.learned_positions && !c.embed_norm && !c.head_transform && !c.token_dropout,
-        "engine", "this network's switches (gelu_erf, post_norm, learned positions, embed_norm, head_transform, ",
-        "token_dropout) are computed on the CPU only");
+  check(!c.gelu_erf && !c.post_norm && !c.learned_positions && !c.embed_norm && !c.head_transform && !c.token_dropout &&
+            !c.qk_norm && c.window == 0 && c.first_norm && !c.shared_layers && c.embed_dim == c.width &&
+            c.heads * c.head_dim == c.width,
+        "engine",
+        "this network's switches (gelu_erf, geglu, post_norm, learned positions, embed_norm, head_transform, ",
+        "token_dropout, qk_norm, window, first_norm, shared_layers, embed_dim, head_dim) are computed on the CPU only");
   Maker make{c, model::Reader(parameters), scalar_type(dtype), device};
   Weights w;
   const ops::Parameter& embed = make.read.need("embed.weight", c.embed_rows(), c.width);
@@ -83,7 +86,7 @@ Weights make_weights(const model::Config& c, const model::Parameters& parameters
                                 c.head_bias ? make.vector("head.bias", c.vocab_size) : at::Tensor()}
                        : make.linear("head", c.vocab_size, c.width, c.head_bias, at::kFloat);
   make.read.finish();
-  const ops::Rotary angles = ops::rotary(c.length, c.head_dim(), c.rope_base);
+  const ops::Rotary angles = ops::rotary(c.length, c.head_dim, c.rope_base);
   w.cos = upload(angles.cos, at::kFloat, device);
   w.sin = upload(angles.sin, at::kFloat, device);
   w.bytes = make.bytes;

@@ -21,11 +21,12 @@ struct Transformer::Rows {
   Span<const ops::QuerySpan> spans;
 };
 
-// x = norm(embedding + position), each where the network has it.
+// x = norm(embedding + position) W^T + b, each where the network has it.
 void Transformer::embed(const Batch& batch) {
   Workspace& w = workspace_;
-  const int64_t T = batch.tokens.size, D = config_.width;
-  ops::embed(weights_.embed, batch.tokens, w.x);
+  const int64_t T = batch.tokens.size, E = config_.embed_dim;
+  const ops::Matrix& x = E == config_.width ? w.x : w.narrow;
+  ops::embed(weights_.embed, batch.tokens, x);
   if (config_.token_dropout) {
     std::vector<float> factors(T, 0.0f);
     for (int64_t b = 0; b + 1 < batch.offsets.size; ++b) {
@@ -36,17 +37,27 @@ void Transformer::embed(const Batch& batch) {
       for (int64_t i = begin; i < end; ++i)
         if (batch.tokens[i] != config_.mask_id) factors[i] = static_cast<float>(0.88 / (1.0 - share));
     }
-    ops::scale_rows(factors, D, w.x);
+    ops::scale_rows(factors, E, x);
   }
-  if (config_.learned_positions) ops::add_rows(weights_.positions.data(), layout_.position.data(), T, D, w.x);
-  if (config_.embed_norm) ops::norm(weights_.embed_norm, {}, w.x, T, w.x);
+  if (config_.learned_positions) ops::add_rows(weights_.positions.data(), layout_.position.data(), T, E, x);
+  if (config_.embed_norm) ops::norm(weights_.embed_norm, {}, x, T, x);
+  if (E == config_.width) return;
+  ops::convert(x, T, E, w.narrow_h);
+  ops::linear(weights_.embed_map, w.narrow_h, T, w.x);
 }
 
 // x += gate1 * out(attention(mod1(norm1 x))),  x += gate2 * mlp(mod2(norm2 x))
 // With post-norm: x = norm1(x + out(attention(x))),  x = norm2(x + mlp(x))
 // Keys and values are of every token; everything else only of the rows that are wanted afterwards.
-void Transformer::block(const Block& block, const Rows& r) {
+void Transformer::block(int64_t layer, const Rows& r) {
   Workspace& w = workspace_;
+  const Block& block = weights_.blocks[config_.shared_layers ? 0 : layer];
+  const bool local = config_.local(layer);
+  const ops::Rotary& rotary = local && !config_.learned_positions ? local_rotary_ : rotary_;
+  const auto normed = [&](const ops::Norm& norm) {
+    if (!config_.qk_norm) return ops::HeadNorm{};
+    return ops::HeadNorm{&norm, config_.qk_norm_whole ? w.heads : ops::Matrix{}};
+  };
   const int64_t T = static_cast<int64_t>(layout_.sequence.size()), D = config_.width;
   const bool timed = config_.conditioning == Conditioning::kTime;
   const float* mods = static_cast<const float*>(w.mods.data);
@@ -60,17 +71,18 @@ void Transformer::block(const Block& block, const Rows& r) {
   if (timed) ops::linear(block.ada, w.condition, layout_.all.size(), w.mods);
 
   const bool post = config_.post_norm;
-  if (post)
+  if (block.norm1.weight.empty() || post)
     ops::convert(w.x, T, D, w.h);
   else
     ops::norm(block.norm1, modulation(0, layout_.sequence.data()), w.x, T, w.h);
-  ops::keys_values(block.kv, w.h, T, rotary_, {layout_.position.data(), layout_.slot.data()}, w.kv);
+  ops::keys_values(block.kv, w.h, T, rotary, {layout_.position.data(), layout_.slot.data()}, normed(block.k_norm),
+                   w.kv);
   if (r.x.data != w.x.data) {
     ops::gather(w.x, view(layout_.rows), D, r.x);
     ops::gather(w.h, view(layout_.rows), D, r.h);
   }
-  ops::queries(block.q, r.h, r.count, w.kv.shape, rotary_, {r.position, nullptr}, w.q);
-  ops::attention(w.q, w.kv, r.spans, config_.causal(), r.position, w.o);
+  ops::queries(block.q, r.h, r.count, w.kv.shape, rotary, {r.position, nullptr}, normed(block.q_norm), w.q);
+  ops::attention(w.q, w.kv, r.spans, {config_.causal(), local ? config_.window : 0, r.position}, w.o);
   ops::linear_residual(block.out, w.o, r.count, gates(2), r.x);
   if (post) {
     ops::norm(block.norm1, {}, r.x, r.count, r.x);
@@ -97,8 +109,7 @@ void Transformer::forward(const Batch& batch, float* logits, int64_t stride) {
   const Rows chosen{
       M, w.chosen, w.chosen_h, layout_.chosen_sequence.data(), layout_.chosen_position.data(), view(layout_.chosen)};
   embed(batch);
-  for (size_t i = 0; i < weights_.blocks.size(); ++i)
-    block(weights_.blocks[i], i + 1 < weights_.blocks.size() ? all : chosen);
+  for (int64_t i = 0; i < config_.layers; ++i) block(i, i + 1 < config_.layers ? all : chosen);
 
   ops::Modulation last;
   if (timed) {
@@ -110,13 +121,16 @@ void Transformer::forward(const Batch& batch, float* logits, int64_t stride) {
     ops::convert(chosen.x, M, D, chosen.h);
   else
     ops::norm(weights_.norm_final, last, chosen.x, M, chosen.h);
-  if (config_.head_transform) {
-    ops::linear_gelu(weights_.head_dense, config_.gelu_erf, chosen.h, M, chosen.x);
-    ops::norm(weights_.head_norm, {}, chosen.x, M, chosen.h);
-  }
   ops::Matrix hidden = chosen.h;
+  if (config_.head_transform) {
+    const bool narrow = config_.embed_dim != D;
+    const ops::Matrix& dense = narrow ? w.narrow : chosen.x;
+    ops::linear_gelu(weights_.head_dense, config_.head_erf(), chosen.h, M, dense);
+    if (narrow) hidden = w.narrow_h;
+    ops::norm(weights_.head_norm, {}, dense, M, hidden);
+  }
   if (!layout_.in_order) {
-    ops::gather(chosen.h, view(layout_.place), D, w.h);
+    ops::gather(hidden, view(layout_.place), weights_.head.in, w.h);
     hidden = w.h;
   }
   ops::linear(weights_.head, hidden, M, {logits, stride, DType::kFloat32});

@@ -18,8 +18,11 @@ class Transformer {
       : config_(config),
         dtype_(dtype),
         weights_(make_weights(config, parameters, dtype)),
-        rotary_(config.learned_positions ? ops::no_rotary(config.length, config.head_dim())
-                                         : ops::rotary(config.length, config.head_dim(), config.rope_base)) {}
+        rotary_(config.learned_positions ? ops::no_rotary(config.length, config.head_dim)
+                                         : ops::rotary(config.length, config.head_dim, config.rope_base)),
+        local_rotary_(config.window > 0 && !config.learned_positions
+                          ? ops::rotary(config.length, config.head_dim, config.local_rope_base)
+                          : ops::Rotary{}) {}
 
   // logits [M, V] float32, rows `stride` elements apart. One call at a time.
   void forward(const Batch& batch, float* logits, int64_t stride);
@@ -31,13 +34,13 @@ class Transformer {
 
  private:
   struct Rows;
-  void block(const Block& block, const Rows& queries);
+  void block(int64_t layer, const Rows& queries);
   void embed(const Batch& batch);
 
   Config config_;
   DType dtype_;
   Weights weights_;
-  ops::Rotary rotary_;
+  ops::Rotary rotary_, local_rotary_;
   Layout layout_;
   Workspace workspace_;
 };

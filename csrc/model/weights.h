@@ -13,7 +13,8 @@
 namespace pymdm::model {
 
 struct Block {
-  ops::Norm norm1, norm2;
+  ops::Norm norm1, norm2;    // norm1 is empty where the block has none
+  ops::Norm q_norm, k_norm;  // empty where the network has none
   ops::Packed q, kv, out;
   ops::Mlp mlp;
   ops::Packed ada;  // [6 D]: shift1, scale1, gate1, shift2, scale2, gate2; only where the network sees the time
@@ -21,8 +22,9 @@ struct Block {
 
 // Constant conditioning is folded here: scale and shift into the norms, gates into the layers before the residual.
 struct Weights {
-  ops::Parameter embed;  // the caller's memory
-  std::vector<Block> blocks;
+  ops::Parameter embed;          // the caller's memory
+  ops::Packed embed_map;         // embed_dim -> D, where they differ
+  std::vector<Block> blocks;     // one where layers share it
   std::vector<float> positions;  // [length, D], learned positions only
   ops::Norm embed_norm;          // where the config has one
   ops::Norm norm_final;          // not of post-norm networks

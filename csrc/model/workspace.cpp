@@ -22,12 +22,12 @@ int64_t pitch(int64_t width, DType dtype) {
 void Workspace::fit(const Config& c, DType dtype, int64_t hidden_width, int64_t tokens, int64_t rows, int64_t sequences,
                     int64_t slots) {
   constexpr DType kFloat = DType::kFloat32;
-  const int64_t most = std::max(tokens, rows), width = c.heads * c.head_dim();
+  const int64_t most = std::max(tokens, rows), width = c.heads * c.head_dim;
   const int64_t time = c.conditioning == Conditioning::kTime ? sequences : 0;
   kv.dtype = dtype;
-  kv.shape = {c.heads, c.kv_heads, c.head_dim()};
+  kv.shape = {c.heads, c.kv_heads, c.head_dim};
   kv.slots = slots;
-  kv.value_width = ops::KeyValues::value_columns(c.head_dim());
+  kv.value_width = ops::KeyValues::value_columns(c.head_dim);
   const int64_t size = static_cast<int64_t>(element_size(dtype));
 
   // Twice: first to count, then, with the memory there, to place.
@@ -51,12 +51,17 @@ void Workspace::fit(const Config& c, DType dtype, int64_t hidden_width, int64_t 
     matrix(chosen, rows, c.width, kFloat);
     matrix(chosen_h, rows, c.width, dtype);
     matrix(hidden, ops::mlp_chunk(most), hidden_width, dtype);
+    if (c.embed_dim != c.width) {
+      matrix(narrow, most, c.embed_dim, kFloat);
+      matrix(narrow_h, most, c.embed_dim, dtype);
+    }
+    if (c.qk_norm && c.qk_norm_whole) matrix(heads, most, width, kFloat);
     if (time > 0) {
       matrix(condition, time, c.cond_dim, kFloat);
       matrix(condition_hidden, time, 256 + c.cond_dim, kFloat);
       matrix(mods, time, 6 * c.width, kFloat);
     }
-    kv.keys = bytes_of(c.kv_heads * slots * c.head_dim() * size);
+    kv.keys = bytes_of(c.kv_heads * slots * c.head_dim * size);
     kv.values = bytes_of(c.kv_heads * slots * kv.value_width * size);
   };
   place();

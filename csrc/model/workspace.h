@@ -16,6 +16,8 @@ struct Workspace {
   ops::Matrix chosen, chosen_h;  // the same as x and h for the chosen rows [M, D]
   ops::Matrix hidden;            // [chunk, F]
   ops::Matrix condition, condition_hidden, mods;  // float32 [B, cond], [B, 256 + cond], [B, 6 D]
+  ops::Matrix narrow, narrow_h;  // [max(T, M), E] float32 and of the engine's type, where embed_dim E is not D
+  ops::Matrix heads;             // [max(T, M), H * hd] float32, where norms go over all heads of a row
   ops::KeyValues kv;
 
   // Lays the matrices out for a batch; grows the memory where it is too small.

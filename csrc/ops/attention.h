@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "ops/linear.h"
+#include "ops/norm.h"
 
 namespace pymdm::ops {
 
@@ -45,13 +46,20 @@ struct Places {
   const int64_t* slot = nullptr;      // [m]; keys and values only
 };
 
-// out [m, heads * hd] = rotate(x Wq^T + bq) * log2(e) / sqrt(hd): the softmax of attention is in powers of two
-void queries(const Packed& q, const Matrix& x, int64_t m, const HeadShape& shape, const Rotary& rotary,
-             const Places& places, const Matrix& out);
+// A norm of queries or keys before they are rotated: of each head alone, weight [hd], behind the tiles; or, where
+// `rows` [m, heads * hd] float32 is given to hold them, of all heads of a row together, weight [heads * hd].
+struct HeadNorm {
+  const Norm* norm = nullptr;  // null: none
+  Matrix rows;
+};
 
-// Fills `kv` with rotate(x Wk^T + bk) and x Wv^T + bv; Packed holds k's rows, then v's.
+// out [m, heads * hd] = rotate(norm(x Wq^T + bq)) * log2(e) / sqrt(hd): the softmax of attention is in powers of two
+void queries(const Packed& q, const Matrix& x, int64_t m, const HeadShape& shape, const Rotary& rotary,
+             const Places& places, const HeadNorm& norm, const Matrix& out);
+
+// Fills `kv` with rotate(norm(x Wk^T + bk)) and x Wv^T + bv; Packed holds k's rows, then v's.
 void keys_values(const Packed& kv, const Matrix& x, int64_t m, const Rotary& rotary, const Places& places,
-                 const KeyValues& out);
+                 const HeadNorm& norm, const KeyValues& out);
 
 // Zeros the values behind each sequence's end, up to the end of its last panel. The products read them with weight 0.
 void clear_padding(const KeyValues& kv, Span<const int64_t> slot_end);
@@ -62,8 +70,14 @@ struct QuerySpan {
   int64_t slot = 0, keys = 0;  // the sequence's first slot and length
 };
 
-// out [Mq, heads * hd] for q [Mq, heads * hd]. `position` (of each query) is read where causal is set.
-void attention(const Matrix& q, const KeyValues& kv, Span<const QuerySpan> spans, bool causal, const int32_t* position,
-               const Matrix& out);
+// Which keys j the query at position i sees: all; with `causal` j <= i; with a window |i - j| <= window.
+struct Seen {
+  bool causal = false;
+  int64_t window = 0;
+  const int32_t* position = nullptr;  // [Mq], ascending within a span; read where not all keys are seen
+};
+
+// out [Mq, heads * hd] for q [Mq, heads * hd]
+void attention(const Matrix& q, const KeyValues& kv, Span<const QuerySpan> spans, const Seen& seen, const Matrix& out);
 
 }  // namespace pymdm::ops

@@ -1,4 +1,4 @@
-// mlp: the feed-forward part of a block, W2 act(W1 x + b1) + b2 with act either GELU (both forms) or SwiGLU.
+// mlp: the feed-forward part of a block, W2 act(W1 x + b1) + b2 with act GELU (both forms), SwiGLU or GEGLU.
 #pragma once
 
 #include <cstdint>
@@ -8,7 +8,7 @@
 namespace pymdm::ops {
 
 struct Mlp {
-  bool gated = false;  // SwiGLU: silu(gate) * up; false is GELU
+  bool gated = false;  // SwiGLU: silu(gate) * up, with erf GEGLU: gelu(gate) * up; false is GELU
   bool erf = false;    // GELU by the error function; false: its tanh form
   Packed in;           // a gated layer's panels hold kPanel / 2 gates, then the same columns of up
   Packed out;

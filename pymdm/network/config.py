@@ -7,7 +7,9 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 NORMS = ("layernorm", "rmsnorm")
-MLPS = ("gelu", "gelu_erf", "swiglu")
+MLPS = ("gelu", "gelu_erf", "swiglu", "geglu")
+GATED = ("swiglu", "geglu")
+QK_NORMS = ("none", "head", "all")
 TIME_INPUTS = ("t", "sigma")
 POSITIONS = ("rotary", "learned")
 CONDITIONINGS = ("none", "constant", "time")
@@ -17,10 +19,11 @@ ATTENTIONS = ("bidirectional", "causal", "block", "any-order")
 _LARGEST = {
     **dict.fromkeys(("vocab_size", "mask_id", "mlp_width"), 1 << 24),
     **dict.fromkeys(("length", "width", "heads", "kv_heads", "cond_dim", "block_length"), 1 << 20),
+    **dict.fromkeys(("head_dim", "window", "full_every"), 1 << 20),
     "layers": 1 << 14,
 }
 ANGLES = 1 << 26  # elements of a rotary table [length, head_dim]: 256 MB
-_POSITIVE = ("vocab_size", "length", "width", "layers", "heads", "kv_heads", "mlp_width", "cond_dim")
+_POSITIVE = ("vocab_size", "length", "width", "layers", "heads", "kv_heads", "mlp_width", "cond_dim", "full_every")
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class ModelConfig:
     Args:
         vocab_size: V, number of token ids the head scores (the mask is not one of them in our own models).
         length: largest sequence length L the model is meant for.
-        width: D, size of a hidden state; divisible by `heads`, with an even head dimension (rotary positions).
+        width: D, size of a hidden state, even.
         layers: number of blocks.
         heads: H, attention heads.
         mask_id: id of the mask token; default V, the id after the last scored one.
@@ -39,15 +42,15 @@ class ModelConfig:
         norm: "layernorm" or "rmsnorm".
         norm_eps: constant added to the variance.
         norm_bias: whether the norms have a bias.
-        mlp: "gelu" (tanh form), "gelu_erf" (by the error function) or "swiglu".
+        mlp: "gelu" (tanh form), "gelu_erf" (by the error function), "swiglu" or "geglu" (gated, by the error function).
         qkv_bias, out_bias, head_bias: whether those linear layers have a bias.
-        mlp_bias: likewise; default true for gelu and false for swiglu.
+        mlp_bias: likewise; default true for gelu and false for the gated kinds.
         tied_head: score with the embedding's first V rows instead of a matrix of its own.
         rope_base: base of the rotary angles.
         positions: "rotary", or "learned" (a vector for each position, added to the embedding; BERT).
         embed_norm: a norm of the embeddings before the first block.
         post_norm: norms behind the residual sums, none before the head (BERT); conditioning must then be "none".
-        head_transform: a dense layer, GELU (of the form that `mlp` names) and a norm before the head.
+        head_transform: a dense layer, GELU (by the error function but where `mlp` is "gelu") and a norm before the head.
         token_dropout: embeddings of masks are zero and the others times 0.88 / (1 - share of masks), as in ESM-2.
         logit_shift: scores for position l are read at position l - 1 (position 0 reads itself).
         conditioning: "none" (time-free), "constant" (adaLN at a fixed time 0) or "time" (adaLN on the given time).
@@ -57,6 +60,16 @@ class ModelConfig:
             to one's own; or "any-order", to what became known no later (see `pymdm.network.attention`). All but the
             first keep keys and values while they sample.
         block_length: K, positions of a block, of attention "block" only; the last block may be shorter.
+        head_dim: size of one attention head, even (rotary positions); default width / heads, which must then be whole.
+        qk_norm: norms, without a bias, of queries and keys before their rotation: "none", "head" (of each head alone;
+            Qwen3) or "all" (of all heads of a position together; ESM-C).
+        window: local layers attend to |i - j| <= window only; 0: there are none.
+        full_every: with a window, layers 0, full_every, 2 full_every, ... attend to everything (ModernBERT).
+        local_rope_base: base of the rotary angles in local layers; default `rope_base`.
+        first_norm: whether the first layer has a norm before its attention (ModernBERT's has none).
+        shared_layers: one layer's parameters stand for all of them (ALBERT).
+        embed_dim: E, columns of the embedding; where smaller than `width` (ALBERT), a linear layer with bias brings them to
+            it, positions and `embed_norm` are of E, and `head_transform`, which is then needed, goes back to E.
         dropout: probability of dropping an element of a block's output while training.
 
     Raises:
@@ -97,6 +110,14 @@ class ModelConfig:
     token_dropout: bool = False
     time_input: str = "t"
     block_length: int = 0
+    head_dim: int = 0
+    qk_norm: str = "none"
+    window: int = 0
+    full_every: int = 1
+    local_rope_base: float = 0.0
+    first_norm: bool = True
+    shared_layers: bool = False
+    embed_dim: int = 0
 
     def __post_init__(self) -> None:
         for f in fields(self):
@@ -105,8 +126,16 @@ class ModelConfig:
             "mask_id": (-1, self.vocab_size),
             "kv_heads": (0, self.heads),
             "mlp_width": (0, 4 * self.width),
-            "mlp_bias": (None, self.mlp != "swiglu"),
+            "mlp_bias": (None, self.mlp not in GATED),
+            "embed_dim": (0, self.width),
+            "local_rope_base": (0.0, self.rope_base),
         }
+        if self.head_dim == 0:
+            if self.heads < 1 or self.width % self.heads or (self.width // self.heads) % 2:
+                raise ValueError(
+                    f"ModelConfig: width / heads must be a whole even number, got width {self.width} and heads {self.heads}"
+                )
+            defaults["head_dim"] = (0, self.width // self.heads)
         for name, (unset, value) in defaults.items():
             if getattr(self, name) == unset and type(getattr(self, name)) is type(unset):
                 object.__setattr__(self, name, value)
@@ -125,19 +154,29 @@ class ModelConfig:
             ("positions", POSITIONS),
             ("time_input", TIME_INPUTS),
             ("attention", ATTENTIONS),
+            ("qk_norm", QK_NORMS),
         ):
             if getattr(self, name) not in known:
                 raise ValueError(
                     f"ModelConfig: {name} must be one of {', '.join(known)}, got {_short(getattr(self, name))}"
                 )
-        if self.width % self.heads or (self.width // self.heads) % 2:
+        for name in ("width", "head_dim", "embed_dim"):
+            if getattr(self, name) < 2 or getattr(self, name) % 2:
+                raise ValueError(f"ModelConfig: {name} must be an even number, got {getattr(self, name)}")
+        if self.length * self.head_dim > ANGLES:
             raise ValueError(
-                f"ModelConfig: width / heads must be a whole even number, got width {self.width} and heads {self.heads}"
+                f"ModelConfig: length times head_dim must be at most {ANGLES}, got {self.length} times {self.head_dim}"
             )
-        if self.length * (self.width // self.heads) > ANGLES:
+        if self.window < 0:
+            raise ValueError(f"ModelConfig: window must be at least 0, got {self.window}")
+        if self.embed_dim > self.width or (self.embed_dim < self.width and not self.head_transform):
             raise ValueError(
-                f"ModelConfig: length times width / heads must be at most {ANGLES}, got {self.length} times {self.head_dim}"
+                f"ModelConfig: embed_dim must be the width ({self.width}), or smaller with head_transform, got {self.embed_dim}"
             )
+        if (self.shared_layers or not self.first_norm) and self.conditioning != "none":
+            raise ValueError("ModelConfig: shared_layers and first_norm=False go with conditioning 'none'")
+        if not self.first_norm and (self.shared_layers or self.post_norm):
+            raise ValueError("ModelConfig: first_norm=False goes with neither shared_layers nor post_norm")
         if self.post_norm and self.conditioning != "none":
             raise ValueError(f"ModelConfig: post_norm goes with conditioning 'none', got {self.conditioning!r}")
         self._check_attention()
@@ -145,7 +184,7 @@ class ModelConfig:
             raise ValueError(f"ModelConfig: kv_heads must divide heads ({self.heads}), got {self.kv_heads}")
         if not 0.0 <= self.dropout < 1.0:
             raise ValueError(f"ModelConfig: dropout must be in [0, 1), got {self.dropout}")
-        for name in ("norm_eps", "rope_base"):
+        for name in ("norm_eps", "rope_base", "local_rope_base"):
             value = getattr(self, name)
             if not (value > 0 and math.isfinite(value)):
                 raise ValueError(f"ModelConfig: {name} must be positive and finite, got {value}")
@@ -159,7 +198,7 @@ class ModelConfig:
             )
         if self.attention not in ("block", "any-order"):
             return
-        for name, plain in (("logit_shift", False), ("token_dropout", False)):
+        for name, plain in (("logit_shift", False), ("token_dropout", False), ("window", 0)):
             if getattr(self, name) != plain:
                 raise ValueError(f"ModelConfig: attention {self.attention!r} goes without {name}")
         if self.conditioning == "time":
@@ -177,15 +216,19 @@ class ModelConfig:
             got = type(value).__name__
             raise ValueError(f"ModelConfig: {name} must be {declared.split(' ')[0]}, got {got} {_short(value)}")
 
+    def local(self, layer: int) -> bool:
+        """Whether that layer attends within the window only."""
+        return self.window > 0 and layer % self.full_every != 0
+
     @property
     def causal(self) -> bool:
         """Whether attention is to earlier positions only."""
         return self.attention == "causal"
 
     @property
-    def head_dim(self) -> int:
-        """Size of one attention head, D / H."""
-        return self.width // self.heads
+    def blocks(self) -> int:
+        """Layers with parameters of their own."""
+        return 1 if self.shared_layers else self.layers
 
     @property
     def embed_rows(self) -> int:

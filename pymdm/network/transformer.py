@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from pymdm.network.attention import Sight, sight_of
-from pymdm.network.config import ModelConfig
+from pymdm.network.config import GATED, ModelConfig
 from pymdm.network.cross_entropy import cross_entropy
 
 TIME_FEATURES = 256  # sinusoid dimensions that enter the time network
@@ -49,11 +49,12 @@ def time_features(time: Tensor) -> Tensor:
 class Norm(nn.Module):
     """LayerNorm or RMSNorm over the last dimension, computed in float32; the bias is optional."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: ModelConfig, size: int | None = None, bias: bool | None = None) -> None:
         super().__init__()
         self.kind, self.eps = config.norm, config.norm_eps
-        self.weight = nn.Parameter(torch.ones(config.width))
-        self.bias = nn.Parameter(torch.zeros(config.width)) if config.norm_bias else None
+        D = config.width if size is None else size
+        self.weight = nn.Parameter(torch.ones(D))
+        self.bias = nn.Parameter(torch.zeros(D)) if (config.norm_bias if bias is None else bias) else None
 
     def forward(self, x: Tensor) -> Tensor:
         if self.kind == "layernorm":
@@ -66,16 +67,19 @@ class Norm(nn.Module):
 class Block(nn.Module):
     """x += gate1 * out(attention(mod1(norm1 x))); x += gate2 * mlp(mod2(norm2 x)); gates and mods only with adaLN."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: ModelConfig, layer: int = 0) -> None:
         super().__init__()
         self.config = config
         D, hd, F_ = config.width, config.head_dim, config.mlp_width
         mlp_bias = bool(config.mlp_bias)
-        self.norm1 = Norm(config)
+        self.norm1 = Norm(config) if layer > 0 or config.first_norm else nn.Identity()
+        if config.qk_norm != "none":
+            sizes = (hd, hd) if config.qk_norm == "head" else (config.heads * hd, config.kv_heads * hd)
+            self.q_norm, self.k_norm = (Norm(config, size, bias=False) for size in sizes)
         self.qkv = nn.Linear(D, (config.heads + 2 * config.kv_heads) * hd, bias=config.qkv_bias)
         self.out = nn.Linear(config.heads * hd, D, bias=config.out_bias)
         self.norm2 = Norm(config)
-        self.mlp_in = nn.Linear(D, 2 * F_ if config.mlp == "swiglu" else F_, bias=mlp_bias)
+        self.mlp_in = nn.Linear(D, 2 * F_ if config.mlp in GATED else F_, bias=mlp_bias)
         self.mlp_out = nn.Linear(F_, D, bias=mlp_bias)
         self.drop = nn.Dropout(config.dropout)
         self.ada = nn.Linear(config.cond_dim, 6 * D) if config.conditioning != "none" else None
@@ -85,21 +89,25 @@ class Block(nn.Module):
         c = self.config
         B, L, _ = x.shape
         q, k, v = self.qkv(x).split([c.heads * c.head_dim, c.kv_heads * c.head_dim, c.kv_heads * c.head_dim], dim=-1)
-        q = rotate(q.view(B, L, c.heads, c.head_dim).transpose(1, 2), cos, sin)
-        k = rotate(k.view(B, L, c.kv_heads, c.head_dim).transpose(1, 2), cos, sin)
+        if c.qk_norm == "all":
+            q, k = self.q_norm(q).to(v.dtype), self.k_norm(k).to(v.dtype)
+        q, k = q.view(B, L, c.heads, c.head_dim), k.view(B, L, c.kv_heads, c.head_dim)
+        if c.qk_norm == "head":
+            q, k = self.q_norm(q).to(v.dtype), self.k_norm(k).to(v.dtype)
+        q, k = rotate(q.transpose(1, 2), cos, sin), rotate(k.transpose(1, 2), cos, sin)
         v = v.view(B, L, c.kv_heads, c.head_dim).transpose(1, 2)
         if c.kv_heads != c.heads:
             k = k.repeat_interleave(c.heads // c.kv_heads, dim=1)
             v = v.repeat_interleave(c.heads // c.kv_heads, dim=1)
-        y = F.scaled_dot_product_attention(q, k, v, attn_mask=seen, is_causal=c.causal)
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=seen, is_causal=c.causal and seen is None)
         return y.transpose(1, 2).reshape(B, L, c.heads * c.head_dim)
 
     def mlp(self, x: Tensor) -> Tensor:
         h = self.mlp_in(x)
-        if self.config.mlp != "swiglu":
+        if self.config.mlp not in GATED:
             return self.mlp_out(gelu(self.config, h))
         gate, up = h.chunk(2, dim=-1)
-        return self.mlp_out(F.silu(gate) * up)
+        return self.mlp_out((F.silu(gate) if self.config.mlp == "swiglu" else F.gelu(gate)) * up)
 
     def forward(
         self, x: Tensor, cos: Tensor, sin: Tensor, cond: Tensor | None, rows: Tensor | None, seen: Tensor | None = None
@@ -130,7 +138,7 @@ class Block(nn.Module):
 
 
 def gelu(config: ModelConfig, x: Tensor) -> Tensor:
-    return F.gelu(x, approximate="none" if config.mlp == "gelu_erf" else "tanh")
+    return F.gelu(x, approximate="tanh" if config.mlp == "gelu" else "none")
 
 
 class Head(nn.Module):
@@ -138,7 +146,7 @@ class Head(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.weight = None if config.tied_head else nn.Parameter(torch.empty(config.vocab_size, config.width))
+        self.weight = None if config.tied_head else nn.Parameter(torch.empty(config.vocab_size, config.embed_dim))
         self.bias = nn.Parameter(torch.zeros(config.vocab_size)) if config.head_bias else None
 
 
@@ -156,22 +164,26 @@ class MaskedTransformer(nn.Module):
 
     cos: Tensor  # [length, head_dim]
     sin: Tensor
+    local_cos: Tensor  # of local layers
+    local_sin: Tensor
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
         self.recompute = False  # activation checkpointing: keep only the blocks' inputs for the backward pass
-        self.embed = nn.Embedding(config.embed_rows, config.width)
-        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
+        self.embed = nn.Embedding(config.embed_rows, config.embed_dim)
+        self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.blocks))
         if config.positions == "learned":
-            self.positions = nn.Embedding(config.length, config.width)
+            self.positions = nn.Embedding(config.length, config.embed_dim)
         if config.embed_norm:
-            self.embed_norm = Norm(config)
+            self.embed_norm = Norm(config, config.embed_dim)
+        if config.embed_dim != config.width:
+            self.embed_map = nn.Linear(config.embed_dim, config.width)
         if not config.post_norm:
             self.norm_final = Norm(config)
         if config.head_transform:
-            self.head_dense = nn.Linear(config.width, config.width)
-            self.head_norm = Norm(config)
+            self.head_dense = nn.Linear(config.width, config.embed_dim)
+            self.head_norm = Norm(config, config.embed_dim)
         if config.conditioning != "none":
             self.time_mlp = nn.Sequential(
                 nn.Linear(TIME_FEATURES, config.cond_dim), nn.SiLU(), nn.Linear(config.cond_dim, config.cond_dim)
@@ -194,11 +206,13 @@ class MaskedTransformer(nn.Module):
     def reset_buffers(self) -> None:
         """Compute the rotary tables anew, float32 [length, head_dim] each, beside the embedding."""
         c = self.config
-        cos, sin = rotary_angles(c.length, c.head_dim, c.rope_base)
-        if c.positions == "learned":
-            cos, sin = torch.ones_like(cos), torch.zeros_like(sin)
-        self.register_buffer("cos", cos.to(self.embed.weight.device), persistent=False)
-        self.register_buffer("sin", sin.to(self.embed.weight.device), persistent=False)
+        bases = {"": c.rope_base} | ({"local_": c.local_rope_base} if c.window > 0 else {})
+        for name, base in bases.items():
+            cos, sin = rotary_angles(c.length, c.head_dim, base)
+            if c.positions == "learned":
+                cos, sin = torch.ones_like(cos), torch.zeros_like(sin)
+            self.register_buffer(f"{name}cos", cos.to(self.embed.weight.device), persistent=False)
+            self.register_buffer(f"{name}sin", sin.to(self.embed.weight.device), persistent=False)
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
@@ -262,9 +276,12 @@ class MaskedTransformer(nn.Module):
         position = torch.arange(L, device=tokens.device) if sight is None else sight.position
         seen = None if sight is None else sight.mask()
         x = self._embed(tokens, position)
-        last = len(self.blocks) - 1
-        for i, block in enumerate(self.blocks):
-            arguments = (x, self.cos[position], self.sin[position], cond, rows if i == last else None, seen)
+        for i in range(c.layers):
+            block = self.blocks[0 if c.shared_layers else i]
+            cos, sin, see = self.cos, self.sin, seen
+            if c.local(i):
+                cos, sin, see = self.local_cos, self.local_sin, self._near(L)
+            arguments = (x, cos[position], sin[position], cond, rows if i == c.layers - 1 else None, see)
             x = checkpoint(block, *arguments, use_reentrant=False) if self.recompute else block(*arguments)
         if not c.post_norm:
             x = self.norm_final(x)
@@ -283,6 +300,12 @@ class MaskedTransformer(nn.Module):
             logits = torch.cat([logits[:, :1], logits[:, :-1]], dim=1)
         return logits
 
+    def _near(self, length: int) -> Tensor:
+        """Which positions a local layer sees, bool [L, L]."""
+        at = torch.arange(length, device=self.cos.device)
+        near = (at[:, None] - at).abs() <= self.config.window
+        return near & (at[:, None] >= at) if self.config.causal else near
+
     def _embed(self, tokens: Tensor, position: Tensor) -> Tensor:
         """Embeddings [B, L, D] with what the config adds to them."""
         c = self.config
@@ -292,7 +315,8 @@ class MaskedTransformer(nn.Module):
             x = x.masked_fill(masked, 0.0) * (0.88 / (1 - masked.float().mean(1, keepdim=True)))
         if c.positions == "learned":
             x = x + self.positions(position)
-        return self.embed_norm(x) if c.embed_norm else x
+        x = self.embed_norm(x) if c.embed_norm else x
+        return self.embed_map(x) if c.embed_dim != c.width else x
 
     def _condition(self, time: Tensor | None, B: int, device: torch.device) -> Tensor | None:
         if self.config.conditioning == "none":
@@ -310,16 +334,18 @@ class MaskedTransformer(nn.Module):
 def parameter_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     """Name -> shape of every parameter of a `MaskedTransformer` with this config, without allocating any.
 
-    One block is built, on the device "meta", whatever the number of layers: they are alike.
+    Two blocks are built, on the device "meta", whatever the number of layers: from the second on they are alike.
     """
+    few = min(config.blocks, 2)
     with torch.device("meta"):
-        one = MaskedTransformer(replace(config, layers=1)).state_dict()
-    block = [name for name in one if name.startswith("blocks.0.")]
+        some = MaskedTransformer(replace(config, layers=few)).state_dict()
+    last = f"blocks.{few - 1}."
+    block = [name for name in some if name.startswith(last)]
     shapes: dict[str, tuple[int, ...]] = {}
-    for name, parameter in one.items():
+    for name, parameter in some.items():
         if name not in block:
             shapes[name] = tuple(parameter.shape)
         elif name == block[0]:
-            for layer in range(config.layers):
-                shapes |= {f"blocks.{layer}.{n.removeprefix('blocks.0.')}": tuple(one[n].shape) for n in block}
+            for layer in range(few - 1, config.blocks):
+                shapes |= {f"blocks.{layer}.{n.removeprefix(last)}": tuple(some[n].shape) for n in block}
     return shapes

@@ -29,6 +29,12 @@ _DEFAULTS = {
     "head_transform": False,
     "token_dropout": False,
     "time_input": "t",
+    "head_dim": None,
+    "qk_norm": "none",
+    "window": 0,
+    "full_every": 1,
+    "local_rope_base": None,
+    "shared_layers": False,
 }
 
 
@@ -133,7 +139,7 @@ def forward(
     c = {**_DEFAULTS, **{key: value for key, value in given.items() if value is not None}}
     w = Weights(weights)
     heads, kv_heads = c["heads"], c["kv_heads"] or c["heads"]
-    head_dim = c["width"] // heads
+    head_dim = c["head_dim"] or c["width"] // heads
     tokens = np.asarray(tokens, dtype=np.int64)
     batch, length = tokens.shape
     condition: Array | None = None
@@ -153,7 +159,7 @@ def forward(
         assert condition is not None
         return np.split(w.linear(name, condition)[:, None, :], chunks, axis=-1)
 
-    act = gelu_erf if c["mlp"] == "gelu_erf" else gelu
+    act = gelu if c["mlp"] == "gelu" else gelu_erf
     x = w["embed.weight"][tokens]  # [B, L, D]
     if c["token_dropout"]:
         masked = (tokens == c["mask_id"])[:, :, None]
@@ -163,28 +169,41 @@ def forward(
     if c["embed_norm"]:
         x = norm("embed_norm", x)
 
-    def turn(part: Array) -> Array:
-        return part if c["positions"] == "learned" else rotate(part, c["rope_base"])
+    if "embed_map.weight" in w.tensors:
+        x = w.linear("embed_map", x)
+
+    def turn(part: Array, base: float) -> Array:
+        return part if c["positions"] == "learned" else rotate(part, base)
 
     seen = sight(c["attention"], tokens != c.get("mask_id"), c["block_length"], order)
+    at = np.arange(length)
+    near = np.abs(at[:, None] - at) <= c["window"]  # [L, L]
     for i in range(c["layers"]):
-        block = f"blocks.{i}"
+        block = f"blocks.{0 if c['shared_layers'] else i}"
+        local = c["window"] > 0 and i % c["full_every"] != 0
+        base = (local and c["local_rope_base"]) or c["rope_base"]
         shift1, scale1, gate1, shift2, scale2, gate2 = (
             adapt(f"{block}.ada", 6) if condition is not None else [np.array(v) for v in (0.0, 0.0, 1.0, 0.0, 0.0, 1.0)]
         )
-        h = x if c["post_norm"] else norm(f"{block}.norm1", x) * (1.0 + scale1) + shift1
+        h = x if c["post_norm"] or w.get(f"{block}.norm1.weight") is None else norm(f"{block}.norm1", x)
+        h = h * (1.0 + scale1) + shift1
         qkv = w.linear(f"{block}.qkv", h).reshape(batch, length, heads + 2 * kv_heads, head_dim)
         q, k, v = np.split(qkv, [heads, heads + kv_heads], axis=2)
-        mixed = attention(turn(q), turn(k), v, seen)
+        if c["qk_norm"] == "all":
+            q = norm(f"{block}.q_norm", q.reshape(batch, length, -1)).reshape(q.shape)
+            k = norm(f"{block}.k_norm", k.reshape(batch, length, -1)).reshape(k.shape)
+        elif c["qk_norm"] == "head":
+            q, k = norm(f"{block}.q_norm", q), norm(f"{block}.k_norm", k)
+        mixed = attention(turn(q, base), turn(k, base), v, seen & near if local else seen)
         x = x + gate1 * w.linear(f"{block}.out", mixed.reshape(batch, length, heads * head_dim))
         if c["post_norm"]:
             h = x = norm(f"{block}.norm1", x)
         else:
             h = norm(f"{block}.norm2", x) * (1.0 + scale2) + shift2
         h = w.linear(f"{block}.mlp_in", h)
-        if c["mlp"] == "swiglu":
+        if c["mlp"] in ("swiglu", "geglu"):
             gate, up = np.split(h, 2, axis=-1)
-            h = silu(gate) * up
+            h = (silu(gate) if c["mlp"] == "swiglu" else gelu_erf(gate)) * up
         else:
             h = act(h)
         x = x + gate2 * w.linear(f"{block}.mlp_out", h)

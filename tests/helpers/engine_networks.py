@@ -42,6 +42,22 @@ def relative_error(got: torch.Tensor, want: np.ndarray) -> float:
     return float(np.abs(got.double().numpy() - want).max() / max(1.0, np.abs(want).max()))
 
 
+def newer_switches(draw: st.DrawFn, width: int, conditioning: str, head_transform: bool, post_norm: bool) -> dict:
+    """Switches of Qwen3, ESM-C, ALBERT and ModernBERT, where the others allow them."""
+    free = conditioning == "none"
+    shared = free and draw(st.booleans())
+    return dict(
+        head_dim=draw(st.sampled_from([0, 0, 2, 6, 32, 70])),
+        qk_norm=draw(st.sampled_from(["none", "head", "all"])),
+        window=draw(st.sampled_from([0, 1, 7, 40])),
+        full_every=draw(st.integers(1, 3)),
+        local_rope_base=draw(st.sampled_from([0.0, 300.0])),
+        shared_layers=shared,
+        first_norm=not free or shared or post_norm or draw(st.booleans()),
+        embed_dim=draw(st.sampled_from([0, 2, min(width, 16)])) if head_transform else 0,
+    )
+
+
 @st.composite
 def configs(draw: st.DrawFn, cpu: bool = True) -> ModelConfig:
     """Random shapes; with `cpu` also the switches that only the engine on the CPU computes."""
@@ -53,17 +69,20 @@ def configs(draw: st.DrawFn, cpu: bool = True) -> ModelConfig:
     encoder = {name: cpu and draw(st.booleans()) for name in ("embed_norm", "head_transform")}
     encoder["post_norm"] = cpu and conditioning == "none" and draw(st.booleans())
     encoder["positions"] = draw(st.sampled_from(["rotary", "learned"] if cpu else ["rotary"]))
+    width = heads * 2 * draw(st.integers(1, 40))
+    if cpu:
+        encoder |= newer_switches(draw, width, conditioning, encoder["head_transform"], encoder["post_norm"])
     return ModelConfig(
         vocab_size=vocab,
         mask_id=draw(st.sampled_from([vocab, vocab - 1, 0, vocab + 3])),
         length=draw(st.integers(1, 160)),
-        width=heads * 2 * draw(st.integers(1, 40)),
+        width=width,
         layers=draw(st.integers(1, 3)),
         heads=heads,
         kv_heads=kv_heads,
         mlp_width=draw(st.integers(1, 150)),
         norm=draw(st.sampled_from(["layernorm", "rmsnorm"])),
-        mlp=draw(st.sampled_from(["gelu", "gelu_erf", "swiglu"] if cpu else ["gelu", "swiglu"])),
+        mlp=draw(st.sampled_from(["gelu", "gelu_erf", "swiglu", "geglu"] if cpu else ["gelu", "swiglu"])),
         tied_head=draw(st.booleans()),
         rope_base=draw(st.sampled_from([10000.0, 500000.0])),
         logit_shift=draw(st.booleans()),

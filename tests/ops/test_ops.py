@@ -1,5 +1,7 @@
 """Each operator of the engine against float64 numpy, on buffers poisoned with NaN, with processor features forced off."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -46,6 +48,9 @@ def assert_close(got, want, tolerance, terms=None):
 
 def gelu(x):
     return 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
+
+
+gelu_erf = np.vectorize(lambda x: 0.5 * x * (1 + math.erf(x / math.sqrt(2))), otypes=[np.float64])
 
 
 @given(m=sizes, n=st.integers(1, 300), k=st.integers(1, 300), bias=st.booleans(), seed=st.integers(0, 999))
@@ -103,16 +108,24 @@ def test_norm(processor, bfloat16, m, d, centred, bias, modulated, offset, seed)
     assert_close(got, y, STORED if bfloat16 else error)
 
 
-@given(m=st.sampled_from([1, 5, 64, 65]), d=sizes, f=st.integers(1, 200), gated=st.booleans(), seed=st.integers(0, 999))
+@given(
+    m=st.sampled_from([1, 5, 64, 65]),
+    d=sizes,
+    f=st.integers(1, 200),
+    gated=st.booleans(),
+    erf=st.booleans(),
+    seed=st.integers(0, 999),
+)
 @common
-def test_mlp(processor, bfloat16, m, d, f, gated, seed):
+def test_mlp(processor, bfloat16, m, d, f, gated, erf, seed):
     rows = 2 * f if gated else f
     x, r = draw(seed, m, d), draw(seed + 1, m, d)
     w1, b1 = draw(seed + 2, rows, d) / d**0.5, 0.3 * draw(seed + 3, rows)
     w2, b2 = draw(seed + 4, d, f) / f**0.5, 0.3 * draw(seed + 5, d)
-    got = C.ops_mlp(x, w1, b1, w2, b2, r, gated, bfloat16=bfloat16)
+    got = C.ops_mlp(x, w1, b1, w2, b2, r, gated, bfloat16=bfloat16, erf=erf)
     h = stored(x, bfloat16) @ stored(w1, bfloat16).T + b1.double().numpy()
-    h = h[:, :f] / (1 + np.exp(-h[:, :f])) * h[:, f:] if gated else gelu(h)
+    act = gelu_erf if erf else (lambda z: z / (1 + np.exp(-z))) if gated else gelu
+    h = act(h[:, :f]) * h[:, f:] if gated else act(h)
     want = r.double().numpy() + h @ stored(w2, bfloat16).T + b2.double().numpy()
     # Each h is rounded to bfloat16 on its way: with few columns one large h may cancel another.
     assert_close(got, want, STORED if bfloat16 else FLOAT, terms=np.abs(h) @ np.abs(stored(w2, bfloat16)).T)
@@ -125,7 +138,7 @@ def test_mlp_in_several_chunks(processor, bfloat16):
     assert_close(got, want, STORED if bfloat16 else FLOAT)
 
 
-def reference_attention(q, k, v, lengths, causal, base):
+def reference_attention(q, k, v, lengths, causal, base, window=0):
     """float64 softmax(rot(q) rot(k)^T / sqrt(hd)) v of each sequence; rotate-half over the whole head."""
     hd, out, first = q.shape[-1], np.empty_like(q), 0
     share = q.shape[1] // k.shape[1]
@@ -142,6 +155,8 @@ def reference_attention(q, k, v, lengths, causal, base):
         scores = np.einsum("ihd,jhd->hij", rq, rk) / hd**0.5
         if causal:
             scores = np.where(np.tril(np.ones((n, n), dtype=bool)), scores, -np.inf)
+        if window:
+            scores = np.where(np.abs(np.arange(n)[:, None] - np.arange(n)) <= window, scores, -np.inf)
         weight = np.exp(scores - scores.max(-1, keepdims=True))
         out[part] = np.einsum("hij,jhd->ihd", weight / weight.sum(-1, keepdims=True), rv)
         first += n
@@ -169,6 +184,53 @@ def test_attention(processor, bfloat16, lengths, groups, share, half, causal, ba
     total, hd = sum(lengths), 2 * half
     q, k, v = (draw(seed + i, total, h, hd) for i, h in enumerate((groups * share, groups, groups)))
     check_attention(q, k, v, lengths, causal, base, bfloat16)
+
+
+@given(
+    lengths=st.lists(st.integers(1, 150), min_size=1, max_size=3),
+    window=st.integers(1, 80),
+    causal=st.booleans(),
+    seed=st.integers(0, 999),
+)
+@common
+def test_attention_within_a_window(processor, bfloat16, lengths, window, causal, seed):
+    q, k, v = (draw(seed + i, sum(lengths), 2, 16) for i in range(3))
+    got = C.ops_attention(q, k, v, lengths, causal, 1e4, bfloat16=bfloat16, window=window)
+    want = reference_attention(*(stored(t, bfloat16) for t in (q, k, v)), lengths, causal, 1e4, window)
+    assert_close(got, want, 3e-2 if bfloat16 else 1e-5)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("window", [1, 70, 600])
+def test_window_over_several_blocks_of_keys(processor, bfloat16, window, causal):
+    """Blocks that a tile of queries does not see are left out, and those that only some of its rows see count as nothing."""
+    q, k, v = (draw(i, 1700, 1, 32) for i in range(3))
+    got = C.ops_attention(3 * q, k, v, [1600, 100], causal, 1e4, bfloat16=bfloat16, window=window)
+    want = reference_attention(*(stored(t, bfloat16) for t in (3 * q, k, v)), [1600, 100], causal, 1e4, window)
+    assert_close(got, want, 3e-2 if bfloat16 else 1e-5)
+
+
+@given(
+    groups=st.integers(1, 3), share=st.integers(1, 3), half=st.integers(2, 40), whole=st.booleans(),
+    seed=st.integers(0, 999),
+)  # fmt: skip
+@common
+def test_norms_of_queries_and_keys(processor, bfloat16, groups, share, half, whole, seed):
+    """RMS norms before the rotation, of each head alone or of all heads of a position; values have none."""
+    hd, lengths = 2 * half, [70, 3]
+    q, k, v = (4 * draw(seed + i, 73, h, hd) for i, h in enumerate((groups * share, groups, groups)))
+    whole = whole or groups == 1 or groups * share == 1
+    wq, wk = (1 + 0.3 * draw(seed + 5, hd * h if whole else hd) for h in (groups * share, groups))
+    got = C.ops_attention(q, k, v, lengths, bfloat16=bfloat16, q_norm=wq, k_norm=wk)
+
+    def normed(x, w):
+        y = stored(x, bfloat16)
+        y = y.reshape(73, -1) if whole else y
+        y = y / np.sqrt((y**2).mean(-1, keepdims=True) + 1e-5) * w.double().numpy()
+        return y.reshape(x.shape)
+
+    want = reference_attention(normed(q, wq), normed(k, wk), stored(v, bfloat16), lengths, False, 1e4)
+    assert_close(got, want, 0.1 if bfloat16 else 2e-5)
 
 
 @pytest.mark.parametrize("causal", [False, True])

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 
 #include "core/parallel.h"
@@ -37,40 +38,54 @@ struct Scratch {
 
 // What one tile of queries computes over the blocks of keys, in their order:
 //   top' = max(top, max s),  p = 2^(s - top'),  total' = total 2^(top - top') + sum p,  out' = out 2^(top - top') + p v
+// A key that a query does not see has p = 0 exactly, so that a row is the same bits whether its tile reads it or not.
 struct Head {
   const Product& product;
   const Kernels& k;
   const KeyValues& kv;
   Scratch& s;
-  const int32_t* position;  // of the tile's queries where attention is causal, else null
+  bool causal;
+  int64_t window;
+  const int32_t* position;  // of the tile's queries where not all keys are seen, else null
+
+  // Keys that query i sees, relative to `first_key`, of `keys`.
+  int64_t from(int64_t i, int64_t first_key, int64_t keys) const {
+    return position && window > 0 ? std::clamp<int64_t>(position[i] - window - first_key, 0, keys) : 0;
+  }
+  int64_t to(int64_t i, int64_t first_key, int64_t keys) const {
+    return position ? std::clamp<int64_t>(position[i] + 1 + (causal ? 0 : window) - first_key, 0, keys) : keys;
+  }
 
   void block(const Matrix& q, int64_t row, int64_t column, int64_t kv_head, int64_t rows, const QuerySpan& span,
-             int64_t first_key) const {
+             int64_t first_key, bool first) const {
     const int64_t hd = kv.shape.head_dim, size = static_cast<int64_t>(element_size(kv.dtype));
     const int64_t keys = std::min(kKeyBlock, span.keys - first_key), padded = round_up(keys, 32);
     const int64_t slot = kv_head * kv.slots + span.slot + first_key;
-    for (int64_t p = 0; p < keys; p += kKeyPanel)
+    const int64_t begin = from(0, first_key, keys) / kKeyPanel * kKeyPanel, end = to(rows - 1, first_key, keys);
+    for (int64_t p = begin; p < end; p += kKeyPanel)
       product(round_rows(rows), kKeyPanel, hd, q.row(row, column), q.stride, kv.keys + (slot + p) * hd * size,
               s.scores + p, kKeyBlock, false);
     for (int64_t i = 0; i < rows; ++i) {
-      float* scores = s.scores + i * kKeyBlock;
-      const int64_t seen = position ? std::clamp<int64_t>(position[i] + 1 - first_key, 0, keys) : keys;
+      const int64_t low = from(i, first_key, keys), seen = std::max<int64_t>(to(i, first_key, keys) - low, 0);
+      const float* scores = s.scores + i * kKeyBlock + low;
+      char* weights = s.weights + i * kKeyBlock * size;
       const float top = k.maximum(scores, seen, s.top[i]);
-      const float fade = first_key == 0 ? 0.0f : std::exp2(s.top[i] - top);
-      s.total[i] = s.total[i] * fade + k.softmax(scores, seen, padded, top, s.weights + i * kKeyBlock * size, kv.dtype);
+      const float fade = first ? 0.0f : std::exp2(s.top[i] - top);
+      std::memset(weights, 0, low * size);
+      s.total[i] = s.total[i] * fade + k.softmax(scores, seen, padded - low, top, weights + low * size, kv.dtype);
       s.top[i] = top;
-      if (first_key > 0 && fade != 1.0f)
+      if (!first && fade != 1.0f)
         k.scale(s.out + i * kv.value_width, fade, hd, s.out + i * kv.value_width, DType::kFloat32);
     }
     product(round_rows(rows), kv.value_width, padded, s.weights, kKeyBlock, kv.values + slot * kv.value_width * size,
-            s.out, kv.value_width, first_key > 0);
+            s.out, kv.value_width, !first);
   }
 };
 
 }  // namespace
 
-void attention(const Matrix& q, const KeyValues& kv, Span<const QuerySpan> spans, bool causal, const int32_t* position,
-               const Matrix& out) {
+void attention(const Matrix& q, const KeyValues& kv, Span<const QuerySpan> spans, const Seen& seen, const Matrix& out) {
+  const bool whole = !seen.causal && seen.window == 0;
   const Kernels& k = kernels();
   const Product product(kv.dtype);
   std::vector<Tile> tiles;
@@ -86,11 +101,13 @@ void attention(const Matrix& q, const KeyValues& kv, Span<const QuerySpan> spans
       const Tile& tile = tiles[t % count];
       const QuerySpan& span = spans[tile.span];
       const int64_t head = t / count;
-      const Head work{product, k, kv, s, causal ? position + tile.first : nullptr};
+      const Head work{product, k, kv, s, seen.causal, seen.window, whole ? nullptr : seen.position + tile.first};
+      const int64_t begin = work.from(0, 0, span.keys) / kKeyBlock * kKeyBlock;
+      const int64_t last = work.to(tile.rows - 1, 0, span.keys);
       std::fill_n(s.top, tile.rows, kLowest);
       std::fill_n(s.total, tile.rows, 0.0f);
-      for (int64_t key = 0; key < span.keys; key += kKeyBlock)
-        work.block(q, tile.first, head * hd, head / share, tile.rows, span, key);
+      for (int64_t key = begin; key < last; key += kKeyBlock)
+        work.block(q, tile.first, head * hd, head / share, tile.rows, span, key, key == begin);
       for (int64_t i = 0; i < tile.rows; ++i)
         k.scale(s.out + i * kv.value_width, 1.0f / s.total[i], hd, out.row(tile.first + i, head * hd), out.dtype);
     }

@@ -16,6 +16,9 @@ struct NormRow {
   const float* bias = nullptr;    // [width] or null
 };
 
+struct Norm;
+NormRow norm_row(const Norm& norm);
+
 struct Kernels {
   const char* name;
   // out = norm(x) * weight + bias, then * (1 + scale) + shift where scale is given.
@@ -31,6 +34,9 @@ struct Kernels {
   // out = silu(gate + gate_bias) * (up + up_bias)
   void (*swiglu)(const float* gate, const float* gate_bias, const float* up, const float* up_bias, int64_t n, void* out,
                  DType dtype);
+  // out = gelu_erf(gate + gate_bias) * (up + up_bias)
+  void (*geglu)(const float* gate, const float* gate_bias, const float* up, const float* up_bias, int64_t n, void* out,
+                DType dtype);
   // out = scale * rotate-half(c + bias), n = 2 * half elements
   void (*rotate)(const float* c, const float* bias, const float* cos, const float* sin, float scale, int64_t half,
                  void* out, DType dtype);

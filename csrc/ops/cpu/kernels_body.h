@@ -60,19 +60,33 @@ void gelu_row(const float* c, const float* bias, int64_t n, T* out) {
 }
 
 // x Phi(x) = max(x, 0) - |x| erfc(|x| / sqrt(2)) / 2, erfc to 1.5e-7 (Abramowitz and Stegun 7.1.26)
+template <class Grade>
+PYMDM_SIMD vf gelu_erf_of(vf x, Grade grade) {
+  const vf size = max(-x, x);
+  const vf t = 1.0f / (1.0f + 0.231641888f * size);
+  vf p = splat(1.061405429f);
+  p = p * t - 1.453152027f;
+  p = p * t + 1.421413741f;
+  p = p * t - 0.284496736f;
+  p = p * t + 0.254829592f;
+  const vf erfc = p * t * exp2_of(x * x * -0.721347520f, grade);
+  return max(splat(0.0f), x) - 0.5f * size * erfc;
+}
+
 template <class T>
 void gelu_erf_row(const float* c, const float* bias, int64_t n, T* out) {
   for_row(
       n, PYMDM_BODY(i, lanes) {
-        const vf x = load(c + i, lanes) + load(bias + i, lanes), size = max(-x, x);
-        const vf t = 1.0f / (1.0f + 0.231641888f * size);
-        vf p = splat(1.061405429f);
-        p = p * t - 1.453152027f;
-        p = p * t + 1.421413741f;
-        p = p * t - 0.284496736f;
-        p = p * t + 0.254829592f;
-        const vf erfc = p * t * exp2_of(x * x * -0.721347520f, grade(out));
-        store(out + i, max(splat(0.0f), x) - 0.5f * size * erfc, lanes);
+        store(out + i, gelu_erf_of(load(c + i, lanes) + load(bias + i, lanes), grade(out)), lanes);
+      });
+}
+
+template <class T>
+void geglu_row(const float* g, const float* gb, const float* u, const float* ub, int64_t n, T* out) {
+  for_row(
+      n, PYMDM_BODY(i, lanes) {
+        const vf gate = gelu_erf_of(load(g + i, lanes) + load(gb + i, lanes), grade(out));
+        store(out + i, gate * (load(u + i, lanes) + load(ub + i, lanes)), lanes);
       });
 }
 
@@ -154,6 +168,9 @@ void gelu_erf_any(const float* c, const float* bias, int64_t n, void* out, DType
 void swiglu_any(const float* g, const float* gb, const float* u, const float* ub, int64_t n, void* out, DType dtype) {
   PYMDM_BOTH(swiglu_row(g, gb, u, ub, n, static_cast<T*>(out)));
 }
+void geglu_any(const float* g, const float* gb, const float* u, const float* ub, int64_t n, void* out, DType dtype) {
+  PYMDM_BOTH(geglu_row(g, gb, u, ub, n, static_cast<T*>(out)));
+}
 void rotate_any(const float* c, const float* bias, const float* cos, const float* sin, float scale, int64_t half,
                 void* out, DType dtype) {
   PYMDM_BOTH(rotate_row(c, bias, cos, sin, scale, half, static_cast<T*>(out)));
@@ -173,8 +190,8 @@ int64_t peak_any(DType dtype, int64_t rounds) { PYMDM_BOTH(return peak_rounds(ro
 }  // namespace
 
 extern const Kernels PYMDM_KERNELS;
-const Kernels PYMDM_KERNELS = {PYMDM_KERNELS_NAME, norm_any,    store_any,  add_row,     gelu_any,
-                               gelu_erf_any,       swiglu_any,  rotate_any, maximum_row, softmax_any,
-                               scale_any,          product_any, peak_any};
+const Kernels PYMDM_KERNELS = {PYMDM_KERNELS_NAME, norm_any,   store_any,   add_row,    gelu_any,
+                               gelu_erf_any,       swiglu_any, geglu_any,   rotate_any, maximum_row,
+                               softmax_any,        scale_any,  product_any, peak_any};
 
 }  // namespace pymdm::ops

@@ -17,7 +17,7 @@ void activate(const Mlp& mlp, const Matrix& x, int64_t m, const Matrix& hidden) 
       const float* c = tile + i * w.panel;
       char* out = hidden.row(first + i, panel * width);
       if (mlp.gated)
-        k.swiglu(c, bias, c + width, bias + width, width, out, hidden.dtype);
+        (mlp.erf ? k.geglu : k.swiglu)(c, bias, c + width, bias + width, width, out, hidden.dtype);
       else
         (mlp.erf ? k.gelu_erf : k.gelu)(c, bias, width, out, hidden.dtype);
     }

@@ -22,6 +22,45 @@ void scatter_value(const char* row, int64_t n, char* to) {
   for (int64_t i = 0; i < n; ++i) std::memcpy(to + i * 4, row + i * 2, 2);
 }
 
+// Calls turn(c, bias, row, head, scratch [hd]) for every head's product of a row, normed before where there is a norm.
+template <class Turn>
+class Heads {
+ public:
+  Heads(const HeadNorm& norm, int64_t head_dim, const Turn& turn)
+      : norm_(norm), hd_(head_dim), turn_(turn), zeros_(norm.norm ? head_dim : 0, 0.0f) {}
+
+  // scratch [2 hd]
+  void operator()(const float* c, const float* bias, int64_t row, int64_t head, float* scratch) const {
+    if (norm_.norm == nullptr) return turn_(c, bias, row, head, scratch);
+    if (whole()) return k_.store(c, bias, hd_, norm_.rows.row(row, head * hd_), DType::kFloat32);
+    float* normed = scratch + hd_;
+    k_.store(c, bias, hd_, normed, DType::kFloat32);
+    k_.norm(norm_row(*norm_.norm), normed, nullptr, nullptr, normed, DType::kFloat32);
+    turn_(normed, zeros_.data(), row, head, scratch);
+  }
+  // After the tiles: a norm over all heads needs the whole row.
+  void finish(int64_t m, int64_t heads) const {
+    if (norm_.norm == nullptr || !whole()) return;
+    parallel_for(m, 16, [&](int64_t begin, int64_t end) {
+      std::vector<float> scratch(hd_);
+      for (int64_t i = begin; i < end; ++i) {
+        float* row = reinterpret_cast<float*>(norm_.rows.row(i));
+        k_.norm(norm_row(*norm_.norm), row, nullptr, nullptr, row, DType::kFloat32);
+        for (int64_t head = 0; head < heads; ++head) turn_(row + head * hd_, zeros_.data(), i, head, scratch.data());
+      }
+    });
+  }
+
+ private:
+  bool whole() const { return norm_.rows.data != nullptr; }
+
+  const Kernels& k_ = kernels();
+  const HeadNorm& norm_;
+  int64_t hd_;
+  const Turn& turn_;
+  std::vector<float> zeros_;
+};
+
 }  // namespace
 
 Rotary rotary(int64_t length, int64_t head_dim, double base) {
@@ -43,55 +82,63 @@ Rotary no_rotary(int64_t length, int64_t head_dim) {
 }
 
 void queries(const Packed& w, const Matrix& x, int64_t m, const HeadShape& shape, const Rotary& rotary,
-             const Places& places, const Matrix& out) {
+             const Places& places, const HeadNorm& norm, const Matrix& out) {
   const Kernels& k = kernels();
   const int64_t hd = shape.head_dim, heads_per_panel = std::max<int64_t>(1, w.panel / hd);
   const auto scale = static_cast<float>(1.4426950408889634 / std::sqrt(static_cast<double>(hd)));
+  const auto turn = [&](const float* c, const float* bias, int64_t row, int64_t head, float*) {
+    const int64_t angle = places.position[row] * rotary.half;
+    k.rotate(c, bias, rotary.cos.data() + angle, rotary.sin.data() + angle, scale, rotary.half, out.row(row, head * hd),
+             out.dtype);
+  };
+  const Heads each(norm, hd, turn);
   for_tiles(w, x, m, [&](int64_t first, int64_t rows, int64_t panel, const float* tile) {
     const int64_t head = panel * heads_per_panel, heads = std::min(heads_per_panel, shape.heads - head);
+    std::vector<float> row(2 * hd);
     for (int64_t i = 0; i < rows; ++i)
-      for (int64_t h = 0; h < heads; ++h) {
-        const int64_t angle = places.position[first + i] * rotary.half;
-        k.rotate(tile + i * w.panel + h * hd, w.bias.data() + panel * w.panel + h * hd, rotary.cos.data() + angle,
-                 rotary.sin.data() + angle, scale, rotary.half, out.row(first + i, (head + h) * hd), out.dtype);
-      }
+      for (int64_t h = 0; h < heads; ++h)
+        each(tile + i * w.panel + h * hd, w.bias.data() + panel * w.panel + h * hd, first + i, head + h, row.data());
   });
+  each.finish(m, shape.heads);
 }
 
 void keys_values(const Packed& w, const Matrix& x, int64_t m, const Rotary& rotary, const Places& places,
-                 const KeyValues& out) {
+                 const HeadNorm& norm, const KeyValues& out) {
   const Kernels& k = kernels();
   const int64_t hd = out.shape.head_dim, heads_per_panel = std::max<int64_t>(1, w.panel / hd);
   const int64_t size = static_cast<int64_t>(element_size(out.dtype));
+  const auto turn = [&](const float* c, const float* bias, int64_t row, int64_t head, float* turned) {
+    const int64_t angle = places.position[row] * rotary.half, slot = places.slot[row], in_panel = slot % kKeyPanel;
+    k.rotate(c, bias, rotary.cos.data() + angle, rotary.sin.data() + angle, 1.0f, rotary.half, turned, out.dtype);
+    char* block = out.keys + (head * out.slots + (slot - in_panel)) * hd * size;
+    scatter_key(turned, hd, out.dtype, block + in_panel * 4);
+  };
+  const Heads each(norm, hd, turn);
   for_tiles(w, x, m, [&](int64_t first, int64_t rows, int64_t panel, const float* tile) {
-    std::vector<float> row(hd);
+    std::vector<float> row(2 * hd);
     for (int64_t j = 0; j < heads_per_panel; ++j) {
       const int64_t head = panel * heads_per_panel + j;  // k's heads, then v's
       if (head >= 2 * out.shape.kv_heads) break;
       const float* bias = w.bias.data() + panel * w.panel + j * hd;
       for (int64_t i = 0; i < rows; ++i) {
         const float* c = tile + i * w.panel + j * hd;
-        const int64_t slot = places.slot[first + i];
         if (head < out.shape.kv_heads) {
-          const int64_t angle = places.position[first + i] * rotary.half;
-          k.rotate(c, bias, rotary.cos.data() + angle, rotary.sin.data() + angle, 1.0f, rotary.half, row.data(),
-                   out.dtype);
-          const int64_t in_panel = slot % kKeyPanel;
-          char* block = out.keys + (head * out.slots + (slot - in_panel)) * hd * size;
-          scatter_key(row.data(), hd, out.dtype, block + in_panel * 4);
+          each(c, bias, first + i, head, row.data());
+          continue;
+        }
+        const int64_t slot = places.slot[first + i];
+        char* values = out.values + ((head - out.shape.kv_heads) * out.slots * out.value_width) * size;
+        if (out.dtype == DType::kFloat32) {
+          k.store(c, bias, hd, values + slot * out.value_width * 4, out.dtype);
         } else {
-          char* values = out.values + ((head - out.shape.kv_heads) * out.slots * out.value_width) * size;
-          if (out.dtype == DType::kFloat32) {
-            k.store(c, bias, hd, values + slot * out.value_width * 4, out.dtype);
-          } else {
-            k.store(c, bias, hd, row.data(), out.dtype);
-            scatter_value(reinterpret_cast<const char*>(row.data()), hd,
-                          values + (slot / 2 * out.value_width * 2 + slot % 2) * 2);
-          }
+          k.store(c, bias, hd, row.data(), out.dtype);
+          scatter_value(reinterpret_cast<const char*>(row.data()), hd,
+                        values + (slot / 2 * out.value_width * 2 + slot % 2) * 2);
         }
       }
     }
   });
+  each.finish(m, out.shape.kv_heads);
 }
 
 void clear_padding(const KeyValues& kv, Span<const int64_t> slot_end) {

@@ -20,11 +20,12 @@ class PymdmConfig(PretrainedConfig):
 
 
 class Norm(nn.Module):
-    def __init__(self, c):
+    def __init__(self, c, size=None, bias=None):
         super().__init__()
         self.kind, self.eps = c["norm"], c["norm_eps"]
-        self.weight = nn.Parameter(torch.ones(c["width"]))
-        self.bias = nn.Parameter(torch.zeros(c["width"])) if c["norm_bias"] else None
+        size = c["width"] if size is None else size
+        self.weight = nn.Parameter(torch.ones(size))
+        self.bias = nn.Parameter(torch.zeros(size)) if (c["norm_bias"] if bias is None else bias) else None
 
     def forward(self, x):
         if self.kind == "layernorm":
@@ -35,35 +36,43 @@ class Norm(nn.Module):
 
 
 class Block(nn.Module):
-    def __init__(self, c):
+    def __init__(self, c, layer=0):
         super().__init__()
         self.c = c
-        D, hd, inner = c["width"], c["width"] // c["heads"], c["mlp_width"]
-        self.norm1, self.norm2 = Norm(c), Norm(c)
+        D, hd, inner = c["width"], c["head_dim"], c["mlp_width"]
+        self.norm1, self.norm2 = Norm(c) if layer > 0 or c["first_norm"] else nn.Identity(), Norm(c)
+        if c["qk_norm"] != "none":
+            sizes = (hd, hd) if c["qk_norm"] == "head" else (c["heads"] * hd, c["kv_heads"] * hd)
+            self.q_norm, self.k_norm = (Norm(c, size, bias=False) for size in sizes)
         self.qkv = nn.Linear(D, (c["heads"] + 2 * c["kv_heads"]) * hd, bias=c["qkv_bias"])
-        self.out = nn.Linear(D, D, bias=c["out_bias"])
-        self.mlp_in = nn.Linear(D, 2 * inner if c["mlp"] == "swiglu" else inner, bias=c["mlp_bias"])
+        self.out = nn.Linear(c["heads"] * hd, D, bias=c["out_bias"])
+        self.mlp_in = nn.Linear(D, 2 * inner if c["mlp"] in ("swiglu", "geglu") else inner, bias=c["mlp_bias"])
         self.mlp_out = nn.Linear(inner, D, bias=c["mlp_bias"])
         if c["conditioning"] != "none":
             self.ada = nn.Linear(c["cond_dim"], 6 * D)
 
     def attention(self, x, turn, mask):
-        c, (B, L, D) = self.c, x.shape
-        hd = D // c["heads"]
-        parts = self.qkv(x).split([c["heads"] * hd, c["kv_heads"] * hd, c["kv_heads"] * hd], dim=-1)
-        q, k, v = (p.view(B, L, -1, hd).transpose(1, 2) for p in parts)
+        c, (B, L, _) = self.c, x.shape
+        hd = c["head_dim"]
+        q, k, v = self.qkv(x).split([c["heads"] * hd, c["kv_heads"] * hd, c["kv_heads"] * hd], dim=-1)
+        if c["qk_norm"] == "all":
+            q, k = self.q_norm(q).to(v.dtype), self.k_norm(k).to(v.dtype)
+        q, k, v = (p.view(B, L, -1, hd) for p in (q, k, v))
+        if c["qk_norm"] == "head":
+            q, k = self.q_norm(q).to(v.dtype), self.k_norm(k).to(v.dtype)
+        q, k, v = (p.transpose(1, 2) for p in (q, k, v))
         share = c["heads"] // c["kv_heads"]
         k, v = (t.repeat_interleave(share, dim=1) for t in (turn(k), v))
         y = F.scaled_dot_product_attention(
             turn(q), k, v, attn_mask=mask, is_causal=c["attention"] == "causal" and mask is None
         )
-        return self.out(y.transpose(1, 2).reshape(B, L, D))
+        return self.out(y.transpose(1, 2).reshape(B, L, -1))
 
     def mlp(self, x):
         h = self.mlp_in(x)
-        if self.c["mlp"] == "swiglu":
+        if self.c["mlp"] in ("swiglu", "geglu"):
             gate, up = h.chunk(2, dim=-1)
-            return self.mlp_out(F.silu(gate) * up)
+            return self.mlp_out((F.silu(gate) if self.c["mlp"] == "swiglu" else F.gelu(gate)) * up)
         return self.mlp_out(gelu(self.c, h))
 
     def forward(self, x, turn, mask, cond):
@@ -77,13 +86,13 @@ class Block(nn.Module):
 
 
 def gelu(c, x):
-    return F.gelu(x, approximate="none" if c["mlp"] == "gelu_erf" else "tanh")
+    return F.gelu(x, approximate="tanh" if c["mlp"] == "gelu" else "none")
 
 
 class Head(nn.Module):
     def __init__(self, c):
         super().__init__()
-        self.weight = None if c["tied_head"] else nn.Parameter(torch.zeros(c["vocab_size"], c["width"]))
+        self.weight = None if c["tied_head"] else nn.Parameter(torch.zeros(c["vocab_size"], c["embed_dim"]))
         self.bias = nn.Parameter(torch.zeros(c["vocab_size"])) if c["head_bias"] else None
 
 
@@ -97,16 +106,19 @@ class PymdmForMaskedLM(PreTrainedModel):
         super().__init__(config)
         c = self.c = config.pymdm
         D = c["width"]
-        self.embed = nn.Embedding(max(c["vocab_size"], c["mask_id"] + 1), D)
-        self.blocks = nn.ModuleList(Block(c) for _ in range(c["layers"]))
+        E = c["embed_dim"]
+        self.embed = nn.Embedding(max(c["vocab_size"], c["mask_id"] + 1), E)
+        self.blocks = nn.ModuleList(Block(c, i) for i in range(1 if c["shared_layers"] else c["layers"]))
         if c["positions"] == "learned":
-            self.positions = nn.Embedding(c["length"], D)
+            self.positions = nn.Embedding(c["length"], E)
         if c["embed_norm"]:
-            self.embed_norm = Norm(c)
+            self.embed_norm = Norm(c, E)
+        if E != D:
+            self.embed_map = nn.Linear(E, D)
         if not c["post_norm"]:
             self.norm_final = Norm(c)
         if c["head_transform"]:
-            self.head_dense, self.head_norm = nn.Linear(D, D), Norm(c)
+            self.head_dense, self.head_norm = nn.Linear(D, E), Norm(c, E)
         if c["conditioning"] != "none":
             C = c["cond_dim"]
             self.time_mlp = nn.Sequential(nn.Linear(256, C), nn.SiLU(), nn.Linear(C, C))
@@ -131,11 +143,11 @@ class PymdmForMaskedLM(PreTrainedModel):
         angle = time.float()[:, None] * torch.exp(-math.log(10000.0) * torch.arange(128, device=device) / 128)
         return F.silu(self.time_mlp(torch.cat([angle.cos(), angle.sin()], dim=-1)))
 
-    def turn(self, L, device):
+    def turn(self, L, device, base):
         """Rotary positions of [B, h, L, hd], or nothing where positions are learned."""
         c = self.c
-        half = c["width"] // c["heads"] // 2
-        angle = torch.arange(L, device=device).float()[:, None] * c["rope_base"] ** (
+        half = c["head_dim"] // 2
+        angle = torch.arange(L, device=device).float()[:, None] * base ** (
             -torch.arange(half, device=device).float() / half
         )
         cos, sin = angle.cos(), angle.sin()
@@ -158,14 +170,25 @@ class PymdmForMaskedLM(PreTrainedModel):
             x = x + self.positions.weight[:L]
         if c["embed_norm"]:
             x = self.embed_norm(x)
+        if c["embed_dim"] != c["width"]:
+            x = self.embed_map(x)
         mask = None
         if attention_mask is not None and not bool(attention_mask.all()):
             mask = attention_mask[:, None, None, :].bool()
             if c["attention"] == "causal":
                 mask = mask & torch.ones(L, L, dtype=torch.bool, device=mask.device).tril()
-        cond, turn = self.condition(time, B, input_ids.device), self.turn(L, input_ids.device)
-        for block in self.blocks:
-            x = block(x, turn, mask, cond)
+        cond, device = self.condition(time, B, input_ids.device), input_ids.device
+        turn, near = self.turn(L, device, c["rope_base"]), None
+        if c["window"] > 0:
+            at = torch.arange(L, device=device)
+            near = (at[:, None] - at).abs() <= c["window"]
+            near = near.tril() if c["attention"] == "causal" else near
+            near = near if mask is None else near & mask
+            near_turn = self.turn(L, device, c["local_rope_base"])
+        for i in range(c["layers"]):
+            block = self.blocks[0 if c["shared_layers"] else i]
+            local = c["window"] > 0 and i % c["full_every"] != 0
+            x = block(x, near_turn if local else turn, near if local else mask, cond)
         if not c["post_norm"]:
             x = self.norm_final(x)
         if cond is not None:
