@@ -217,7 +217,7 @@ at::Tensor attention(const at::Tensor& q_in, const at::Tensor& k_in, const at::T
   const Rows x(at::cat({k, v}, 1).flatten(1), type), xq(q.flatten(1), type), rotated(T, H * hd, type);
   const ops::Norm qn{false, 1e-5f, floats(q_norm), {}}, kn{false, 1e-5f, floats(k_norm), {}};
   const Rows normed(T, std::max(H, G) * hd, at::kFloat);
-  check(window >= 0, kOp, "window must be at least 0, got ", window);
+  check(window >= 0 && window <= int64_t{1} << 28, kOp, "window must be in [0, 2^28], got ", window);
   const auto head_norm = [&](const ops::Norm& norm, int64_t heads) {
     const auto size = static_cast<int64_t>(norm.weight.size());
     check(size == 0 || size == hd || size == heads * hd, kOp, "a norm must be of one head, [", hd,

@@ -63,6 +63,9 @@ def convert(source: Source) -> Converted:
         for part in parts[1:]:
             total = total + _tensor(source, part).float()
         weights[name] = [total]
+    weights |= {name: [torch.zeros(shape)] for name, shape in layout.zeros.items()}
+    for name, factor in layout.scaled.items():
+        weights[name] = [tensor.float() * factor for tensor in weights[name]]
     used = {part.key for parts in (*layout.parameters.values(), *layout.added.values()) for part in parts}
     for twice, original in layout.same:
         if twice in source.tensors:
@@ -74,9 +77,8 @@ def convert(source: Source) -> Converted:
             file, theirs, _ = source.tensors[name]
             raise ValueError(f"load: {file}: unexpected tensor {theirs} in a checkpoint of {layout.conventions.family}")
     sizes: Counter[torch.dtype] = Counter()
-    for tensors in weights.values():
-        for tensor in tensors:
-            sizes[tensor.dtype] += tensor.numel()
+    for key in used:
+        sizes[source.tensors[key][2].dtype] += source.tensors[key][2].numel()
     dtype = "bfloat16" if sizes.most_common(1)[0][0] == torch.bfloat16 else "float32"
     return Converted(layout.config, weights, layout.conventions, dtype, source, layout)
 

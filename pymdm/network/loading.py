@@ -22,6 +22,7 @@ from pymdm.network.layouts import Conventions
 from pymdm.network.source import TORCH, from_hub, open_source, read_json
 from pymdm.network.transformer import MaskedTransformer
 
+_FOREIGN = ("model_type", "architectures", "graph", "n_embd", "arch", "n_heads", "hidden_size")  # in settings of others
 Frame = tuple[tuple[int, ...], tuple[int, ...]]
 
 
@@ -171,7 +172,7 @@ def is_foreign(path: str | os.PathLike[str], config: Mapping[str, Any] | None = 
         settings = read_json(folder / CONFIG)
     except ValueError:
         return False  # the reader of our own says what is wrong
-    return any(key in settings for key in ("model_type", "architectures", "graph", "n_embd"))
+    return any(key in settings for key in _FOREIGN)
 
 
 def resolve(model: Any, dtype: str | None = None, device: str | None = None) -> Network:

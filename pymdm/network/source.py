@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from torch import Tensor
 from pymdm.files.read import LARGEST_CONFIG, reason, short
 from pymdm.files.read import read_json as read_any_json
 
-SETTINGS = ("config.json", "lit_config.json")
+SETTINGS = ("config.json", "lit_config.json", "hparams.json")  # the last of AbLang
 TORCH = (".ckpt", ".pt", ".pth", ".bin")
 INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 _WRAPPERS = re.compile(r"^(?:module\.|_orig_mod\.|backbone\.|_forward_module\.)|(?<=\.)_orig_mod\.")
@@ -150,7 +151,7 @@ def _safetensors(file: Path) -> dict[str, Tensor]:
 def _torch_file(file: Path) -> dict[str, Tensor]:
     """Tensors of a torch or Lightning file; where it holds averaged weights (EMA), those."""
     try:
-        content = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+        content = torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file))
     except Exception as error:
         unsafe = ""
         try:

@@ -1,4 +1,4 @@
-"""BERT, RoBERTa, ESM-2 and DPLM against transformers' own classes, through the engine and through the callable."""
+"""BERT, RoBERTa, ESM-2, DPLM, ALBERT and ModernBERT against transformers' own classes, through the engine and through the callable."""
 
 import json
 
@@ -26,6 +26,18 @@ def network(name):
     elif name == "roberta":
         config = transformers.RobertaConfig(**SIZES, max_position_embeddings=26, type_vocab_size=1, layer_norm_eps=1e-5)
         model = transformers.RobertaForMaskedLM(config)
+    elif name == "albert":
+        config = transformers.AlbertConfig(
+            **SIZES, embedding_size=12, max_position_embeddings=24, hidden_act="gelu_new"
+        )
+        model = transformers.AlbertForMaskedLM(config)
+    elif name.startswith("modernbert"):
+        options = {"norm_bias": True, "classifier_bias": True, "tie_word_embeddings": False} if "bias" in name else {}
+        config = transformers.ModernBertConfig(
+            **{**SIZES, "num_hidden_layers": 4}, max_position_embeddings=24, local_attention=6, global_attn_every_n_layers=3,
+            cls_token_id=0, sep_token_id=2, bos_token_id=0, eos_token_id=2, attn_implementation="eager", **options,
+        )  # fmt: skip
+        model = transformers.ModernBertForMaskedLM(config)
     else:
         config = transformers.EsmConfig(
             **SIZES, max_position_embeddings=24, position_embedding_type="rotary", mask_token_id=32,
@@ -56,7 +68,7 @@ def saved(tmp_path, request):
     return model, tmp_path / "m"
 
 
-FAMILIES = ("bert", "bert-new", "bert-untied", "roberta", "esm2", "dplm")
+FAMILIES = ("bert", "bert-new", "bert-untied", "roberta", "esm2", "dplm", "albert", "modernbert", "modernbert-bias")
 all_families = pytest.mark.parametrize("saved", FAMILIES, indirect=True)
 
 

@@ -4,18 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from pymdm.network.layouts.decoder import DREAM, ILLADA
+from pymdm.network.layouts.albert import ALBERT
+from pymdm.network.layouts.antibody import ABLANG, FAIRSEQ
+from pymdm.network.layouts.decoder import A2D, DREAM, ILLADA
 from pymdm.network.layouts.encoder import BERT, ROBERTA
 from pymdm.network.layouts.esm import ESM
+from pymdm.network.layouts.esmc import ESMC
 from pymdm.network.layouts.exported import EXPORTED
 from pymdm.network.layouts.family import Conventions, Family, Layout, Part, Settings
 from pymdm.network.layouts.llada import LLADA
 from pymdm.network.layouts.mdlm import MDLM
+from pymdm.network.layouts.modernbert import MODERNBERT
 from pymdm.network.layouts.radd import RADD, SEDD
 from pymdm.network.layouts.refused import CALLABLE, refusal
 from pymdm.network.layouts.smdm import SMDM
 
-FAMILIES = (EXPORTED, MDLM, RADD, SEDD, LLADA, ILLADA, DREAM, SMDM, BERT, ROBERTA, ESM)
+FAMILIES = (
+    EXPORTED,
+    MDLM,
+    RADD,
+    SEDD,
+    LLADA,
+    ILLADA,
+    DREAM,
+    SMDM,
+    BERT,
+    ROBERTA,
+    ESM,
+    ESMC,
+    A2D,
+    ALBERT,
+    MODERNBERT,
+    ABLANG,
+    FAIRSEQ,
+)
 
 __all__ = ["FAMILIES", "Conventions", "Family", "Layout", "Part", "recognise"]
 

@@ -1,4 +1,4 @@
-"""The layout of Llama and Qwen2 that Dream, Dream-Coder and DiffuCoder keep, and iLLaDA where it is stored so."""
+"""The layout of Llama, Qwen2 and Qwen3 that Dream, Dream-Coder, DiffuCoder, Tiny-A2D and (stored so) iLLaDA keep."""
 
 from __future__ import annotations
 
@@ -30,12 +30,13 @@ def rope_base(settings: Settings) -> float:
     return float(need({**inner, **settings}, "rope_theta", kind=float))
 
 
-def decoder_layout(settings: Settings, *, name: str, qkv_bias: bool, logit_shift: bool) -> Layout:
+def decoder_layout(
+    settings: Settings, *, name: str, qkv_bias: bool, logit_shift: bool, qk_norm: bool = False
+) -> Layout:
     """Embedding, blocks with norms before them, SwiGLU, head; of Hugging Face's names."""
     only(settings, hidden_act="silu", use_sliding_window=(False, None), attention_bias=qkv_bias, mlp_bias=False)
     width, vocab, ffn = need(settings, "hidden_size"), need(settings, "vocab_size"), need(settings, "intermediate_size")
     heads = need(settings, "num_attention_heads")
-    only(settings, head_dim=(width // heads, None))
     config = ModelConfig(
         vocab_size=vocab,
         mask_id=need(settings, "mask_token_id"),
@@ -53,15 +54,20 @@ def decoder_layout(settings: Settings, *, name: str, qkv_bias: bool, logit_shift
         tied_head=need(settings, "tie_word_embeddings", kind=bool),
         rope_base=rope_base(settings),
         logit_shift=logit_shift,
+        head_dim=settings.get("head_dim") or 0,
+        qk_norm="head" if qk_norm else "none",
     )
-    keys = config.kv_heads * config.head_dim
+    queries, keys = heads * config.head_dim, config.kv_heads * config.head_dim
     found = {"embed.weight": [Part("model.embed_tokens.weight", (vocab, width), padded=True)]}
     for i in range(config.layers):
         ours, theirs = f"blocks.{i}", f"model.layers.{i}"
-        qkv = {f"{theirs}.self_attn.{n}_proj": rows for n, rows in (("q", width), ("k", keys), ("v", keys))}
+        qkv = {f"{theirs}.self_attn.{n}_proj": rows for n, rows in (("q", queries), ("k", keys), ("v", keys))}
         found |= vector(f"{theirs}.input_layernorm", width)(f"{ours}.norm1")
         found |= joined(qkv, width, qkv_bias)(f"{ours}.qkv")
-        found |= linear(f"{theirs}.self_attn.o_proj", width, width)(f"{ours}.out")
+        found |= linear(f"{theirs}.self_attn.o_proj", width, queries)(f"{ours}.out")
+        if qk_norm:
+            found |= vector(f"{theirs}.self_attn.q_norm", config.head_dim)(f"{ours}.q_norm")
+            found |= vector(f"{theirs}.self_attn.k_norm", config.head_dim)(f"{ours}.k_norm")
         found |= vector(f"{theirs}.post_attention_layernorm", width)(f"{ours}.norm2")
         found |= joined({f"{theirs}.mlp.gate_proj": ffn, f"{theirs}.mlp.up_proj": ffn}, width)(f"{ours}.mlp_in")
         found |= linear(f"{theirs}.mlp.down_proj", width, ffn)(f"{ours}.mlp_out")
@@ -82,6 +88,20 @@ def _illada(settings: Settings, shapes: Mapping[str, tuple[int, ...]]) -> Layout
     return decoder_layout(settings, name="illada", qkv_bias=False, logit_shift=False)
 
 
+def _a2d(settings: Settings, shapes: Mapping[str, tuple[int, ...]]) -> Layout:
+    """Tiny-A2D: an autoregressive model turned into a masked one, its attention in both directions."""
+    base = settings["model_type"].removeprefix("a2d-")
+    return decoder_layout(settings, name="a2d", qkv_bias=base == "qwen2", logit_shift=False, qk_norm=base == "qwen3")
+
+
+A2D = Family(
+    "a2d",
+    "huggingface.co/dllm-hub: Qwen3-0.6B-diffusion-mdlm and others of the dllm project (sampled as bidirectional ones)",
+    lambda settings, names: (
+        settings.get("model_type") in ("a2d-qwen3", "a2d-qwen2", "a2d-llama") and "model.embed_tokens.weight" in names
+    ),
+    _a2d,
+)
 DREAM = Family(
     "dream",
     "huggingface.co/Dream-org/Dream-v0-Base-7B, Dream-Coder-v0-Base-7B, apple/DiffuCoder-7B-Base; arXiv 2508.15487",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from pymdm.network.config import ModelConfig
 from pymdm.network.layouts.family import (
@@ -37,23 +38,44 @@ def tied(settings: Settings) -> bool:
     return bool(settings.get("tie_word_embeddings", True))
 
 
-def _layout(
-    settings: Settings,
-    shapes: Mapping[str, tuple[int, ...]],
-    *,
-    name: str,
-    root: str,
-    offset: int,
-    head: Mapping[str, str],
+@dataclass(frozen=True)
+class Names:
+    """What a file calls the parts of such a network; `block` has {} for the layer's number.
+
+    `offset` rows of the table of positions stand before the first one's; `types` is the table of token types, if any.
+    """
+
+    name: str
+    embed: str
+    positions: str
+    types: str | None
+    embed_norm: str
+    block: str
+    qkv: tuple[str, str, str]
+    out: str
+    norm1: str
+    mlp_in: str
+    mlp_out: str
+    norm2: str
+    dense: str
+    head_norm: str
+    bias: str  # the head's, whole name
+    decoder: str
+    offset: int = 0
+    ignored: tuple[str, ...] = ()
+
+
+def encoder_layout(
+    settings: Settings, shapes: Mapping[str, tuple[int, ...]], n: Names, shared: bool = False, embed_dim: int = 0
 ) -> Layout:
-    """`offset`: rows of the table of positions before the first; `head`: names of the head's parts."""
+    """The layout of a network of this kind; with `shared` one layer's parameters stand for all, as in ALBERT."""
     only(settings, position_embedding_type=("absolute", None), is_decoder=False, add_cross_attention=False)
     width, vocab, ffn = need(settings, "hidden_size"), need(settings, "vocab_size"), need(settings, "intermediate_size")
-    table = need(settings, "max_position_embeddings")
+    table, E = need(settings, "max_position_embeddings"), embed_dim or need(settings, "hidden_size")
     config = ModelConfig(
         vocab_size=vocab,
         mask_id=need(settings, "mask_token_id"),
-        length=table - offset,
+        length=table - n.offset,
         width=width,
         layers=need(settings, "num_hidden_layers"),
         heads=need(settings, "num_attention_heads"),
@@ -68,61 +90,65 @@ def _layout(
         embed_norm=True,
         post_norm=True,
         head_transform=True,
+        shared_layers=shared,
+        embed_dim=E,
     )
-    types = need(settings, "type_vocab_size")
-    found = {"embed.weight": [Part(f"{root}.embeddings.word_embeddings.weight", (vocab, width))]}
-    found |= vector(f"{root}.embeddings.LayerNorm", width, True)("embed_norm")
-    for i in range(config.layers):
-        ours, theirs = f"blocks.{i}", f"{root}.encoder.layer.{i}"
-        qkv = {f"{theirs}.attention.self.{part}": width for part in ("query", "key", "value")}
-        found |= joined(qkv, width, True)(f"{ours}.qkv")
-        found |= linear(f"{theirs}.attention.output.dense", width, width, True)(f"{ours}.out")
-        found |= vector(f"{theirs}.attention.output.LayerNorm", width, True)(f"{ours}.norm1")
-        found |= linear(f"{theirs}.intermediate.dense", ffn, width, True)(f"{ours}.mlp_in")
-        found |= linear(f"{theirs}.output.dense", width, ffn, True)(f"{ours}.mlp_out")
-        found |= vector(f"{theirs}.output.LayerNorm", width, True)(f"{ours}.norm2")
-    found |= linear(head["dense"], width, width, True)("head_dense") | vector(head["norm"], width, True)("head_norm")
-    own = not config.tied_head and f"{head['decoder']}.bias" in shapes  # the decoder's bias is the one that counts
-    found["head.bias"] = [Part(f"{head['decoder']}.bias" if own else head["bias"], (vocab,))]
+    found = {"embed.weight": [Part(f"{n.embed}.weight", (vocab, E))]} | vector(n.embed_norm, E, True)("embed_norm")
+    for i in range(config.blocks):
+        ours, theirs = f"blocks.{i}", n.block.format(i)
+        found |= joined({f"{theirs}.{part}": width for part in n.qkv}, width, True)(f"{ours}.qkv")
+        found |= linear(f"{theirs}.{n.out}", width, width, True)(f"{ours}.out")
+        found |= vector(f"{theirs}.{n.norm1}", width, True)(f"{ours}.norm1")
+        found |= linear(f"{theirs}.{n.mlp_in}", ffn, width, True)(f"{ours}.mlp_in")
+        found |= linear(f"{theirs}.{n.mlp_out}", width, ffn, True)(f"{ours}.mlp_out")
+        found |= vector(f"{theirs}.{n.norm2}", width, True)(f"{ours}.norm2")
+    found |= linear(n.dense, E, width, True)("head_dense") | vector(n.head_norm, E, True)("head_norm")
+    own = not config.tied_head and f"{n.decoder}.bias" in shapes  # the decoder's bias is the one that counts
+    found["head.bias"] = [Part(f"{n.decoder}.bias" if own else n.bias, (vocab,))]
     if not config.tied_head:
-        found["head.weight"] = [Part(f"{head['decoder']}.weight", (vocab, width))]
-    same = [] if own else [(f"{head['decoder']}.bias", head["bias"])]
-    same += [(f"{head['decoder']}.weight", f"{root}.embeddings.word_embeddings.weight")] if config.tied_head else []
-    positions = [
-        Part(f"{root}.embeddings.position_embeddings.weight", (table, width), offset, table - offset),
-        Part(f"{root}.embeddings.token_type_embeddings.weight", (types, width), 0, 1),
-    ]
+        found["head.weight"] = [Part(f"{n.decoder}.weight", (vocab, E))]
+    same = [] if own else [(f"{n.decoder}.bias", n.bias)]
+    same += [(f"{n.decoder}.weight", f"{n.embed}.weight")] if config.tied_head else []
+    positions = [Part(f"{n.positions}.weight", (table, E), n.offset, table - n.offset)]
+    if n.types is not None:
+        positions.append(Part(f"{n.types}.weight", (need(settings, "type_vocab_size"), E), 0, 1))
     banned = ids(settings, "bos_token_id", "eos_token_id", "pad_token_id")
-    return Layout(
-        config,
-        found,
-        Conventions(name, banned=banned, framed=True, note=NOTE),
-        tuple(same),
-        (
-            rf"{root}\.pooler\..*",
-            r"embeddings\.token_type_ids",
-            r"cls\.(?!predictions).*",
-            *([re.escape(head["bias"])] if own else []),
-        ),
-        {"positions.weight": positions},
+    conventions = Conventions(n.name, banned=banned, framed=True, note=NOTE)
+    ignored = (*n.ignored, *([re.escape(n.bias)] if own else []))
+    return Layout(config, found, conventions, tuple(same), ignored, {"positions.weight": positions})
+
+
+def _hugging_face(name: str, root: str, offset: int, **head: str) -> Names:
+    """transformers' names of BERT and RoBERTa."""
+    return Names(
+        name,
+        embed=f"{root}.embeddings.word_embeddings",
+        positions=f"{root}.embeddings.position_embeddings",
+        types=f"{root}.embeddings.token_type_embeddings",
+        embed_norm=f"{root}.embeddings.LayerNorm",
+        block=f"{root}.encoder.layer.{{}}",
+        qkv=("attention.self.query", "attention.self.key", "attention.self.value"),
+        out="attention.output.dense",
+        norm1="attention.output.LayerNorm",
+        mlp_in="intermediate.dense",
+        mlp_out="output.dense",
+        norm2="output.LayerNorm",
+        offset=offset,
+        ignored=(rf"{root}\.pooler\..*", r"embeddings\.token_type_ids", r"cls\.(?!predictions).*"),
+        **head,
     )
 
 
 def _bert(settings: Settings, shapes: Mapping[str, tuple[int, ...]]) -> Layout:
     root = "cls.predictions"
-    head = {"dense": f"{root}.transform.dense", "norm": f"{root}.transform.LayerNorm", "bias": f"{root}.bias"}
-    return _layout(settings, shapes, name="bert", root="bert", offset=0, head=head | {"decoder": f"{root}.decoder"})
+    head = {"dense": f"{root}.transform.dense", "head_norm": f"{root}.transform.LayerNorm", "bias": f"{root}.bias"}
+    return encoder_layout(settings, shapes, _hugging_face("bert", "bert", 0, decoder=f"{root}.decoder", **head))
 
 
 def _roberta(settings: Settings, shapes: Mapping[str, tuple[int, ...]]) -> Layout:
-    head = {
-        "dense": "lm_head.dense",
-        "norm": "lm_head.layer_norm",
-        "bias": "lm_head.bias",
-        "decoder": "lm_head.decoder",
-    }
-    offset = need(settings, "pad_token_id") + 1
-    return _layout(settings, shapes, name="roberta", root="roberta", offset=offset, head=head)
+    head = {"dense": "lm_head.dense", "head_norm": "lm_head.layer_norm", "bias": "lm_head.bias"}
+    names = _hugging_face("roberta", "roberta", need(settings, "pad_token_id") + 1, decoder="lm_head.decoder", **head)
+    return encoder_layout(settings, shapes, names)
 
 
 BERT = Family(

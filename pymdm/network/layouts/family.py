@@ -56,6 +56,8 @@ class Layout:
         same: pairs of tensors that a file may hold twice (a tied head); the first need not be there.
         added: name of ours -> parts that are added, in float32; a part of one row goes to every row.
         ignored: regular expressions of tensors that are computed anew.
+        zeros: name of ours -> shape, where the file has no such parameter and it is zero.
+        scaled: name of ours -> factor that its rows are multiplied by, in float32.
     """
 
     config: ModelConfig
@@ -64,6 +66,8 @@ class Layout:
     same: tuple[tuple[str, str], ...] = ()
     ignored: tuple[str, ...] = ()
     added: dict[str, list[Part]] = field(default_factory=dict)
+    zeros: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    scaled: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
