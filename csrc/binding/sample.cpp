@@ -1,7 +1,9 @@
 // Schedules, samplers, the state and the loop, for Python.
 #include <ATen/ATen.h>
+#include <pybind11/stl.h>
 #include <torch/csrc/utils/pybind.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <set>
@@ -77,9 +79,11 @@ class InUse {
   const State* state_;
 };
 
+using Allowed = std::vector<std::pair<int64_t, std::vector<int64_t>>>;
+
 void run(State& state, const SamplerRef& sampler, const py::object& network, int64_t batch_size, int64_t max_calls,
          double temperature, std::vector<int64_t> banned, int64_t top_k, double top_p, const py::object& watch,
-         double watch_interval, int64_t drawable) {
+         double watch_interval, int64_t drawable, Allowed allowed) {
   check(std::isfinite(temperature) && temperature >= 0, kOp, "temperature must be finite and at least 0, got ",
         temperature);
   check(top_k >= 0 && top_p > 0 && top_p <= 1, kOp, "top_k must be at least 0 and top_p in (0, 1], got ", top_k,
@@ -94,6 +98,8 @@ void run(State& state, const SamplerRef& sampler, const py::object& network, int
   options.draw.top_p = top_p;
   options.banned = std::move(banned);
   options.drawable = drawable;
+  std::sort(allowed.begin(), allowed.end());
+  options.allowed = std::move(allowed);
   PythonWatch python_watch(watch, watch_interval);
   std::shared_ptr<sample::Network> net;
   if (py::isinstance<Engine>(network))
@@ -261,7 +267,7 @@ void bind_sample(py::module_& m) {
         py::arg("batch_size") = 0, py::arg("max_calls") = 0, py::arg("temperature") = 1.0,
         py::arg("banned") = std::vector<int64_t>{}, py::arg("top_k") = 0, py::arg("top_p") = 1.0,
         py::arg("watch") = py::none(), py::arg("watch_interval") = 0.0, py::arg("drawable") = 0,
-        "Continues a state to its end, or for max_calls network calls.");
+        py::arg("allowed") = Allowed{}, "Continues a state to its end, or for max_calls network calls.");
 }
 
 }  // namespace pymdm::binding

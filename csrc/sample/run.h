@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <utility>
 #include <vector>
 
 #include "sample/sampler.h"
@@ -14,7 +15,10 @@ struct RunOptions {
   int64_t batch_size = 0;       // sequences in one network call; 0 means all. Samples do not depend on it.
   int64_t max_calls = 0;        // stop in the round that reaches this many network calls; 0 means run to the end
   std::vector<int64_t> banned;  // token ids never drawn; a mask id below V is always among them
-  int64_t drawable = 0;         // ids from here on stand for no token and are never drawn; 0: all stand for one
+  // Position -> the only tokens that may be drawn there, in increasing order of positions: at each of its events the
+  // conditional is cut to them and normalised again. Positions that are not here take every token.
+  std::vector<std::pair<int64_t, std::vector<int64_t>>> allowed;
+  int64_t drawable = 0;  // ids from here on stand for no token and are never drawn; 0: all stand for one
   Options draw;
 };
 

@@ -13,6 +13,7 @@ from typing import Any
 import tokenizers
 
 from pymdm.data.foreign import even_out, guarded, parse_tokenizer
+from pymdm.data.letters import read_letters
 from pymdm.data.tokenizer import GPT2_FILES, MASK_GLYPH, Tokenizer
 from pymdm.files.read import read_json, reason
 
@@ -69,6 +70,9 @@ class WrappedTokenizer:
         if fast:
             named |= {i for i, token in tokenizer.get_added_tokens_decoder().items() if token.special}
         special = {int(i) for i in named}
+        if own is None and pieces.get("*") in special:  # AbLang's mask
+            own = pieces["*"]
+            self.mask_id = own if mask_id is None else mask_id
         unused = set(range(self.size)) - set(pieces.values())
         unused |= {i for piece, i in pieces.items() if _UNUSED.fullmatch(piece)}
         kept = {*ends, *(pieces[t] for t in _ENDS if t in pieces)}
@@ -149,6 +153,9 @@ def read_tokenizer(folder: Path) -> Any | None:
     for pieces, merges in GPT2_FILES:
         if (folder / pieces).is_file() and (folder / merges).is_file() and not _other_class(folder):
             return Tokenizer.from_gpt2(folder / pieces, folder / merges)._tokenizer
+    letters = read_letters(folder)
+    if letters is not None:
+        return letters
     files = ("vocab.txt", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "vocab.json")
     if not any((folder / name).is_file() for name in files):
         return None

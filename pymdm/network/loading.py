@@ -126,8 +126,13 @@ def load(
             raise ValueError(
                 "load: a checkpoint of ours has its own config and tokenizer; leave config and tokenizer out"
             )
-        checkpoint = load_checkpoint(bundled_path() if path is None else Path(path))
-        engine = Engine(checkpoint, dtype=dtype or "float32", device=device)
+        checkpoint = load_checkpoint(bundled_path() if path is None else Path(path), values=False)
+        try:
+            engine = Engine(checkpoint, dtype=dtype or "float32", device=device)
+        except ValueError as error:
+            if "not finite" in str(error):
+                load_checkpoint(checkpoint.path or bundled_path())  # says which tensor of which file
+            raise
         folder = bundled_path() if path is None else last_written(path)
         return Model(engine, checkpoint.config, checkpoint.tokenizer, checkpoint.training, folder)
     converted, tokenizer = opened(path, config, tokenizer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import zipfile
@@ -19,6 +20,7 @@ from pymdm.files.read import read_json as read_any_json
 
 SETTINGS = ("config.json", "lit_config.json", "hparams.json")  # the last of AbLang
 TORCH = (".ckpt", ".pt", ".pth", ".bin")
+SINGLE = ("model.safetensors", "pytorch_model.bin")  # other files beside these are of the training
 INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 _WRAPPERS = re.compile(r"^(?:module\.|_orig_mod\.|backbone\.|_forward_module\.)|(?<=\.)_orig_mod\.")
 _OLD = re.compile(r"(?<=LayerNorm)\.(gamma|beta)$")  # as BERT's first checkpoints name them
@@ -132,6 +134,7 @@ def _weight_files(path: Path) -> list[Path]:
             return files
     for suffixes in ((".safetensors",), TORCH):
         files = sorted(p for p in path.iterdir() if p.suffix in suffixes and p.is_file())
+        files = [p for p in files if p.name in SINGLE] or files
         if len(files) > 1:
             names = ", ".join(f.name for f in files)
             raise ValueError(f"load: {path} has no index and several files of weights: {names}; give one of them")
@@ -154,13 +157,14 @@ def _torch_file(file: Path) -> dict[str, Tensor]:
         content = torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file))
     except Exception as error:
         unsafe = ""
-        try:
+        names = re.findall(r"Unsupported global: GLOBAL ([\w.]+)", str(error))  # of old files, the first one alone
+        with contextlib.suppress(Exception):  # not even a torch file: the first error says so
             names = torch.serialization.get_unsafe_globals_in_checkpoint(file)
+        if names:
             unsafe = (
-                f"it holds objects besides tensors ({', '.join(names[:3])}), which are not unpickled" if names else ""
+                f"it holds objects besides tensors ({', '.join(names[:3])}), which are not unpickled; where you trust "
+                "it, keep its tensors alone: docs/models.md, Pickles"
             )
-        except Exception:
-            pass  # not even a torch file: the first error says so
         raise ValueError(f"load: cannot read {file}: {unsafe or reason(error)}") from None
     if not isinstance(content, Mapping):
         raise ValueError(f"load: {file} holds a {type(content).__name__}, not a dictionary of tensors")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from pymdm.sampling.allowed import Allowed, allowed_sets
 from pymdm.sampling.check import entries, integer, number
 
 MAX_COUNT = 2**62  # far beyond what runs, and within 64 bits
@@ -22,6 +23,9 @@ class SampleOptions:
         top_k: only the k most likely tokens are drawn; 0 is all of them.
         top_p: only the likeliest tokens that together have this probability, in (0, 1], are drawn; 1 is all of them.
         banned_tokens: ids that are never drawn.
+        allowed: position -> the only ids that may be drawn there (or a boolean [L, V]); positions as in the result's tokens.
+            At each event the conditional mu(x)[l] is cut to the set of l and normalised again; that is another law than the
+            sequences' own given that they keep to the sets.
 
     Raises:
         ValueError, TypeError: a value out of range or of another type.
@@ -34,6 +38,7 @@ class SampleOptions:
     top_k: int = 0
     top_p: float = 1.0
     banned_tokens: tuple[int, ...] = ()
+    allowed: Allowed = ()
 
     def __post_init__(self) -> None:
         temperature, top_p = number("temperature", self.temperature), number("top_p", self.top_p)
@@ -47,6 +52,7 @@ class SampleOptions:
             "top_k": integer("top_k", self.top_k, 0, MAX_COUNT),
             "top_p": top_p,
             "banned_tokens": tuple(integer("banned_tokens", token, 0, MAX_COUNT) for token in banned),
+            "allowed": allowed_sets(self.allowed),
         }
         for name, value in values.items():
             object.__setattr__(self, name, value)
@@ -60,10 +66,11 @@ class SampleOptions:
         "tempered" and "truncated" are exact for the conditionals that the options leave: divided by the temperature, cut to
         the tokens that may be drawn and normalised again.
         """
-        own = self.temperature == 1 and not (self.top_k > 0 or self.top_p < 1 or self.banned_tokens)
+        cut = self.top_k > 0 or self.top_p < 1 or bool(self.banned_tokens) or bool(self.allowed)
+        own = self.temperature == 1 and not cut
         if sampler_law != "exact":  # a certificate after the word holds of the network's own conditionals
             return sampler_law if own else sampler_law.partition(",")[0]
-        if self.top_k > 0 or self.top_p < 1 or self.banned_tokens:
+        if cut:
             return "truncated"
         return "exact" if self.temperature == 1 else "tempered"
 
@@ -74,11 +81,13 @@ def changed(
     top_k: int | None,
     top_p: float | None,
     banned_tokens: Sequence[int] | None,
+    allowed: Any = None,
 ) -> SampleOptions:
     """The options, with those values that are given instead of their own."""
     if options is not None and not isinstance(options, SampleOptions):
         raise TypeError(f"sample: options must be SampleOptions, got {type(options).__name__}")
     given: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "banned_tokens": banned_tokens}
+    given["allowed"] = allowed
     return replace(options or SampleOptions(), **{name: value for name, value in given.items() if value is not None})
 
 

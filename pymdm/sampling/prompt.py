@@ -22,6 +22,7 @@ Prompt: TypeAlias = "str | Tensor | Sequence[int] | Sequence[str] | Sequence[Seq
 _HOLE = re.compile(r"(\\*)(\[\s*mask\b[^\[\]]*\])", re.IGNORECASE)  # and what was meant for one
 _SPELLED = re.compile(r"\[MASK(?::([0-9]+))?\]")
 LONGEST = 1 << 24  # positions of an infill for a network that names no length
+DEFAULT = 1024  # positions where nobody says how many: 131,072 of Dream are what it could read, not a text to draw
 MOST = 1 << 28  # positions of all sequences of one call
 
 
@@ -141,7 +142,7 @@ def _lengths(length: Any, count: int, num_samples: int, default_length: int | No
     if length is None:
         if default_length is None:
             raise ValueError("sample: length is needed for a network without a length of its own")
-        return [default_length] * count
+        return [min(default_length, DEFAULT)] * count
     if hasattr(length, "__len__") and getattr(length, "ndim", 1) > 0 and not isinstance(length, str):
         found = [integer("length", n, 1) for n in entries("length", length)]
         if len(found) != count:
@@ -208,7 +209,8 @@ def start_tokens(
     for i, wanted in enumerate(lengths):
         start = distinct[i // num_samples]
         if len(start) > wanted:
-            raise ValueError(f"sample: the prompt has {len(start)} tokens, more than the length {wanted}")
+            own = "" if length is not None else "; give length"
+            raise ValueError(f"sample: the prompt has {len(start)} tokens, more than the length {wanted}{own}")
         starts.append(start + [mask_id] * (wanted - len(start)))
     return starts
 

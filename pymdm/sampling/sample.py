@@ -52,6 +52,7 @@ def sample(
     top_k: int | None = None,
     top_p: float | None = None,
     banned_tokens: Sequence[int] | None = None,
+    allowed: Any = None,
     special_tokens: bool = False,
     mask_id: int | None = None,
     tokenizer: Any = None,
@@ -75,8 +76,8 @@ def sample(
             of transformers as it is, with its tokenizer (docs/hugging_face.md). Modules behind a callable are in
             evaluation mode for the run.
         num_samples: sequences to draw, for each prompt.
-        length: L, or one for each sequence; default the model's. A frame ([CLS] ... [SEP], of models that have one) comes on
-            top and is kept.
+        length: L, or one for each sequence; default the model's, at most 1,024. A frame ([CLS] ... [SEP], of models that have
+            one) comes on top and is kept.
         prompt: given tokens at the front, as text or integer tokens; a list gives one prompt a sequence. Token prompts may
             hold `mask_id` at positions to draw.
         infill: whole sequences with holes: text with [MASK:n] (see `pymdm.sampling.prompt.parse_infill`), or integer tokens
@@ -88,6 +89,9 @@ def sample(
             of the tempered conditionals; top_k (0: off) and top_p (1: off) change the law to truncated conditionals.
         banned_tokens: ids that are never drawn; the conditionals are truncated to the others. The model's special tokens and
             rows that stand for nothing are not drawn anyway: they have no part in its law.
+        allowed: position -> the only ids that may be drawn there, or a boolean [L, V]; positions count from the start of the
+            result's tokens, the frame included. At each event the conditional is cut to the position's set and normalised
+            again, which the result's law calls "truncated".
         special_tokens: let the model draw those too.
         tokenizer: text <-> ids for a model without its own: a `Tokenizer`, or a tokenizer of `tokenizers` or `transformers`.
         time_conditioned, chosen_rows, logit_shift: forms of a callable, see `pymdm.network.callable.callable_network`.
@@ -128,7 +132,7 @@ def sample(
     seed = check_seed(seed)
     sampler = check_sampler(sampler if sampler is not None else FirstHitting(), time_conditioned or network.sees_time)
     sampler = with_schedule(sampler, network.schedule)
-    options = changed(options, temperature, top_k, top_p, banned_tokens)
+    options = changed(options, temperature, top_k, top_p, banned_tokens, allowed)
     cut = Cut.checked(batch_size, max_calls)
     starts = start_tokens(
         prompt=prompt,
@@ -154,6 +158,12 @@ def sample(
             if not 0 <= token < network.vocab_size:
                 raise ValueError(f"sample: tokens must be in [0, {network.vocab_size}) or the mask {mask}, got {token}")
 
+    longest = max(map(len, starts))
+    if options.allowed and options.allowed[-1][0] >= longest:
+        raise ValueError(
+            f"sample: allowed has position {options.allowed[-1][0]}, the longest sequence has positions 0 to {longest - 1}"
+        )
+
     offsets = torch.tensor([0, *(len(s) for s in starts)]).cumsum(0)
     tokens = torch.tensor([t for s in starts for t in s], dtype=torch.int64)
     state = C.State(tokens, offsets, torch.tensor(ids, dtype=torch.int64), mask, seed)
@@ -176,6 +186,7 @@ def resume(
     top_k: int | None = None,
     top_p: float | None = None,
     banned_tokens: Sequence[int] | None = None,
+    allowed: Any = None,
     special_tokens: bool = False,
     tokenizer: Any = None,
     time_conditioned: bool = False,
@@ -198,7 +209,7 @@ def resume(
         model: as in `sample`, with the mask and the number of classes of the stopped run.
         state: the stopped `Samples`, or its plain data, `samples.to_dict()` or `samples.state.to_dict()`.
         sampler: needed only where plain data cannot say it: a schedule of the user's own functions.
-        options, temperature, top_k, top_p, banned_tokens: None is that of the stopped run.
+        options, temperature, top_k, top_p, banned_tokens, allowed: None is that of the stopped run.
         others: as in `sample`.
 
     Raises:
@@ -229,7 +240,7 @@ def resume(
     ):
         if own is not None and of is not None and own != of:
             raise ValueError(f"sample: the state is of another vocabulary: its {name} is {of}, the model's {own}")
-    options = changed(options or saved.options, temperature, top_k, top_p, banned_tokens)
+    options = changed(options or saved.options, temperature, top_k, top_p, banned_tokens, allowed)
     mixed = saved.mixed or (saved.calls > 0 and options != saved.options)
     drawable = stopped.drawable or (tokenizer.size if tokenizer is not None else 0)
     settings = Settings(stopped.sampler, options, drawable, mixed)
@@ -318,8 +329,12 @@ def _run(
         "watch_interval": number("watch_interval", watch_interval),
     }
     began = time.perf_counter()
-    if isinstance(sampler, FirstHitting) and device_run.replays(score, sampler, draw.top_k, draw.top_p):
+    if (
+        isinstance(sampler, FirstHitting)
+        and not draw.allowed
+        and device_run.replays(score, sampler, draw.top_k, draw.top_p)
+    ):
         device_run.run(state, score, sampler, **options)
     else:
-        C.run(state, sampler.native(), score, top_k=draw.top_k, top_p=draw.top_p, **options)
+        C.run(state, sampler.native(), score, top_k=draw.top_k, top_p=draw.top_p, allowed=draw.allowed, **options)
     return time.perf_counter() - began

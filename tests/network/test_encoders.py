@@ -1,4 +1,4 @@
-"""BERT, RoBERTa, ESM-2, DPLM, ALBERT and ModernBERT against transformers' own classes, through the engine and through the callable."""
+"""BERT, RoBERTa, ESM-2, DPLM, ALBERT and ModernBERT against transformers' own classes, through both doors."""
 
 import json
 
