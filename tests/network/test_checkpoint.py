@@ -109,10 +109,10 @@ def test_missing_folder_and_bad_config(folder):
         load_checkpoint(folder / "none")
     meta = json.loads((folder / "config.json").read_text())
     for change, message in (
-        ({"heads": 3}, "width / heads"),
+        ({"heads": 3}, "kv_heads must divide heads"),
         ({"colour": "red"}, "unknown key 'colour'"),
         ({"vocab_size": 9, "mask_id": 9}, "tokenizer.json has 8 tokens, but config.json says 9"),
-        ({"width": 16}, "embed.weight must have shape"),
+        ({"width": 16}, "embed_dim must be the width"),
         ({"layers": 2}, "missing tensor blocks.1"),
     ):
         (folder / "config.json").write_text(json.dumps(meta | {"model": meta["model"] | change}))

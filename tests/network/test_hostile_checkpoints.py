@@ -36,7 +36,7 @@ SIZES = {
     "length": (2**27, "length must be at most 1048576, got 134217728"),
     "mask_id": (2**23, r"embed.weight must have shape \[8388609, 8\], got \[9, 8\]"),
     "vocab_size": (2**40, "vocab_size must be at most 16777216"),
-    "width": (2**19, "embed.weight must have shape|length times width"),
+    "width": (2**19, "embed_dim must be the width"),
     "mlp_width": (2**24, r"mlp_in.weight must have shape \[16777216, 8\]"),
     "norm_eps": (10**400, r"norm_eps must be at most 2\^53, got 1000"),
     "heads": (10**400, "heads must be at most 1048576, got 1000"),
