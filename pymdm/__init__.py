@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pymdm.choose import choose
     from pymdm.data.tokenizer import Tokenizer
     from pymdm.distributed import sequence_ids_of_rank
+    from pymdm.evaluate.compare import Comparison, compare
     from pymdm.evaluate.rule import RuleLikelihood, log_likelihood
     from pymdm.evaluate.run import Evaluation, evaluate
     from pymdm.evaluate.schedule import schedule
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Ancestral",
     "CallSchedule",
+    "Comparison",
     "Confidence",
     "CustomSampler",
     "Engine",
@@ -55,6 +57,7 @@ __all__ = [
     "Tokenizer",
     "__version__",
     "choose",
+    "compare",
     "evaluate",
     "load",
     "log_likelihood",
@@ -71,6 +74,7 @@ _HOMES = {
     "pymdm.choose": ("choose",),
     "pymdm.data.tokenizer": ("Tokenizer",),
     "pymdm.distributed": ("sequence_ids_of_rank",),
+    "pymdm.evaluate.compare": ("Comparison", "compare"),
     "pymdm.evaluate.rule": ("RuleLikelihood", "log_likelihood"),
     "pymdm.evaluate.run": ("Evaluation", "evaluate"),
     "pymdm.evaluate.schedule": ("schedule",),

@@ -10,6 +10,7 @@ import typer
 from pymdm.cli import INTERRUPTED
 from pymdm.cli.audit import audit
 from pymdm.cli.bench import app as bench_app
+from pymdm.cli.compare import compare
 from pymdm.cli.data import data
 from pymdm.cli.demo import demo
 from pymdm.cli.errors import user_errors
@@ -53,7 +54,7 @@ def root(
     """Exact and fast sampling of masked diffusion models."""
 
 
-for command in (demo, sample, schedule, train, data, evaluate, audit, info, export):
+for command in (demo, sample, schedule, compare, train, data, evaluate, audit, info, export):
     app.command()(user_errors(command))
 app.add_typer(bench_app, name="bench")
 precision_app = typer.Typer(

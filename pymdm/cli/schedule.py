@@ -38,11 +38,9 @@ def schedule(
 
     Example: pymdm schedule --calls 32 --out calls32.json
     """
-    import torch
-
     import pymdm
     from pymdm.evaluate.schedule import best_sizes, excess, measure_information, uniform_sizes
-    from pymdm.evaluate.subject import load_subject
+    from pymdm.evaluate.subject import load_subject, sequences
 
     for path in (out, png):
         if path is not None and not path.absolute().parent.is_dir():
@@ -56,11 +54,7 @@ def schedule(
     L = length if length is not None else loaded.config.length
     if not 2 <= L <= loaded.config.length:
         raise ValueError(f"schedule: length must be in 2..{loaded.config.length}, got {L}")
-    row = torch.from_numpy(subject.tokens.astype("int64"))
-    pieces = row[: len(row) // L * L].view(-1, L)
-    if len(pieces) < 2:
-        raise ValueError(f"schedule: the text has {len(row)} tokens; two sequences of {L} are needed")
-    texts = pieces[torch.linspace(0, len(pieces) - 1, min(windows, len(pieces))).round().long()]
+    texts = sequences(subject.tokens, L, windows)
     information = measure_information(
         loaded.engine,
         texts,

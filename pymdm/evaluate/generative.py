@@ -11,6 +11,7 @@ import numpy as np
 from pymdm.evaluate.intervals import mean_interval
 from pymdm.evaluate.judges import Judge, Scores
 from pymdm.evaluate.metrics import distinct_n, repetition, self_bleu, token_entropy, words
+from pymdm.sampling.result import Samples
 from pymdm.sampling.samplers import FirstHitting, Sampler
 
 KEPT = 3  # texts that a record shows
@@ -116,7 +117,33 @@ def generate(
     first_id: int = 0,
     batch_size: int | None = None,
 ) -> Generation:
-    """Draws samples and has them judged.
+    """Draws samples and has them judged; see `generate_samples` for the samples themselves."""
+    return generate_samples(
+        model,
+        judges,
+        num_samples=num_samples,
+        length=length,
+        sampler=sampler,
+        temperature=temperature,
+        seed=seed,
+        first_id=first_id,
+        batch_size=batch_size,
+    )[0]
+
+
+def generate_samples(
+    model: Any,
+    judges: Sequence[Judge],
+    *,
+    num_samples: int,
+    length: int | None = None,
+    sampler: Sampler | None = None,
+    temperature: float = 1.0,
+    seed: int = 0,
+    first_id: int = 0,
+    batch_size: int | None = None,
+) -> tuple[Generation, Samples]:
+    """Draws samples and has them judged -> what was found of them, and the samples.
 
     Args:
         model: a `pymdm.Model` with a tokenizer.
@@ -144,7 +171,7 @@ def generate(
     settings |= {"name": type(sampler).__name__, "law": out.law, "nfe": float(np.mean(out.nfe)), "seed": out.seed}
     settings |= {"temperature": temperature, "first_id": first_id, "noise": settings.get("noise", "exact")}
     settings |= {"dtype": model.engine.dtype, "seconds": out.seconds}
-    return describe("samples", [t or "" for t in out.text], [t.tolist() for t in out.tokens], judges, settings)
+    return describe("samples", [t or "" for t in out.text], [t.tolist() for t in out.tokens], judges, settings), out
 
 
 def frontier(

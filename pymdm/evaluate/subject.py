@@ -35,6 +35,22 @@ EMBEDDED = "held-out prose of the running Python"
 LOGITS = 1 << 26  # elements of logits in one network call
 
 
+def sequences(tokens: NDArray[np.int64], length: int, most: int) -> Tensor:
+    """int64 [S, L]: at most `most` sequences of one length, evenly spread over a text.
+
+    Raises:
+        ValueError: a text of fewer than two.
+
+    >>> sequences(np.arange(10), 3, 2).tolist()
+    [[0, 1, 2], [6, 7, 8]]
+    """
+    row = torch.from_numpy(np.asarray(tokens).astype(np.int64))
+    pieces = row[: len(row) // length * length].view(-1, length)
+    if len(pieces) < 2:
+        raise ValueError(f"evaluate: the text has {len(row)} tokens; two sequences of {length} are needed")
+    return pieces[torch.linspace(0, len(pieces) - 1, min(most, len(pieces))).round().long()]
+
+
 @dataclass(frozen=True)
 class Subject:
     """A checkpoint and the tokens it is evaluated on.

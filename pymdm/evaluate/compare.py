@@ -1,0 +1,253 @@
+"""Samplers at equal rounds on one model: what a judge says of their samples, and what they cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from pymdm.evaluate.generative import Generation, generate_samples
+from pymdm.evaluate.intervals import mean_interval
+from pymdm.evaluate.judges import Judge
+from pymdm.evaluate.schedule import Information, excess
+from pymdm.report.table import Table
+from pymdm.sampling.samplers import Ancestral, Confidence, FirstHitting, Sampler, parse_sampler, sampler_name
+
+DEFAULT = ("first-hitting", "first-hitting:order=2", "ancestral", "confidence:margin", "remask")
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One sampler's samples and their cost.
+
+    Attributes:
+        name: what it was called. sampler: what ran.
+        generation: texts, entropy, repetition and judges' scores.
+        certificate: nats a sequence from the exact law; None where there is none for this sampler or no curve.
+        rounds: network calls one after another. calls: of the batch. rows: sequences scored. seconds: wall time.
+    """
+
+    name: str
+    sampler: Sampler
+    generation: Generation
+    certificate: float | None
+    rounds: int
+    calls: int
+    rows: int
+    seconds: float
+
+    @property
+    def repetition(self) -> tuple[float, tuple[float, float]]:
+        """Mean share of repeated 4-grams and its 95% interval."""
+        return float(np.mean(self.generation.repetition)), mean_interval(self.generation.repetition)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        found = self.generation.to_dict()
+        return {"name": self.name} | {
+            "law": found["sampler"]["law"],
+            "certificate_nats": self.certificate,
+            "rounds": self.rounds,
+            "calls": self.calls,
+            "rows": self.rows,
+            "seconds": self.seconds,
+            "entropy": found["entropy"],
+            "repetition4": {"mean": self.repetition[0], "interval95": list(self.repetition[1])},
+            "judges": found["judges"],
+            "first_texts": found["first_texts"],
+        }
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What `compare` gives: one `Compared` a sampler, in the order they were given.
+
+    Attributes:
+        length: L of the samples. num_samples: N of each sampler. judge: name of the judge that the table shows.
+    """
+
+    results: tuple[Compared, ...]
+    length: int
+    num_samples: int
+    judge: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        head = {"length": self.length, "samples": self.num_samples, "judge": self.judge}
+        return head | {"samplers": [result.to_dict() for result in self.results]}
+
+    def table(self) -> Table:
+        """One row a sampler; intervals are 95%, over texts."""
+        rows = []
+        for r in self.results:
+            scores = r.generation.scores[self.judge]
+            bits = (scores.interval[1] - scores.interval[0]) / 2
+            nats = "" if r.certificate is None else f"{r.certificate:.2f}"
+            cells = [f"{scores.bits_per_char:.3f} ±{bits:.3f}", f"{r.generation.entropy_mean:.2f}"]
+            cells += [f"{r.repetition[0]:.3f}", nats, f"{r.rounds}", f"{r.calls} ({r.rows})", f"{r.seconds:.1f}"]
+            rows.append([r.name.replace(":", ": ").replace(",", ", "), *cells])
+        head = ["sampler", "bits", "ent.", "rep4", "nats", "rounds", "calls (rows)", "s"]
+        text = (
+            f"{self.num_samples} samples of {self.length} tokens each. bits: per character under {self.judge}, with the half "
+            "width of its 95% interval; ent.: entropy of a sample's tokens, nats; rep4: repeated 4-grams; nats: from the exact "
+            "law; rounds: network calls one after another; rows: sequences scored."
+        )
+        return Table(head, rows, text=text)
+
+    def draw(self, path: Any) -> None:
+        """Bits per character, entropy and repetition with their 95% intervals, a line a sampler, as PNG or SVG.
+
+        Raises:
+            ValueError: matplotlib is missing.
+        """
+        from pymdm.report import figure as style
+
+        if not style.available():
+            raise ValueError("compare: the picture needs matplotlib: pip install matplotlib")
+        with style.styled():
+            from matplotlib.figure import Figure
+
+            figure = Figure(figsize=(9.0, 1.4 + 0.35 * len(self.results)), layout="constrained")
+            panels = figure.subplots(1, 3, sharey=True)
+            values: list[list[tuple[float, tuple[float, float]]]] = [[], [], []]
+            for r in self.results:
+                scores = r.generation.scores[self.judge]
+                values[0].append((scores.bits_per_char, scores.interval))
+                values[1].append((r.generation.entropy_mean, mean_interval(r.generation.entropy)))
+                values[2].append(r.repetition)
+            names = (f"bits per character, {self.judge}", "entropy, nats", "repeated 4-grams")
+            for panel, column, name in zip(panels, values, names, strict=True):
+                middle = np.array([v for v, _ in column])
+                ends = np.array([[v - low, high - v] for v, (low, high) in column]).T.clip(min=0)
+                panel.errorbar(middle, range(len(column)), xerr=np.nan_to_num(ends), fmt="o", capsize=3)
+                panel.set(xlabel=name)
+            labels = [f"{r.name}, {r.rounds} rounds" for r in self.results]
+            panels[0].set_yticks(range(len(labels)), labels)
+            panels[0].invert_yaxis()
+            figure.savefig(path, dpi=120)
+
+
+def at_rounds(name: str, rounds: int, length: int) -> Sampler:
+    """The sampler of a name with about `rounds` network calls for `length` tokens, where the name leaves their number open.
+
+    Raises:
+        ValueError: a name that `parse_sampler` refuses.
+
+    >>> at_rounds("first-hitting:order=2", 8, 64).tokens_per_call, at_rounds("ancestral", 8, 64).steps
+    (8, 8)
+    >>> at_rounds("ancestral:5", 8, 64).steps
+    5
+    """
+    kind, _, options = name.partition(":")
+    if kind in ("ancestral", "remask") and not any(f"{word}=" in options for word in ("steps", "times")):
+        if not options.partition(",")[0].isdigit():
+            name = f"{kind}:{rounds}" + (f",{options}" if options else "")
+        return parse_sampler(name)
+    sampler = parse_sampler(name)
+    named = "tokens" in options or (kind == "first-hitting" and options[:1] in set("0123456789("))
+    if isinstance(sampler, FirstHitting | Confidence) and not named and sampler.tokens_per_call == 1:
+        return replace(sampler, tokens_per_call=-(-length // rounds))
+    return sampler
+
+
+def certificate(out: Any, information: Information | None) -> float | None:
+    """Expected nats a sequence from the exact law, for samplers whose order is uniform and drawn without the network.
+
+    Ancestral sampling draws the number of tokens of a call too: then the mean over the runs at hand.
+    """
+    sampler = out.sampler
+    if information is None or out.options.law(sampler.law) not in ("exact", "approximate"):
+        return None
+    curve, length = information.curve(), information.length
+    if isinstance(sampler, FirstHitting) and sampler.order == 1 and not sampler.corrector and sampler.noise == "exact":
+        counts = sampler._counts()
+        sizes: list[int] = []
+        while sum(sizes) < length:
+            sizes.append(min(counts[min(len(sizes), len(counts) - 1)], length - sum(sizes)))
+        return excess(curve, sizes)
+    if isinstance(sampler, Ancestral) and sampler.noise == "exact":
+        found = []
+        for one in out:  # tokens of a call have one time; times fall
+            found.append(excess(curve, torch.unique(one.times, return_counts=True)[1].flip(0).tolist()))
+        return float(np.mean(found))
+    return None
+
+
+def compare(
+    model: Any = None,
+    samplers: Sequence[str | Sampler] = DEFAULT,
+    *,
+    judges: Sequence[Judge],
+    rounds: int = 16,
+    num_samples: int = 32,
+    length: int | None = None,
+    information: Information | None = None,
+    temperature: float = 1.0,
+    seed: int = 0,
+    batch_size: int | None = None,
+    progress: Callable[[Compared], None] | None = None,
+) -> Comparison:
+    """Draws with several samplers from one model, and puts their samples and their cost side by side.
+
+    Args:
+        model: a `pymdm.Model` with a tokenizer, or what `pymdm.load` takes.
+        samplers: names, of which those that leave it open get about `rounds` network calls, or samplers as they are.
+        judges: at least one; the first is the table's.
+        rounds: network calls a sequence. num_samples: N of each sampler, from the same random addresses.
+        length: L, default the model's.
+        information: the information curve at that length (`pymdm.evaluate.schedule.measure_information`), for certificates.
+        temperature, seed, batch_size: as in `pymdm.sample`.
+        progress: told every result.
+
+    Returns:
+        `Comparison`, with `table()`, `draw(path)` and `to_dict()`.
+
+    Raises:
+        ValueError: no sampler or judge, rounds or length out of range.
+
+    >>> from pymdm.evaluate.judges import load_judge
+    >>> found = compare(None, ["ancestral"], judges=[load_judge("ngram:2", "some text")], rounds=2, num_samples=2, length=4)
+    >>> found.results[0].rounds
+    2
+    """
+    from pymdm.network.loading import Model, load
+
+    loaded = model if isinstance(model, Model) else load(model)
+    L = length if length is not None else loaded.config.length
+    if not samplers or not judges or num_samples < 2:
+        raise ValueError("compare: at least one sampler, one judge and two samples are needed")
+    if not 1 <= L <= loaded.config.length:
+        raise ValueError(f"compare: length must be in 1..{loaded.config.length}, got {L}")
+    if not 1 <= rounds <= L:
+        raise ValueError(f"compare: rounds must be in 1..{L}, the sequence's length, got {rounds}")
+    if information is not None and information.length != L:
+        raise ValueError(f"compare: the information curve is of length {information.length}, the samples of {L}")
+    made = [(s, at_rounds(s, rounds, L)) if isinstance(s, str) else (_name(s), s) for s in samplers]
+    results = []
+    for name, sampler in made:
+        generation, out = generate_samples(
+            loaded,
+            judges,
+            num_samples=num_samples,
+            length=L,
+            sampler=sampler,
+            temperature=temperature,
+            seed=seed,
+            batch_size=batch_size,
+        )
+        nats = certificate(out, information)
+        found = Compared(name, out.sampler, generation, nats, out.rounds, out.calls, out.rows, out.seconds)
+        results.append(found)
+        if progress is not None:
+            progress(found)
+    return Comparison(tuple(results), L, num_samples, judges[0].name)
+
+
+def _name(sampler: Sampler) -> str:
+    try:
+        return sampler_name(sampler)
+    except TypeError:  # of the user's, or with a function
+        return type(sampler).__name__
