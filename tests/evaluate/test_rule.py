@@ -25,6 +25,8 @@ EVERY = list(itertools.product(range(V), repeat=L))
         ("entropy", {}),
         (pymdm.Confidence("margin", tokens_per_call=2), {}),
         (pymdm.Confidence("entropy", block_length=2), {}),
+        (pymdm.Confidence("entropy", bound=0.7), {}),
+        (pymdm.Confidence("entropy", bound=1.2, block_length=3), {"temperature": 0.8}),
         ("margin", {"temperature": 0.7}),
         ("entropy", {"top_k": 2}),
     ],
@@ -60,6 +62,8 @@ def test_given_tokens_are_not_scored():
     ("rule", "words"),
     [
         ("probability", "has no exact likelihood: it looks at the probability of the token it has drawn"),
+        ("maskgit_plus", "has no exact likelihood: it looks at the probability of the token it has drawn"),
+        (pymdm.Confidence("maskgit_plus", tokens_per_call=2), "so the order depends on the draw"),
         ("random", "its order is random"),
         (pymdm.FirstHitting(), "FirstHitting has no exact likelihood of a text"),
         (pymdm.Remask(steps=4), "tokens are drawn again"),
