@@ -30,6 +30,7 @@ class Purpose(IntEnum):
     CORRECTOR = 7
     REMASK = 8
     FREE = 9
+    LENGTH = 10  # of a sequence, where lengths have a law (pymdm.sampling.lengths)
 
 
 def integer(op: str, name: str, value: Any, limit: int) -> int:

@@ -143,6 +143,14 @@ def sample(
     stream: Annotated[
         bool, typer.Option("--stream", help="Show the text while it fills in; without a terminal, as lines.")
     ] = False,
+    prompt_file: Annotated[
+        Path | None,
+        typer.Option(help="Prompts, or infills where one has a hole: .fasta, .smi, or one a line."),
+    ] = None,
+    output_format: Annotated[str, typer.Option("--format", help="text, fasta or smiles.")] = "text",
+    allowed: Annotated[
+        Path | None, typer.Option(help='JSON, position to the only ids that may be drawn there: {"3": [5, 7]}.')
+    ] = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Sample text from a masked diffusion model: exactly, unless an option says otherwise. The law is printed.
@@ -152,15 +160,24 @@ def sample(
     if stream and json_output:
         raise ValueError("sample: --stream is for reading and --json for machines; give one of them")
     import pymdm
+    from pymdm.cli.sequences import allowed_of, prompts_of, title
+    from pymdm.data.sequences import FORMATS, Record, written
     from pymdm.distributed import processes
     from pymdm.sampling.prompt import start_tokens
     from pymdm.sampling.sample import check_seed
 
     loaded = pymdm.load(model, dtype=dtype, device=device)
     config = loaded.config
+    names: list[str] = []
+    given: Any = {"prompt": prompt, "infill": infill}
+    if prompt_file is not None:
+        if prompt is not None or infill is not None:
+            raise ValueError("sample: --prompt-file stands for --prompt and --infill; give one of them")
+        names, given = prompts_of(prompt_file)
+    if output_format not in FORMATS:
+        raise ValueError(f"sample: --format must be one of {', '.join(FORMATS)}, got {output_format}")
     starts = start_tokens(
-        prompt=prompt,
-        infill=infill,
+        **given,
         length=length,
         num_samples=num_samples,
         mask_id=config.mask_id,
@@ -170,7 +187,7 @@ def sample(
     masks = [start.count(config.mask_id) for start in starts]
     ahead = _lookahead(lookahead)
     how = _sampler(sampler, nfe, max(masks), order, rule, block_length, strategy, ahead, schedule, call_schedule)
-    options = pymdm.SampleOptions(temperature, top_k, top_p)
+    options = pymdm.SampleOptions(temperature, top_k, top_p, allowed=allowed_of(allowed))
     law = options.law(how.law)
     with processes() as group:
         seed = group.share(check_seed(seed))
@@ -215,7 +232,12 @@ def sample(
         }
         print(json.dumps({"samples": samples, **facts, **used, "tokens_per_second": speed}))
         return
-    for i, s in enumerate(samples):
+    if output_format != "text":
+        records = [
+            Record(title(names, i, num_samples, s, seed, output_format), s["text"]) for i, s in enumerate(samples)
+        ]
+        say(written(records, output_format).rstrip("\n"))
+    for i, s in enumerate(samples if output_format == "text" else ()):
         if len(samples) > 1:
             print(f"--- sample {i}")
         say(s["text"])

@@ -38,7 +38,7 @@ def read_letters(folder: Path) -> Tokenizer | None:
         raise ValueError(f"load: cannot read the tokenizer of {folder}: {reason(error)}") from None
     if (folder / "vocab.json").is_file():
         found = read_json(folder / "vocab.json", "load")
-        if all(type(i) is int for i in found.values()):
+        if isinstance(found, dict) and all(type(i) is int for i in found.values()):
             return letters_tokenizer(found)
     return None
 

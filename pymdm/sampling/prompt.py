@@ -215,6 +215,11 @@ def start_tokens(
     return starts
 
 
+def prompt_count(prompt: Prompt | None) -> int:
+    """How many prompts these are; none is one."""
+    return 1 if prompt is None else len(_as_list(prompt, "prompt"))
+
+
 def _infill_length(start: list[int], default_length: int | None) -> int:
     if not start:
         raise ValueError("sample: length must be at least 1, got an empty infill")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +17,10 @@ from pymdm.network.hugging_face import HuggingFaceNetwork
 from pymdm.sampling import device_run
 from pymdm.sampling.check import boolean, entries, integer, number
 from pymdm.sampling.check import described as value_described
+from pymdm.sampling.lengths import drawn_lengths
 from pymdm.sampling.options import MAX_COUNT, Cut, SampleOptions, changed
 from pymdm.sampling.progress import both, progress_bar
-from pymdm.sampling.prompt import Prompt, framed, start_tokens
+from pymdm.sampling.prompt import Prompt, framed, prompt_count, start_tokens
 from pymdm.sampling.result import Samples
 from pymdm.sampling.samplers import Ancestral, FirstHitting, Sampler, with_schedule
 from pymdm.sampling.settings import Settings, described
@@ -42,7 +43,7 @@ def sample(
     model: Any,
     *,
     num_samples: int = 1,
-    length: int | Sequence[int] | None = None,
+    length: int | Sequence[int] | Mapping[int, float] | None = None,
     prompt: Prompt | None = None,
     infill: Prompt | None = None,
     seed: int | None = None,
@@ -76,8 +77,9 @@ def sample(
             of transformers as it is, with its tokenizer (docs/hugging_face.md). Modules behind a callable are in
             evaluation mode for the run.
         num_samples: sequences to draw, for each prompt.
-        length: L, or one for each sequence; default the model's, at most 1,024. A frame ([CLS] ... [SEP], of models that have
-            one) comes on top and is kept.
+        length: L, or one for each sequence; default the model's, at most 1,024; or a law, length ->
+            weight, from which each sequence's is drawn first, by seed and sequence id. A frame ([CLS] ... [SEP], of models
+            that have one) comes on top and is kept.
         prompt: given tokens at the front, as text or integer tokens; a list gives one prompt a sequence. Token prompts may
             hold `mask_id` at positions to draw.
         infill: whole sequences with holes: text with [MASK:n] (see `pymdm.sampling.prompt.parse_infill`), or integer tokens
@@ -134,6 +136,8 @@ def sample(
     sampler = with_schedule(sampler, network.schedule)
     options = changed(options, temperature, top_k, top_p, banned_tokens, allowed)
     cut = Cut.checked(batch_size, max_calls)
+    if isinstance(length, Mapping):
+        length = _drawn_lengths(length, seed, prompt, num_samples, sequence_ids)
     starts = start_tokens(
         prompt=prompt,
         infill=infill,
@@ -174,6 +178,14 @@ def sample(
     with _evaluation_modes(network, sampler):
         seconds = _run(state, score, sampler, settings, cut, closed, watch, watch_interval, progress)
     return Samples(state, sampler, options, seconds, tokenizer)
+
+
+def _drawn_lengths(
+    law: Mapping[int, float], seed: int, prompt: Any, num_samples: int, sequence_ids: Sequence[int] | None
+) -> list[int]:
+    count = integer("num_samples", num_samples, 1, MAX_COUNT) * prompt_count(prompt)
+    ids = range(count) if sequence_ids is None else entries("sequence_ids", sequence_ids)
+    return drawn_lengths(law, seed, [integer("sequence_ids", i, 0, 2**56 - 1) for i in ids])
 
 
 def resume(

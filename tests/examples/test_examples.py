@@ -62,3 +62,14 @@ def test_every_example_is_run_and_listed():
     listed = (ROOT / "examples" / "README.md").read_text()
     assert names <= tests
     assert all(f"`{name}.py`" in listed for name in names)
+
+
+def test_antibody_loops():
+    printed = run("antibody_loops")
+    assert printed.count(">loops_") == 4 and "loops without C: True, law truncated" in printed
+    assert "different loops" in printed
+
+
+def test_reaction():
+    printed = run("reaction")
+    assert printed.count("CC(=O)O.OCC>>CC(=O)") == 4 and "3 network calls" in printed

@@ -1,0 +1,47 @@
+"""Files that `pymdm sample` reads and writes besides plain text: prompts, allowed sets, FASTA's and SMILES' titles."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+
+def prompts_of(path: Path) -> tuple[list[str], dict[str, list[str] | None]]:
+    """Names of a file's sequences, and the sequences as prompts, or as infills where they have holes.
+
+    Raises:
+        ValueError: a file that cannot be read, or in which some have holes and some have not.
+    """
+    from pymdm.data.sequences import read_records
+
+    records = read_records(path)
+    texts = [record.sequence for record in records]
+    holes = sum("mask" in text.lower() for text in texts)
+    if 0 < holes < len(texts):
+        raise ValueError(f"sample: {path}: {holes} of {len(texts)} sequences have a hole; all or none must")
+    given: dict[str, list[str] | None] = {"prompt": None, "infill": None}
+    given["infill" if holes else "prompt"] = texts
+    return [record.name for record in records], given
+
+
+def allowed_of(path: Path | None) -> Any:
+    """Position -> ids, from a JSON object.
+
+    Raises:
+        ValueError: a file that cannot be read, or a key that is not a position.
+    """
+    from pymdm.files.read import read_json
+
+    if path is None:
+        return ()
+    sets = read_json(path, "sample")
+    if not isinstance(sets, dict) or not all(key.isdecimal() for key in sets):
+        raise ValueError(f"sample: {path} must map positions to lists of ids")
+    return {int(key): ids for key, ids in sets.items()}
+
+
+def title(names: list[str], i: int, num_samples: int, sample: dict[str, Any], seed: int, form: str) -> str:
+    """What FASTA's or SMILES' line says of a sample: its prompt's name, which one it is, law, calls and seed."""
+    name = names[i // num_samples] if names else ""
+    first = f"{name or 'sample'}_{i % num_samples if names else i}"
+    return first if form == "smiles" else f"{first} law={sample['law']} nfe={sample['nfe']} seed={seed}"
