@@ -8,7 +8,7 @@ BUILD_TOOLS := torch numpy pybind11 cmake ninja setuptools wheel
 SOURCES := $(shell find csrc -type f) CMakeLists.txt setup.py pyproject.toml
 FORMATTED := $(shell find csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu')
 
-.PHONY: help setup demo test prove fuzz lint bench sanitize clean
+.PHONY: help setup demo test prove fuzz lint bench sanitize site clean
 
 setup: $(VENV)/.built
 
@@ -62,6 +62,11 @@ sanitize: setup
 	TSAN_OPTIONS=halt_on_error=1:ignore_noninstrumented_modules=1 \
 	PYTHONPATH=$(SANITIZED) $(BIN)/pytest -s $(SANITIZED_TESTS) $(PYTEST_ARGS)
 
+# The pages of docs/ and of the docstrings as out/site; a broken link fails.
+site: setup
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(PIP) install -q -c constraints.txt --no-build-isolation -e '.[docs]'
+	$(BIN)/mkdocs build --strict
+
 clean:
 	rm -rf build $(VENV) pymdm/_C*.so *.egg-info
 
@@ -73,4 +78,5 @@ help:
 	@echo 'make bench     measurements, as ratios in one run'
 	@echo 'make lint      ruff, clang-format, mypy'
 	@echo 'make sanitize  the tests of the core under sanitizers (long)'
+	@echo 'make site      the documentation as out/site'
 	@echo 'make clean     remove .venv and what was built'

@@ -1,4 +1,4 @@
-"""Checkpoints: a folder with `model.safetensors`, `config.json` and `tokenizer.json`, written whole or not at all."""
+"""Checkpoints: a folder of weights, config.json, tokenizer.json and a model card, written whole or not at all."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ from pymdm.data.tokenizer import Tokenizer
 from pymdm.files.read import LARGEST_CONFIG, read_json, reason
 from pymdm.files.replace import last_written, replace_folder
 from pymdm.files.target import Kind, check_target
+from pymdm.network.card import model_card
 from pymdm.network.config import ModelConfig
 from pymdm.network.transformer import MaskedTransformer, parameter_shapes
 
 WEIGHTS, CONFIG, TOKENIZER = "model.safetensors", "config.json", "tokenizer.json"
+CARD = "README.md"
 STATE_TENSORS, STATE_NUMBERS, SHARDS = "training_state.safetensors", "training_state.json", "training_state"
 PREVIOUS = "previous"  # folder of the last but one training state
 _STATE = (STATE_TENSORS, STATE_NUMBERS, f"{SHARDS}/*.safetensors")
@@ -30,7 +32,7 @@ KIND = Kind(
     CONFIG,
     frozenset({"model", "training"}),
     True,
-    (WEIGHTS, CONFIG, TOKENIZER, *_STATE, *(f"{PREVIOUS}/{name}" for name in _STATE)),
+    (WEIGHTS, CONFIG, TOKENIZER, CARD, *_STATE, *(f"{PREVIOUS}/{name}" for name in _STATE)),
 )
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 STORED = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "BOOL": torch.bool}
@@ -95,10 +97,14 @@ def save_checkpoint(
     target = check_target(path, KIND, "save_checkpoint").path
     meta = json.dumps({"model": config.to_dict(), "training": dict(training or {})}, indent=1, allow_nan=False)
 
+    weights = sum(t.numel() for t in tensors.values())
+    card = model_card(target.name, config, tokenizer.kind, weights, training or {})
+
     def write(fresh: Path) -> None:
         save_file(tensors, fresh / WEIGHTS)
         (fresh / CONFIG).write_text(meta + "\n", encoding="utf-8")
         tokenizer.save(fresh / TOKENIZER)
+        (fresh / CARD).write_text(card, encoding="utf-8")
         for name, content in (extra or {}).items():
             if isinstance(content, str):
                 (fresh / name).write_text(content, encoding="utf-8")

@@ -150,7 +150,7 @@ def test_what_may_be_written_is_made_or_replaced(place, kind):
     save(out)
     assert load_checkpoint(out).training == {"finished": True}
     real = place / "deep" / "new" if kind == "link to a new folder" else place / "real" if "link" in kind else out
-    assert sorted(os.listdir(real)) == ["config.json", "model.safetensors", "tokenizer.json"]
+    assert sorted(os.listdir(real)) == ["README.md", "config.json", "model.safetensors", "tokenizer.json"]
     assert os.path.islink(out) == ("link" in kind)
     assert not [p for p in place.rglob("*") if "writing" in p.name]
 

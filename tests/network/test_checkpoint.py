@@ -43,7 +43,12 @@ def test_round_trip(tmp_path, dtype):
     assert (read.config, read.training, read.tokenizer.to_json()) == (CONFIG, {"steps": 7}, LETTERS.to_json())
     assert read.state_dict.keys() == written.state_dict.keys()
     assert all(torch.equal(read.state_dict[k], v) and v.dtype == dtype for k, v in written.state_dict.items())
-    assert sorted(os.listdir(tmp_path / "a" / "b")) == ["config.json", "model.safetensors", "tokenizer.json"]
+    assert sorted(os.listdir(tmp_path / "a" / "b")) == [
+        "README.md",
+        "config.json",
+        "model.safetensors",
+        "tokenizer.json",
+    ]
 
 
 def test_built_network_is_the_saved_one(folder):
