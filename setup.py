@@ -1,12 +1,14 @@
 """Builds pymdm._C by CMake and ninja against the torch of this interpreter. All sources are listed in CMakeLists.txt."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.egg_info import egg_info
 
 ROOT = Path(__file__).resolve().parent
 
@@ -39,4 +41,30 @@ class CMakeBuild(build_ext):
         subprocess.check_call(["cmake", "--build", str(build), "--target", "_C", "-j", jobs])
 
 
-setup(ext_modules=[Extension("pymdm._C", sources=[])], cmdclass={"build_ext": CMakeBuild})
+class TiedToTorch(egg_info):
+    """The metadata of what is built asks for the torch that it is built against: the extension works with no other."""
+
+    def run(self) -> None:
+        if "sdist" not in sys.argv:
+            import torch
+
+            tied = f"torch=={torch.__version__.partition('+')[0]}"
+            needed = [tied if re.match(r"torch\W", r) else r for r in self.distribution.install_requires]
+            self.distribution.install_requires = self.distribution.metadata.install_requires = needed
+        super().run()
+
+
+def long_description() -> str:
+    """The README with links that work outside the repository, whose address PYMDM_REPOSITORY says; else without them."""
+    base = os.environ.get("PYMDM_REPOSITORY", "")
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    link = rf"[\1]({base}/blob/main/\2)" if base else r"\1"
+    return re.sub(r"\[([^\]]*)\]\((?![a-z]+:)([^)]*)\)", link, text)
+
+
+setup(
+    long_description=long_description(),
+    long_description_content_type="text/markdown",
+    ext_modules=[Extension("pymdm._C", sources=[])],
+    cmdclass={"build_ext": CMakeBuild, "egg_info": TiedToTorch},
+)

@@ -3,12 +3,32 @@
 from __future__ import annotations
 
 import importlib.machinery
+import importlib.metadata
+import platform
 from pathlib import Path
 from types import ModuleType
 
 import torch  # must be loaded first: the extension links to its libraries
 
+DISTRIBUTION = "masked-diffusion"
 _BUILD = "run `pip install --no-build-isolation .` (or `-e .`) in the pymdm folder, with this Python"
+
+
+def _fix() -> str:
+    """What to run: a build in a checkout, else the torch that the installed wheel is for, which its metadata says."""
+    if (Path(__file__).parents[1] / "CMakeLists.txt").is_file():
+        return _BUILD
+    try:
+        needs = importlib.metadata.requires(DISTRIBUTION) or []
+        version = importlib.metadata.version(DISTRIBUTION)
+    except importlib.metadata.PackageNotFoundError:
+        return _BUILD
+    torch_needed = next((r.partition(";")[0].strip() for r in needs if r.startswith("torch=")), "torch")
+    python = ".".join(platform.python_version_tuple()[:2])
+    return (
+        f"run `pip install --force-reinstall '{DISTRIBUTION}=={version}' '{torch_needed}'`: that takes the wheel for "
+        f"Python {python} and the torch that it is for"
+    )
 
 
 def _load() -> ModuleType:
@@ -18,11 +38,11 @@ def _load() -> ModuleType:
         folder = Path(__file__).parent
         built = any((folder / f"_C{suffix}").exists() for suffix in importlib.machinery.EXTENSION_SUFFIXES)
         why = f"was built for another torch or Python ({error})" if built else "is not built"
-        raise ImportError(f"pymdm: the extension pymdm._C {why}; {_BUILD}") from None
+        raise ImportError(f"pymdm: the extension pymdm._C {why}; {_fix()}") from None
     if _C.torch_version != torch.__version__:
         raise ImportError(
             f"pymdm: the extension pymdm._C was built for torch {_C.torch_version}, this is torch {torch.__version__}; "
-            f"{_BUILD}"
+            f"{_fix()}"
         )
     return _C
 

@@ -25,6 +25,21 @@ def import_from(folder: Path) -> str:
     return done.stderr.strip().splitlines()[-1]
 
 
+@pytest.mark.parametrize("built", [True, False])
+def test_a_wheels_user_is_told_the_wheel_and_no_folder(tmp_path, built):
+    """An installed package has no sources beside it, and its metadata says which torch it is for."""
+    package = Path(pymdm.__file__).parent
+    shutil.copytree(package, tmp_path / "pymdm", ignore=shutil.ignore_patterns("_C*", "bundled"))
+    if built:
+        (tmp_path / "pymdm" / next(package.glob("_C*.so")).name).write_bytes(b"not a library")
+    about = tmp_path / "masked_diffusion-9.9.dist-info"
+    about.mkdir()
+    lines = "Metadata-Version: 2.1\nName: masked-diffusion\nVersion: 9.9\nRequires-Dist: torch==2.13.0\n"
+    (about / "METADATA").write_text(lines)
+    line = import_from(tmp_path)
+    assert "`pip install --force-reinstall 'masked-diffusion==9.9' 'torch==2.13.0'`" in line and "folder" not in line
+
+
 def test_an_unbuilt_extension_says_what_to_run(tmp_path):
     shutil.copytree(Path(pymdm.__file__).parent, tmp_path / "pymdm", ignore=shutil.ignore_patterns("_C*", "bundled"))
     line = import_from(tmp_path)

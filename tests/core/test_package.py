@@ -1,7 +1,10 @@
 """What a wheel holds: every package and every file that the code reads beside itself."""
 
 import fnmatch
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -56,3 +59,18 @@ def test_constraints_lock_every_package_at_every_depth():
             installed = [r for r in installed if not re.match(r"nvidia|cuda|triton|setuptools", r)]
         waiting += installed
     assert not missed and len(seen) > 40
+
+
+def test_the_metadata_says_the_torch_and_has_no_link_that_breaks(tmp_path):
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("pybind11")
+    repository = "https://example.org/somebody/pymdm"
+    command = [sys.executable, "setup.py", "-q", "egg_info", "--egg-base", str(tmp_path)]
+    for base in (repository, ""):
+        env = {**os.environ, "PYMDM_REPOSITORY": base}
+        subprocess.run(command, cwd=ROOT, check=True, capture_output=True, env=env)
+        about = (tmp_path / "masked_diffusion.egg-info/PKG-INFO").read_text(encoding="utf-8")
+        assert f"Requires-Dist: torch=={torch.__version__.partition('+')[0]}\n" in about and "torch>=" not in about
+        links = re.findall(r"\]\(([^)]*)\)", about)
+        assert links and all(link.startswith("https://") for link in links)
+        assert (f"{repository}/blob/main/docs/samplers.md" in links) is bool(base)
