@@ -7,6 +7,7 @@ CASES = {
     "speedup": "first-hitting beside published ancestral sampling in plain PyTorch",
     "scaling": "time and network calls against L, V, B, N and threads, beside a straight line",
     "engine": "the forward beside at::linear, eager PyTorch and torch.compile",
+    "models": "every family's network, engine beside the callable, and the callable beside its bare calls",
     "sampling_memory": "peak memory of sampling, engine and plain PyTorch",
     "bfloat16": "what bfloat16 arithmetic does to the law of a sample",
     "lookahead": "tokens a round and rows a token with lookahead, and what a fixed cost a call makes of it",

@@ -38,6 +38,17 @@ def test_choose_at_a_tiny_size():
     assert [r["mark"] for r in found["rows"][:4]] == [35.0, 35.0, 0.5, 4.0]
 
 
+def test_models_at_a_tiny_size():
+    """Both doors give the same tokens for every family, or the case fails; no mark below its sizes."""
+    result = run(
+        "bench", "models", "--layers", 2, "--width", 64, "--vocab", 40, "--length", 8, "--rounds", 1, "--json", "-"
+    )
+    assert result.exit_code == 0, result.output
+    rows = json.loads(result.stdout)["rows"]
+    assert {r["subject"] for r in rows} >= {"mdlm", "llada", "albert", "esmc", "modernbert"} and len(rows) == 22
+    assert all(r["value"] > 0 and r["mark"] is None for r in rows)
+
+
 def test_second_order_at_a_tiny_size(tmp_path):
     result = run("bench", "second-order", "--samples", 64, "--models", 1, "--out", tmp_path)
     assert result.exit_code == 0, result.output
