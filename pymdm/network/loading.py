@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pymdm.bundled import bundled_path
+from pymdm.data.chat import Messages, read_chat_template, render
 from pymdm.data.tokenizer import Tokenizer
 from pymdm.data.wrapped import WrappedTokenizer, as_tokenizer, read_tokenizer
 from pymdm.files.replace import last_written
@@ -56,6 +57,21 @@ class Model:
         """Ids that are not drawn unless asked for: special tokens, and rows that stand for nothing."""
         own = {*self.conventions.banned, *getattr(self.tokenizer, "banned", ())} - set(self.conventions.end_of_text)
         return tuple(sorted(i for i in own if i < self.config.vocab_size))
+
+    def chat(self, messages: Messages) -> list[int]:
+        """Tokens of a conversation up to where the answer begins, by the model's own chat template: a prompt for `sample`.
+
+        Args:
+            messages: a user's text, or messages with "role" and "content".
+
+        Raises:
+            ValueError: a model without a template or a tokenizer, or messages that the template refuses.
+        """
+        found = read_chat_template(self.path) if self.path.is_dir() else None
+        if found is None or self.tokenizer is None:
+            raise ValueError(f"chat: {self.path} has no chat template; give the prompt as text")
+        tokens: list[int] = self.tokenizer.encode(render(*found, messages))
+        return tokens
 
     @property
     def frame(self) -> Frame:
