@@ -230,3 +230,61 @@ def test_info_says_what_a_checkpoint_is(folder, capsys):
     from pymdm.bundled import bundled_path
 
     assert describe(bundled_path())["exact"].startswith("first-hitting")
+
+
+class Unknown:
+    """Something that torch does not unpickle."""
+
+
+def test_old_torch_files_and_files_of_the_training_beside_them(tmp_path, state, folder):
+    """torch.save before 1.6 wrote no zip; a Trainer leaves training_args.bin beside the weights."""
+    old = tmp_path / "old"
+    old.mkdir()
+    (old / "config.json").write_text((folder / "config.json").read_text())
+    torch.save(state, old / "pytorch_model.bin", _use_new_zipfile_serialization=False)
+    torch.save({"args": 1}, old / "training_args.bin")
+    assert torch.equal(logits(old), logits(folder))
+    torch.save({"model": state, "args": Unknown()}, old / "pytorch_model.bin", _use_new_zipfile_serialization=False)
+    refused(old, "test_loading.Unknown", "not unpickled", "Pickles")
+
+
+def test_a_value_of_our_own_folder_that_is_not_finite_is_named(tmp_path):
+    """The engine looks at each value once, as it packs it; the message is still the reader's."""
+    from pymdm.bundled import bundled_path
+
+    for file in bundled_path().iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    tensors = load_file(tmp_path / "model.safetensors")
+    tensors["blocks.1.out.weight"][3, 2] = float("nan")
+    save_file(tensors, tmp_path / "model.safetensors")
+    with pytest.raises(
+        ValueError, match=r"model\.safetensors: tensor blocks\.1\.out\.weight has values that are not finite"
+    ):
+        pymdm.load(tmp_path)
+
+
+def test_the_default_length_is_one_to_draw(tmp_path, state):
+    """131,072 positions that a model could read are not a length to sample; where a length is given it counts."""
+    settings = {**p.LLADA, "max_sequence_length": 131_072}
+    model = pymdm.load(p.write(tmp_path / "m", settings, state))
+    out = pymdm.sample(model, max_calls=1, seed=1)
+    assert out.tokens.shape == (1, 1024)
+    assert pymdm.sample(model, length=1100, max_calls=1, seed=1).tokens.shape == (1, 1100)
+    with pytest.raises(ValueError, match="more than the length 1024; give length"):
+        pymdm.sample(model, prompt=[1] * 1030, seed=1)
+
+
+@pytest.mark.parametrize(
+    "switch",
+    [{"qk_norm": "head"}, {"head_dim": 6}, {"window": 3, "full_every": 2}, {"shared_layers": True}, {"first_norm": False},
+     {"mlp": "geglu"}],
+    ids=lambda s: next(iter(s)),
+)  # fmt: skip
+def test_a_device_names_what_it_does_not_compute(switch):
+    from pymdm._native import C
+
+    config = pymdm.ModelConfig(vocab_size=5, length=4, width=8, layers=2, heads=2, **switch)
+    weights = pymdm.MaskedTransformer(config).state_dict()
+    with pytest.raises(ValueError, match=f"{next(iter(switch))}|geglu.*on the CPU only") as error:
+        C.DeviceEngine(config.to_dict(), weights, "float32", torch.device("cpu"))
+    assert "\n" not in str(error.value)
