@@ -70,7 +70,7 @@ IN_AN_END = (
 )
 
 
-@pytest.mark.parametrize("package", ["typer", "torch", "rich"])
+@pytest.mark.parametrize("package", ["typer", "torch", "safetensors"])
 @pytest.mark.parametrize("code", [INTERRUPT, SWALLOWED, IN_AN_END], ids=["raised", "another error", "unraisable"])
 def test_ctrl_c_during_an_import_is_one_line(package, code, tmp_path):
     """A package of this name that interrupts the process as soon as it is imported."""
