@@ -123,3 +123,20 @@ def test_settings_that_are_not_computed_are_named(saved):
         pymdm.load(folder)
     assert pymdm.load(folder, config=settings | {"mask_token_id": 32}).config.mask_id == 32
     assert pymdm.load(folder, tokenizer=tokenizer()).banned == (0, 1, 2)
+
+
+@pytest.mark.parametrize("saved", ["modernbert"], indirect=True)
+def test_settings_of_windows_that_are_not_computed_are_named(saved):
+    _, folder = saved
+    settings = json.loads((folder / "config.json").read_text())
+    wrong = [
+        ({"rope_parameters": [1]}, "scaled rotary positions"),
+        ({"rope_parameters": {"full_attention": {"rope_type": "yarn"}}}, "scaled rotary positions"),
+        ({"layer_types": ["full_attention"] * 3 + ["sliding_attention"]}, "layer_types"),
+        ({"local_attention": "wide"}, "local_attention must be int"),
+    ]
+    for change, word in wrong:
+        (folder / "config.json").write_text(json.dumps(settings | change))
+        with pytest.raises(ValueError, match=word) as error:
+            pymdm.load(folder)
+        assert "\n" not in str(error.value)

@@ -30,8 +30,8 @@ def _full_every(settings: Settings) -> int:
 def _rope_base(settings: Settings, kind: str, key: str) -> float:
     """Base of the plain rotary positions of layers of that kind."""
     parameters: Any = settings.get("rope_parameters") or {}
-    inner = parameters.get(kind) or {}
-    if inner.get("rope_type", "default") != "default":
+    inner = parameters.get(kind) or {} if isinstance(parameters, Mapping) else None
+    if not isinstance(inner, Mapping) or inner.get("rope_type", "default") != "default":
         raise ValueError(f"scaled rotary positions {inner!r} are not computed by the engine, only plain ones")
     return float(need({key: inner.get("rope_theta"), "old": settings.get(key)}, key, "old", kind=float))
 
