@@ -31,7 +31,7 @@ test: setup lint
 # AUDIT_ARGS=--reseed draws new seeds.
 prove: setup
 	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
-	$(BIN)/pymdm audit --full --report out/proof $(AUDIT_ARGS)
+	PYTHONPATH=tests $(BIN)/pymdm audit --full --faults helpers.planted --report out/proof $(AUDIT_ARGS)
 
 # Damaged input of every kind, PYMDM_FUZZ cases each (default 100,000); `make test` runs 2,000. Under the sanitizers:
 # make sanitize SANITIZED_TESTS=tests/fuzz PYTEST_ARGS="-m ''".
@@ -56,7 +56,7 @@ RUNTIME := $(if $(findstring thread,$(SANITIZE)),libtsan.so,libasan.so)
 
 sanitize: setup
 	rm -rf $(SANITIZED)
-	PATH="$(CURDIR)/$(BIN):$$PATH" PYMDM_SANITIZE=$(SANITIZE) $(PIP) install -q --no-deps --no-build-isolation --target $(SANITIZED) .
+	PATH="$(CURDIR)/$(BIN):$$PATH" PYMDM_TESTING=1 PYMDM_SANITIZE=$(SANITIZE) $(PIP) install -q --no-deps --no-build-isolation --target $(SANITIZED) .
 	LD_PRELOAD="$$($(CXX) -print-file-name=$(RUNTIME)) $$($(CXX) -print-file-name=libstdc++.so)" \
 	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
 	TSAN_OPTIONS=halt_on_error=1:ignore_noninstrumented_modules=1 \

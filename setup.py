@@ -1,4 +1,7 @@
-"""Builds pymdm._C by CMake and ninja against the torch of this interpreter. All sources are listed in CMakeLists.txt."""
+"""Builds pymdm._C by CMake and ninja against the torch of this interpreter. All sources are listed in CMakeLists.txt.
+
+In place (`pip install -e`), or with PYMDM_TESTING=1, pymdm._C_testing too, which the tests use; a wheel does not hold it.
+"""
 
 import os
 import re
@@ -11,6 +14,7 @@ from setuptools.command.build_ext import build_ext
 from setuptools.command.egg_info import egg_info
 
 ROOT = Path(__file__).resolve().parent
+TESTING = bool({"editable_wheel", "--inplace", "develop"} & set(sys.argv) or os.environ.get("PYMDM_TESTING"))
 
 
 class CMakeBuild(build_ext):
@@ -19,6 +23,9 @@ class CMakeBuild(build_ext):
         import torch
 
         target = Path(self.get_ext_fullpath(ext.name)).resolve()
+        module = ext.name.rpartition(".")[2]
+        if not TESTING:
+            target.with_name(target.name.replace(module, "_C_testing", 1)).unlink(missing_ok=True)  # of a build before
         sanitize = os.environ.get("PYMDM_SANITIZE", "")
         kind = "-".join([sys.implementation.cache_tag, *filter(None, sanitize.split(","))])
         build = ROOT / "build" / f"cmake-{kind}"
@@ -31,14 +38,15 @@ class CMakeBuild(build_ext):
             "CMAKE_PREFIX_PATH": torch.utils.cmake_prefix_path,
             "PYMDM_VERSION": version,
             "PYMDM_TORCH_VERSION": torch.__version__,
-            "PYMDM_EXTENSION": target.name,
+            "PYMDM_EXTENSION": target.name.replace(module, "_C", 1),
             "PYMDM_SANITIZE": sanitize,
+            "PYMDM_TESTING": "ON" if TESTING else "OFF",
             "PYMDM_CUDA": os.environ.get("PYMDM_CUDA", "AUTO"),
         }
         jobs = os.environ.get("PYMDM_JOBS", str(os.cpu_count() or 1))
         configure = ["cmake", "-G", "Ninja", "-S", str(ROOT), "-B", str(build)]
         subprocess.check_call(configure + [f"-D{key}={value}" for key, value in options.items()])
-        subprocess.check_call(["cmake", "--build", str(build), "--target", "_C", "-j", jobs])
+        subprocess.check_call(["cmake", "--build", str(build), "--target", module, "-j", jobs])
 
 
 class TiedToTorch(egg_info):
@@ -62,9 +70,10 @@ def long_description() -> str:
     return re.sub(r"\[([^\]]*)\]\((?![a-z]+:)([^)]*)\)", link, text)
 
 
+MODULES = ["pymdm._C", "pymdm._C_testing"] if TESTING else ["pymdm._C"]
 setup(
     long_description=long_description(),
     long_description_content_type="text/markdown",
-    ext_modules=[Extension("pymdm._C", sources=[])],
+    ext_modules=[Extension(name, sources=[]) for name in MODULES],
     cmdclass={"build_ext": CMakeBuild, "egg_info": TiedToTorch},
 )

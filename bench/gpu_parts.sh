@@ -43,8 +43,8 @@ print(" ".join(["-DPython_EXECUTABLE=" + sys.executable, "-Dpybind11_DIR=" + pyb
   "-DPYMDM_TORCH_VERSION=" + torch.__version__, "-DPYMDM_EXTENSION=_C" + sysconfig.get_config_var("EXT_SUFFIX"),
   "-DPYMDM_VERSION=" + version]))') || return 1
   { cmake -G Ninja -S . -B "${PYMDM_GPU_BUILD:-build/gpu}" -DCMAKE_BUILD_TYPE=Release \
-    -DCMAKE_LIBRARY_OUTPUT_DIRECTORY="$PWD/pymdm" -DPYMDM_CUDA=ON -DPYMDM_CUDA_ARCHS="${PYMDM_CUDA_ARCHS:-90a-real}" $flags &&
-    cmake --build "${PYMDM_GPU_BUILD:-build/gpu}" --target "${PYMDM_GPU_TARGET:-_C}" -j "$(nproc)"; } >"$log" 2>&1 && return 0
+    -DCMAKE_LIBRARY_OUTPUT_DIRECTORY="$PWD/pymdm" -DPYMDM_CUDA=ON -DPYMDM_TESTING=ON -DPYMDM_CUDA_ARCHS="${PYMDM_CUDA_ARCHS:-90a-real}" $flags &&
+    cmake --build "${PYMDM_GPU_BUILD:-build/gpu}" --target ${PYMDM_GPU_TARGET:-_C _C_testing} -j "$(nproc)"; } >"$log" 2>&1 && return 0
   tail -40 "$log"
   return 1
 }

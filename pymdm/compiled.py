@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from pymdm._native import C
 from pymdm.network.callable import callable_network
 from pymdm.prove.implementation import Batch
-from pymdm.sampling.samplers import NOISES, Ancestral, Confidence, FirstHitting, Remask, Sampler
+from pymdm.sampling.samplers import Ancestral, Confidence, FirstHitting, Remask, Sampler
 
 # Measured against the exact law in a proof. The corrector needs a network that answers at unmasked positions, which the
 # table models do not: see pymdm/bench/second_order.py.
@@ -105,7 +105,7 @@ class Compiled:
     ) -> NDArray[np.int64]:
         rows = torch.from_numpy(np.ascontiguousarray(logits, dtype=np.float64))
         at = [_int64(part, (rows.shape[0],)) for part in (sequence, event)]
-        return C.choose_emulated(rows, int(seed), *at, NOISES.index(kind)).numpy()
+        return C.choose_emulated(rows, int(seed), *at, C.Noise.__members__[kind]).numpy()
 
     def first_hitting(
         self,

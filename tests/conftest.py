@@ -1,3 +1,27 @@
-"""Fixtures shared by the tests; `--reseed` draws new seeds for the statistical ones."""
+"""Fixtures shared by the tests. `--reseed` draws new seeds for the statistical ones and prints them.
 
-pytest_plugins = ["pymdm.prove.pytest_plugin"]
+The same can be asked with PYMDM_RESEED=1 in the environment, or a given seed repeated with PYMDM_RESEED=<seed>.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pymdm.prove.plan import root_seed
+
+
+def pytest_addoption(parser: Any) -> None:
+    parser.addoption("--reseed", action="store_true", default=False, help="draw new seeds for the statistical tests")
+
+
+def pytest_configure(config: Any) -> None:
+    if config.getoption("--reseed"):
+        root_seed(reseed=True)  # sets PYMDM_RESEED, which workers inherit
+
+
+@pytest.fixture(scope="session")
+def proof_seed() -> int:
+    """Root seed of the statistical tests of this run."""
+    return root_seed()

@@ -11,7 +11,7 @@ void bind_random(pybind11::module_& m);
 void bind_choose(pybind11::module_& m);
 void bind_choose_emulated(pybind11::module_& m);
 void bind_engine(pybind11::module_& m);
-void bind_ops(pybind11::module_& m);
+void bind_measure(pybind11::module_& m);
 void bind_state(pybind11::module_& m);
 void bind_sample(pybind11::module_& m);
 void bind_python_sampler(pybind11::module_& m);

@@ -1,10 +1,8 @@
-#include "ops/choose.h"
+#include "binding/choose.h"
 
 #include "binding/bind.h"
-#include "binding/tensor.h"
 #include "device/choose.h"
 #include "ops/choose_emulated.h"
-#include "ops/choose_lazy.h"
 
 namespace py = pybind11;
 
@@ -13,12 +11,11 @@ namespace {
 
 constexpr const char* kOp = "choose";
 
-enum class Form { kLazy, kFull, kTiles };
+}  // namespace
 
-template <Form kForm>
-at::Tensor choose(const at::Tensor& logits_in, uint64_t seed, const at::Tensor& sequence_in, const at::Tensor& event_in,
-                  std::optional<at::Tensor> base_in, int64_t purpose, double temperature,
-                  std::optional<at::Tensor> banned_in, int64_t top_k, double top_p) {
+ChooseCall::ChooseCall(const at::Tensor& logits_in, uint64_t seed, const at::Tensor& sequence_in,
+                       const at::Tensor& event_in, const std::optional<at::Tensor>& base_in, int64_t purpose,
+                       double temperature, const std::optional<at::Tensor>& banned_in, int64_t top_k, double top_p) {
   check(logits_in.dim() == 2 && logits_in.size(1) > 0, kOp, "logits must be [M, V] with V at least 1, got ",
         shape_of(logits_in));
   check(logits_in.device().is_cpu() || logits_in.device().is_cuda(), kOp, "logits must be on cpu or cuda, got ",
@@ -30,15 +27,15 @@ at::Tensor choose(const at::Tensor& logits_in, uint64_t seed, const at::Tensor& 
   check(top_k >= 0, kOp, "top_k must be at least 0, got ", top_k);
   check(top_p > 0 && top_p <= 1, kOp, "top_p must be in (0, 1], got ", top_p);
   check(purpose >= 1 && purpose < 128, kOp, "purpose must be in 1..127, got ", purpose);
-  const at::Tensor logits = logits_in.stride(1) == 1 ? logits_in : logits_in.contiguous();
+  logits = logits_in.stride(1) == 1 ? logits_in : logits_in.contiguous();
   const int64_t rows = logits.size(0), vocab = logits.size(1);
-  const at::Tensor sequence = cpu_tensor(kOp, "sequence ids", sequence_in, at::kLong, 1);
+  sequence = cpu_tensor(kOp, "sequence ids", sequence_in, at::kLong, 1);
   const at::Tensor event = cpu_tensor(kOp, "events", event_in, at::kLong, 1);
   check(sequence.numel() == rows && event.numel() == rows, kOp, "expected ", rows, " sequence ids and events, got ",
         sequence.numel(), " and ", event.numel());
-  at::Tensor base = base_in ? cpu_tensor(kOp, "base", *base_in, at::kLong, 1) : at::Tensor();
+  base = base_in ? cpu_tensor(kOp, "base", *base_in, at::kLong, 1) : at::Tensor();
   check(!base_in || base.numel() == rows, kOp, "expected ", rows, " bases, got ", base_in ? base.numel() : 0);
-  at::Tensor events = at::empty({rows}, at::kInt);
+  events = at::empty({rows}, at::kInt);
   for (int64_t i = 0; i < rows; ++i) {
     const int64_t s = sequence.data_ptr<int64_t>()[i], e = event.data_ptr<int64_t>()[i];
     const int64_t first = base_in ? base.data_ptr<int64_t>()[i] : 0;
@@ -48,12 +45,10 @@ at::Tensor choose(const at::Tensor& logits_in, uint64_t seed, const at::Tensor& 
           "base must be a multiple of 4 with base + V at most 2^34, got ", first);
     events.data_ptr<int32_t>()[i] = static_cast<int32_t>(static_cast<uint32_t>(e));
   }
-  at::Tensor banned;
   if (banned_in) {
     banned = cpu_tensor(kOp, "banned", *banned_in, at::kBool, 1);
     check(banned.numel() == vocab, kOp, "banned must have V = ", vocab, " entries, got ", banned.numel());
   }
-  ops::ChooseArgs args;
   args.dtype = logits_dtype(kOp, logits);
   args.rows = rows;
   args.vocab = vocab;
@@ -64,51 +59,29 @@ at::Tensor choose(const at::Tensor& logits_in, uint64_t seed, const at::Tensor& 
   args.top_k = top_k;
   args.top_p = top_p;
 
-  at::Tensor token = at::empty({rows}, at::kLong);
+  token = at::empty({rows}, at::kLong);
   args.logits = logits.data_ptr();
   args.sequence = reinterpret_cast<const uint64_t*>(sequence.data_ptr<int64_t>());
   args.event = reinterpret_cast<const uint32_t*>(events.data_ptr<int32_t>());
   args.base = base_in ? reinterpret_cast<const uint64_t*>(base.data_ptr<int64_t>()) : nullptr;
   args.banned = banned_in ? reinterpret_cast<const uint8_t*>(banned.data_ptr<bool>()) : nullptr;
   args.token = token.data_ptr<int64_t>();
-  if (logits.device().is_cpu()) {
-    py::gil_scoped_release release;
-    (kForm == Form::kFull ? ops::choose_full : kForm == Form::kTiles ? ops::choose_tiles : ops::choose)(args);
-    return token;
-  }
-  check(kForm == Form::kLazy, kOp, "this form is for cpu");
-  check(top_k == 0 && top_p == 1, kOp, "top_k and top_p are not available on cuda");
+}
+
+namespace {
+
+at::Tensor choose(const at::Tensor& logits, uint64_t seed, const at::Tensor& sequence, const at::Tensor& event,
+                  const std::optional<at::Tensor>& base, int64_t purpose, double temperature,
+                  const std::optional<at::Tensor>& banned, int64_t top_k, double top_p) {
+  const ChooseCall call(logits, seed, sequence, event, base, purpose, temperature, banned, top_k, top_p);
+  const bool on_cpu = logits.device().is_cpu();
+  check(on_cpu || (top_k == 0 && top_p == 1), kOp, "top_k and top_p are not available on cuda");
   py::gil_scoped_release release;
-  device::choose(logits, args);
-  return token.to(logits.device());
-}
-
-at::Tensor gumbel_bounds(const at::Tensor& words) {
-  const at::Tensor in = cpu_tensor("gumbel_bounds", "words", words, at::kLong, 1);
-  at::Tensor out = at::empty({in.numel(), 2}, at::kDouble);
-  for (int64_t i = 0; i < in.numel(); ++i) {
-    const uint32_t word = static_cast<uint32_t>(in.data_ptr<int64_t>()[i]);
-    out.data_ptr<double>()[2 * i] = ops::gumbel_lower(word);
-    out.data_ptr<double>()[2 * i + 1] = ops::gumbel_upper(word);
-  }
-  return out;
-}
-
-at::Tensor plain_max(const at::Tensor& logits) {
-  check(logits.dim() == 2 && logits.device().is_cpu() && (logits.stride(1) == 1 || logits.size(1) <= 1), "plain_max",
-        "logits must be [M, V] on cpu with adjacent columns, got ", shape_of(logits));
-  at::Tensor most = at::empty({logits.size(0)}, at::kFloat);
-  const DType dtype = logits_dtype("plain_max", logits);
-  py::gil_scoped_release release;
-  ops::plain_max(logits.data_ptr(), dtype, logits.size(0), logits.size(1), logits.stride(0), most.data_ptr<float>());
-  return most;
-}
-
-template <Form kForm>
-void bind_form(py::module_& m, const char* name, const char* doc) {
-  m.def(name, &choose<kForm>, py::arg("logits"), py::arg("seed"), py::arg("sequence"), py::arg("event"),
-        py::arg("base") = std::nullopt, py::arg("purpose") = 3, py::arg("temperature") = 1.0,
-        py::arg("banned") = std::nullopt, py::arg("top_k") = 0, py::arg("top_p") = 1.0, doc);
+  if (on_cpu)
+    ops::choose(call.args);
+  else
+    device::choose(call.logits, call.args);
+  return on_cpu ? call.token : call.token.to(logits.device());
 }
 
 }  // namespace
@@ -117,12 +90,13 @@ void bind_choose_emulated(py::module_& m) {
   m.def(
       "choose_emulated",
       [](const at::Tensor& logits_in, uint64_t seed, const at::Tensor& sequence_in, const at::Tensor& event_in,
-         int64_t noise) {
+         ops::Noise noise) {
         const at::Tensor logits = cpu_tensor(kOp, "logits", logits_in, at::kDouble, 2);
         const at::Tensor sequence = cpu_tensor(kOp, "sequence ids", sequence_in, at::kLong, 1);
         const at::Tensor event = cpu_tensor(kOp, "events", event_in, at::kLong, 1).to(at::kInt);
         const int64_t rows = logits.size(0), vocab = logits.size(1);
-        check(noise >= 0 && noise <= 3, kOp, "noise must be 0..3, got ", noise);
+        check(noise >= ops::Noise::kExact && noise <= ops::Noise::kTruncated, kOp, "unknown noise ",
+              static_cast<int>(noise));
         check(vocab > 0 && sequence.numel() == rows && event.numel() == rows, kOp, "expected ", rows,
               " sequence ids and events, got ", sequence.numel(), " and ", event.numel());
         at::Tensor token = at::empty({rows}, at::kLong);
@@ -136,25 +110,24 @@ void bind_choose_emulated(py::module_& m) {
         args.sequence = reinterpret_cast<const uint64_t*>(sequence.data_ptr<int64_t>());
         args.event = reinterpret_cast<const uint32_t*>(event.data_ptr<int32_t>());
         args.token = token.data_ptr<int64_t>();
-        ops::choose_emulated(args, static_cast<ops::Noise>(noise));
+        ops::choose_emulated(args, noise);
         return token;
       },
       py::arg("logits"), py::arg("seed"), py::arg("sequence"), py::arg("event"), py::arg("noise"),
-      "[M] int64 classes of the literal form for logits [M, V] float64, with a kind of noise: 0 exact, 1 float32, 2 "
-      "float64, 3 truncated.");
+      "[M] int64 classes of the literal form for logits [M, V] float64, with a kind of "
+      "noise.");
 }
 
 void bind_choose(py::module_& m) {
-  bind_form<Form::kLazy>(m, "choose", "[M] int64 tokens for logits [M, V] by exact Gumbel-max.");
-  bind_form<Form::kFull>(
-      m, "choose_full",
-      "choose with every element evaluated in float64, for tests: good rows only, no top_k or top_p.");
-  bind_form<Form::kTiles>(
-      m, "choose_tiles", "choose as the CUDA kernel walks it, on cpu, for tests: bad rows give -1, no top_k or top_p.");
-  m.def("gumbel_bounds", &gumbel_bounds, py::arg("words"),
-        "[n, 2] float64: bounds of the Gumbel noise of all draws whose high 32-bit words are [n] int64; for tests.");
-  m.def("plain_max", &plain_max, py::arg("logits"),
-        "[M] float32: the largest logit of each row of [M, V], read once with the widest vectors; for benchmarks.");
+  py::enum_<ops::Noise>(m, "Noise", "How a Gumbel variate is made; see csrc/ops/choose_emulated.h.")
+      .value("exact", ops::Noise::kExact)
+      .value("float32", ops::Noise::kFloat32)
+      .value("float64", ops::Noise::kFloat64)
+      .value("truncated", ops::Noise::kTruncated);
+  m.def("choose", &choose, py::arg("logits"), py::arg("seed"), py::arg("sequence"), py::arg("event"),
+        py::arg("base") = std::nullopt, py::arg("purpose") = 3, py::arg("temperature") = 1.0,
+        py::arg("banned") = std::nullopt, py::arg("top_k") = 0, py::arg("top_p") = 1.0,
+        "[M] int64 tokens for logits [M, V] by exact Gumbel-max.");
 }
 
 }  // namespace pymdm::binding

@@ -7,7 +7,6 @@
 #include "device/choose.h"
 #include "device/network.h"
 #include "device/step.h"
-#include "sample/device_bits.h"
 
 namespace py = pybind11;
 
@@ -28,25 +27,6 @@ std::shared_ptr<Network> make_network(const py::dict& config, const py::dict& we
   const model::Config c = config_of(config);
   py::gil_scoped_release release;
   return std::make_shared<Network>(c, parameters_of(tensors), type, device);
-}
-
-// [n] int64 draws as a kernel makes them, on the cpu; arguments [n] int64 on the cpu.
-at::Tensor device_bits(const at::Device& device, uint64_t seed, const at::Tensor& sequence, const at::Tensor& event,
-                       int64_t purpose, const at::Tensor& index) {
-  const char* op = "device_bits";
-  const auto put = [&](const char* name, const at::Tensor& t) {
-    return cpu_tensor(op, name, t, at::kLong, 1).to(device);
-  };
-  const at::Tensor s = put("sequence", sequence), e = put("event", event), i = put("index", index);
-  check(s.numel() == e.numel() && s.numel() == i.numel() && purpose >= 1 && purpose < 128, op,
-        "expected as many sequences as events and indices, and a purpose in 1..127");
-  const at::Tensor out = at::empty_like(s);
-  const c10::DeviceGuard guard(device);
-  ops::launch_grid(
-      device::where(device), s.numel(), 1,
-      sample::DeviceBits{seed, device::data<uint64_t>(s), device::data<int64_t>(e), static_cast<Purpose>(purpose),
-                         device::data<uint64_t>(i), device::data<uint64_t>(out)});
-  return out.cpu();
 }
 
 // choose without waiting, every tensor on one device; bad rows get -1.
@@ -96,8 +76,7 @@ void bind_device(py::module_& m) {
       .def_property(
           "gelu_in_product", [](const Network& n) { return n.transformer().gelu_in_product(); },
           [](Network& n, bool on) { n.transformer().set_gelu_in_product(on); },
-          "Whether the MLP's first product adds its bias and applies GELU; a CUDA device's choice in bfloat16.")
-      .def("poison_workspace", [](Network& n) { n.poison(); }, "Fills the workspace with NaN; for tests.");
+          "Whether the MLP's first product adds its bias and applies GELU; a CUDA device's choice in bfloat16.");
 
   m.def(
       "choose_into", &choose_into, py::arg("logits"), py::arg("seed"), py::arg("sequence"), py::arg("event"),
@@ -105,8 +84,6 @@ void bind_device(py::module_& m) {
       "Queues choose on the logits' device and does not wait: token [M] int64 is written, -1 for a bad row. Calls one "
       "after the other may share a `scratch` of choose_scratch.");
   m.def("choose_scratch", &device::choose_scratch, py::arg("device"), py::arg("rows"), py::arg("vocab"));
-  m.def("device_bits", &device_bits, py::arg("device"), py::arg("seed"), py::arg("sequence"), py::arg("event"),
-        py::arg("purpose"), py::arg("index"), "[n] int64 draws as a kernel makes them, for tests.");
 
   py::class_<FirstHittingStep>(m, "FirstHittingStep",
                                "One call of the first-hitting sampler on a device, for sequences of fixed lengths.")

@@ -179,8 +179,7 @@ void bind_engine(py::module_& m) {
           "Logits float32 [M, V] of rows [M] (indices into tokens [T]) of sequences tokens[offsets[b]:offsets[b + 1]].")
       .def_property_readonly("workspace_bytes", [](Engine& e) { return e.workspace_bytes(); })
       .def_property_readonly("weight_bytes", [](Engine& e) { return e.network().weight_bytes(); })
-      .def_property_readonly("forward_seconds", [](Engine& e) { return e.forward_seconds(); })
-      .def("poison_workspace", [](Engine& e) { e.poison(); }, "Fills the workspace with NaN; for tests.");
+      .def_property_readonly("forward_seconds", [](Engine& e) { return e.forward_seconds(); });
 }
 
 }  // namespace pymdm::binding

@@ -35,7 +35,7 @@ PYBIND11_MODULE(_C, m) {
   pymdm::binding::bind_choose(m);
   pymdm::binding::bind_choose_emulated(m);
   pymdm::binding::bind_engine(m);
-  pymdm::binding::bind_ops(m);
+  pymdm::binding::bind_measure(m);
   pymdm::binding::bind_state(m);
   pymdm::binding::bind_sample(m);
   pymdm::binding::bind_python_sampler(m);

@@ -37,13 +37,6 @@ at::Tensor map_draws(const char* op, uint64_t seed, int64_t sequence, int64_t ev
 
 void bind_random(py::module_& m) {
   m.def(
-      "philox",
-      [](std::array<uint32_t, 4> c, std::array<uint32_t, 2> k) {
-        const Words4 out = philox(Words4{{c[0], c[1], c[2], c[3]}}, Key2{k[0], k[1]});
-        return std::array<uint32_t, 4>{out.w[0], out.w[1], out.w[2], out.w[3]};
-      },
-      py::arg("counter"), py::arg("key"), "Philox4x32-10 of a counter of 4 and a key of 2 words.");
-  m.def(
       "random_bits",
       [](uint64_t seed, int64_t sequence, int64_t event, int64_t purpose, int64_t first, int64_t n) {
         return map_draws(

@@ -149,9 +149,15 @@ sample::Ahead checked_ahead(int64_t window, double mark, bool timed) {
   return {window, mark, timed};
 }
 
-ops::Noise checked_noise(int64_t noise) {
-  check(noise >= 0 && noise <= 3, kOp, "noise must be 0..3, got ", noise);
-  return static_cast<ops::Noise>(noise);
+// pybind11 makes an enumeration's value of any number.
+ops::Noise checked(ops::Noise noise) {
+  check(noise >= ops::Noise::kExact && noise <= ops::Noise::kTruncated, kOp, "unknown noise ", static_cast<int>(noise));
+  return noise;
+}
+sample::Rule checked(sample::Rule rule) {
+  check(rule >= sample::Rule::kProbability && rule <= sample::Rule::kDrawn, kOp, "unknown rule ",
+        static_cast<int>(rule));
+  return rule;
 }
 
 template <class Kind>
@@ -186,14 +192,14 @@ SamplerRef make_remask(std::vector<double> levels, std::vector<double> sigma, co
 void bind_samplers(py::module_& m) {
   m.def(
       "first_hitting",
-      [](ScheduleRef schedule, std::vector<int64_t> tokens_per_call, int64_t noise, int64_t window, double mark,
+      [](ScheduleRef schedule, std::vector<int64_t> tokens_per_call, ops::Noise noise, int64_t window, double mark,
          bool timed) {
-        return SamplerRef(
-            std::make_shared<sample::FirstHitting>(std::move(schedule), checked_counts(std::move(tokens_per_call)),
-                                                   checked_ahead(window, mark, timed), checked_noise(noise)));
+        return SamplerRef(std::make_shared<sample::FirstHitting>(std::move(schedule),
+                                                                 checked_counts(std::move(tokens_per_call)),
+                                                                 checked_ahead(window, mark, timed), checked(noise)));
       },
-      py::arg("schedule").none(false), py::arg("tokens_per_call"), py::arg("noise") = 0, py::arg("window") = 1,
-      py::arg("mark") = 0.0, py::arg("timed") = false);
+      py::arg("schedule").none(false), py::arg("tokens_per_call"), py::arg("noise") = ops::Noise::kExact,
+      py::arg("window") = 1, py::arg("mark") = 0.0, py::arg("timed") = false);
   bind_first_hitting<sample::Extrapolated>(m, "extrapolated");
   bind_first_hitting<sample::Corrected>(m, "corrected");
   m.def(
@@ -208,11 +214,11 @@ void bind_samplers(py::module_& m) {
       py::arg("mark") = 0.0, py::arg("timed") = false);
   m.def(
       "literal",
-      [](std::vector<double> times, ScheduleRef schedule, bool cache, int64_t noise) {
+      [](std::vector<double> times, ScheduleRef schedule, bool cache, ops::Noise noise) {
         std::vector<double> masked;
         grid_of(times, *schedule, masked);
         return SamplerRef(
-            std::make_shared<sample::Literal>(std::move(times), std::move(masked), cache, checked_noise(noise)));
+            std::make_shared<sample::Literal>(std::move(times), std::move(masked), cache, checked(noise)));
       },
       py::arg("times"), py::arg("schedule").none(false), py::arg("cache"), py::arg("noise"));
   m.def("remask", &make_remask, py::arg("levels"), py::arg("sigma"), py::arg("schedule").none(false),
@@ -220,13 +226,12 @@ void bind_samplers(py::module_& m) {
         py::arg("score") = py::none());
   m.def(
       "confidence",
-      [](int64_t rule, std::vector<int64_t> tokens_per_call, double threshold, int64_t block, double bound,
+      [](sample::Rule rule, std::vector<int64_t> tokens_per_call, double threshold, int64_t block, double bound,
          py::object score, bool proposals) {
-        check(rule >= 0 && rule <= 4, kOp, "rule must be 0..4, got ", rule);
         check(block >= 0, kOp, "block must be at least 0, got ", block);
         return SamplerRef(std::make_shared<sample::Confidence>(sample::ConfidenceOptions{
-            score.is_none() ? static_cast<sample::Rule>(rule) : sample::Rule::kScore,
-            checked_counts(std::move(tokens_per_call)), threshold, block, bound, position_score(score), proposals}));
+            score.is_none() ? checked(rule) : sample::Rule::kScore, checked_counts(std::move(tokens_per_call)),
+            threshold, block, bound, position_score(score), proposals}));
       },
       py::arg("rule"), py::arg("tokens_per_call"), py::arg("threshold"), py::arg("block"), py::arg("bound"),
       py::arg("score") = py::none(), py::arg("proposals") = false);
@@ -254,6 +259,12 @@ void bind_sample(py::module_& m) {
       },
       py::arg("masked"), py::arg("time_of_masked"));
 
+  py::enum_<sample::Rule>(m, "Rule", "How sure a network is of a position; see csrc/sample/confidence.h.")
+      .value("probability", sample::Rule::kProbability)
+      .value("margin", sample::Rule::kMargin)
+      .value("entropy", sample::Rule::kEntropy)
+      .value("random", sample::Rule::kRandom)
+      .value("maskgit_plus", sample::Rule::kDrawn);
   py::class_<Sampler, SamplerRef>(m, "Sampler")
       .def(
           "init",

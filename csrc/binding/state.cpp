@@ -197,8 +197,6 @@ auto tensor_property(std::vector<T> State::* field, at::ScalarType dtype) {
 }  // namespace
 
 void bind_state(py::module_& m) {
-  m.def("restored_state", &restored_state, py::arg("saved"),
-        "The state that to_dict saved; raises ValueError unless all parts agree.");
   py::class_<State>(m, "State", "What a sampling run remembers between two steps: plain data.")
       .def(py::init(&make_state), py::arg("tokens"), py::arg("offsets"), py::arg("sequence"), py::arg("mask_id"),
            py::arg("seed"))
@@ -230,6 +228,8 @@ void bind_state(py::module_& m) {
       .def_readwrite("settings", &State::settings)
       .def_readonly("calls", &State::calls)
       .def_readonly("draws", &State::draws);
+  m.def("restored_state", &restored_state, py::arg("saved"),
+        "The state that to_dict saved; raises ValueError unless all parts agree.");
 }
 
 }  // namespace pymdm::binding

@@ -3,7 +3,7 @@
 The network is the 12-layer, 768-wide denoiser with random weights. Eager PyTorch and torch.compile run
 `bench.plain_torch`, the same network without its head; the engine scores 16 token ids, which is as good as none. The
 marks are those of a processor with AMX, whose bfloat16 peak is eight times float32's or more; with AVX-512 alone it is
-twice. So the processor's own peak is measured in the same rounds (`C.ops_peak`: multiply-adds on registers alone), and
+twice. So the processor's own peak is measured in the same rounds (`C.peak`: multiply-adds on registers alone), and
 beside every missed ratio stands the largest one that any engine could reach at that peak.
 """
 
@@ -100,7 +100,7 @@ def forward_rows(nets: Networks, rounds: int, compiled: bool) -> list[Row]:
             network = torch.compile(nets.plain[dtype], dynamic=False)
             forms["compiled"] = partial(network, tokens)
         forms |= {name: form for name, (_, form) in linears.items()}
-        busy = partial(C.ops_peak, dtype == "bfloat16", PEAK)
+        busy = partial(C.peak, dtype == "bfloat16", PEAK)
         forms["peak"] = busy
         seconds = interleaved(forms, rounds)
         engine = seconds["engine"]

@@ -51,36 +51,18 @@ def _function(name: str) -> Callable[..., Any]:
     return load_function(name, "audit", CALLED, adapt)
 
 
-def _models(count: int, seed: int) -> Any:
-    """Random models from Hypothesis strategies where it is installed (a development dependency), else drawn directly."""
-    import tempfile
-
-    try:
-        from hypothesis.configuration import set_hypothesis_home_dir
-
-        from pymdm.prove.strategies import draw_models
-    except ImportError:
-        return count
-    with tempfile.TemporaryDirectory() as folder:
-        set_hypothesis_home_dir(folder)  # it keeps files there, by default in the current folder
-        return draw_models(count, seed)
-
-
-def _facts(models: Any) -> dict[str, str]:
+def _facts() -> dict[str, str]:
     """What was run where, for the report."""
     from pymdm.environment import environment
 
     where = environment()
-    out = {
+    return {
         "command": " ".join(["pymdm", *sys.argv[1:]]),
         "date": where["date"],
         "versions": f"pymdm {where['pymdm']}, torch {where['torch']}, Python {where['python']}",
         "commit": where["commit"] or "not in a checkout",
         "processor": f"{where['processor']}; in use: {', '.join(where['features']) or 'no vector extension'}",
     }
-    if not isinstance(models, int):
-        out["random models"] = f"{len(models)}, drawn by Hypothesis strategies from the root seed"
-    return out
 
 
 def found(proof: Proof) -> dict[str, Any]:
@@ -119,8 +101,10 @@ def audit(
             help="A sampler's name, or module:function or module:Class of yours; default: the compiled core."
         ),
     ] = None,
-    full: Annotated[bool, typer.Option("--full", help="The whole proof with all planted faults (minutes).")] = False,
-    faults: Annotated[bool, typer.Option("--faults", help="Plant all faults in the fast subset too.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="The whole proof (minutes).")] = False,
+    faults: Annotated[
+        str | None, typer.Option(help="Module with planted faults (pymdm.prove.faults.fault), which must be caught.")
+    ] = None,
     models: Annotated[
         int | None, typer.Option(help="Random models of the compiled core's proof; default: 8, with --full 50.")
     ] = None,
@@ -137,7 +121,7 @@ def audit(
 
     Example: pymdm audit first-hitting
     """
-    if sampler is not None and (full or faults):
+    if sampler is not None and (full or faults is not None):
         raise ValueError("audit: --full and --faults are for the compiled core, without a sampler's name")
     if models is not None and (sampler is not None or models < 1):
         raise ValueError("audit: --models is for the compiled core, without a sampler's name, and at least 1")
@@ -145,6 +129,7 @@ def audit(
         raise ValueError(
             "audit: --samples is for a sampler by name; the compiled core's sizes are fixed, --full for all"
         )
+    from pymdm.cli.users_code import load_module
     from pymdm.compiled import Compiled
     from pymdm.prove.audit import audit as audit_function
     from pymdm.prove.faults import FAULTS
@@ -164,14 +149,17 @@ def audit(
         print(line, file=sys.stderr)
 
     if sampler is None:
-        core, drawn = Compiled(), _models(models or (50 if full else 8), seed)
-        planted = list(FAULTS.values()) if full or faults else []
-        facts = _facts(drawn)  # of the tree as it is now, whatever is done to it meanwhile
+        core = Compiled()
+        if faults is not None:
+            load_module(faults, "audit", "a module with planted faults")
+            if not FAULTS:
+                raise ValueError(f"audit: {faults} enters no fault by pymdm.prove.faults.fault")
+        facts = _facts()  # of the tree as it is now, whatever is done to it meanwhile
         proof = prove(
             core,
             fast=not full,
-            models=drawn,
-            faults=planted,
+            models=models or (50 if full else 8),
+            faults=list(FAULTS.values()) if faults is not None else [],
             approximate=core.measured(),
             seed=seed,
             progress=progress,

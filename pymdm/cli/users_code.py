@@ -7,6 +7,7 @@ import importlib
 import sys
 import traceback
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 
@@ -26,16 +27,7 @@ def load_function(
         ValueError: there is no such function; a module that fails while it is imported shows its traceback too.
     """
     module, _, function = name.partition(":")
-    sys.path.insert(0, "")
-    try:
-        loaded = importlib.import_module(module)
-    except ValueError as error:  # the empty name
-        raise ValueError(f"{command}: cannot load {name!r}, expected module:function ({error})") from None
-    except Exception as error:
-        _show_traceback(error)
-        raise ValueError(f"{command}: cannot load {name!r}, expected module:function ({error})") from None
-    finally:
-        sys.path.remove("")
+    loaded = load_module(module, command, "module:function", name)
     found = adapt(getattr(loaded, function, None))
     if not callable(found):
         raise ValueError(
@@ -51,6 +43,26 @@ def load_function(
             raise ValueError(f"{command}: {name}, called as {form}: {type(error).__name__}: {error}") from error
 
     return called
+
+
+def load_module(module: str, command: str, expected: str, shown: str = "") -> ModuleType:
+    """A module by its name, those of the current folder included.
+
+    Args:
+        module: its name. command, expected: for messages. shown: the name for messages, where it is not the module's.
+
+    Raises:
+        ValueError: there is no such module, or it fails while it is imported, which shows its traceback.
+    """
+    sys.path.insert(0, "")
+    try:
+        return importlib.import_module(module)
+    except Exception as error:
+        if module:
+            _show_traceback(error)
+        raise ValueError(f"{command}: cannot load {shown or module!r}, expected {expected} ({error})") from None
+    finally:
+        sys.path.remove("")
 
 
 def _show_traceback(error: BaseException) -> None:

@@ -3,7 +3,7 @@ caught.
 
 `tables` (random small models), `goodness` (tests of a law), `plan` (one error level for a whole run, power, seeds),
 `implementation` (what is put to the proof), `tally` and `check_*` (its checks), `checks` (their list), `batch_stream`
-and `batch_reference` (the float64 reference over many sequences at once), `faults` and `faults_*` (deliberately broken
-samplers), `run` (the whole proof), `audit` (a user's own sampler function), `distance` (of approximate samplers),
-`report` (Markdown and HTML), `strategies` (Hypothesis), `pytest_plugin` (`--reseed`).
+and `batch_reference` (the float64 reference over many sequences at once), `faults` (samplers that are broken on
+purpose), `run` (the whole proof), `audit` (a user's own sampler function), `distance` (of approximate samplers),
+`report` (Markdown and HTML).
 """

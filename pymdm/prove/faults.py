@@ -1,24 +1,49 @@
-"""Planted faults: the registry, and the number of samples after which each one is caught."""
+"""Planted faults: where they are entered, and the number of samples after which each one is caught.
+
+A fault is the float64 reference with one method broken. Those of pymdm's own proof are in tests/helpers/planted.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from pymdm.prove import faults_ancestral, faults_first_hitting, faults_lookahead, faults_remask, faults_stream
+from pymdm.prove.batch_reference import BatchReference
 from pymdm.prove.checks import CHECKS
-from pymdm.prove.fault_registry import FAULTS, Fault
 from pymdm.prove.plan import Plan
 
-MODULES = (
-    faults_stream,
-    faults_first_hitting,
-    faults_ancestral,
-    faults_remask,
-    faults_lookahead,
-)  # importing them enters their faults
 
-__all__ = ["FAULTS", "MODULES", "Caught", "Fault", "catch", "catch_all"]
+@dataclass(frozen=True)
+class Fault:
+    """A deliberately broken implementation.
+
+    Attributes:
+        name: unique, a few words.
+        what: what is done wrong.
+        check: name of the check in `checks.CHECKS` that has to catch it.
+        make: builds the broken implementation.
+    """
+
+    name: str
+    what: str
+    check: str
+    make: type[BatchReference]
+
+
+FAULTS: dict[str, Fault] = {}
+
+
+def fault(name: str, what: str, check: str) -> Callable[[type[BatchReference]], type[BatchReference]]:
+    """Class decorator that enters a broken `BatchReference` in the registry."""
+
+    def enter(cls: type[BatchReference]) -> type[BatchReference]:
+        if name in FAULTS:
+            raise ValueError(f"fault: {name!r} is entered twice")
+        cls.name = f"fault: {name}"
+        FAULTS[name] = Fault(name, what, check, cls)
+        return cls
+
+    return enter
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import numpy as np
 from pymdm.prove.check_samplers import ancestral, first_hitting
 from pymdm.prove.checks import CHECKS, suite
 from pymdm.prove.distance import total_variation
-from pymdm.prove.faults import FAULTS, Caught, Fault, catch_all
+from pymdm.prove.faults import Caught, Fault, catch_all
 from pymdm.prove.implementation import Implementation
 from pymdm.prove.plan import ALPHA, Plan, Verdict, root_seed, sample_size
 from pymdm.prove.tables import TableModel, random_models, random_prompt
@@ -142,7 +142,7 @@ def prove(
     *,
     fast: bool = False,
     models: Sequence[TableModel] | int = 50,
-    faults: Sequence[Fault] | None = None,
+    faults: Sequence[Fault] = (),
     approximate: Mapping[str, Draw] | None = None,
     seed: int | None = None,
     alpha: float = ALPHA,
@@ -154,7 +154,7 @@ def prove(
         impl: the implementation.
         fast: small sample sizes: the fast subset of the checks, 8,192 samples per model and sampler.
         models: table models, or how many to draw.
-        faults: planted faults to look for; default all (none when fast). They are broken copies of the reference, so
+        faults: planted faults to look for, as `pymdm.prove.faults.FAULTS`. They are broken copies of the reference, so
             they show what the checks can see, not anything about `impl`.
         approximate: samplers whose distance from the exact law is to be measured, by name.
         seed: root seed; default fixed, or new with PYMDM_RESEED.
@@ -200,12 +200,11 @@ def prove(
             proof.distances.append(Measured(name, model.name, distance))
         say(f"distance of {name}: " + ", ".join(m.distance.text() for m in proof.distances[-len(MEASURED) :]))
     lap("distances")
-    chosen = ([] if fast else list(FAULTS.values())) if faults is None else list(faults)
 
     def told(caught: Caught) -> None:
         say(f"fault {caught.fault.name}: {'caught' if caught.caught else 'MISSED'} at n = {caught.n}")
 
-    proof.caught = catch_all(plan, chosen, told)
+    proof.caught = catch_all(plan, faults, told)
     lap("faults")
     plan.judge()
     return proof

@@ -10,7 +10,8 @@ import pytest
 import pymdm
 
 # Triton is there only with a CUDA build of torch.
-LEFT_OUT = {"pymdm.__main__", "pymdm._C"} | ({"pymdm.bench.gpu_noise"} if find_spec("triton") is None else set())
+LEFT_OUT = {"pymdm.__main__", "pymdm._C", "pymdm._C_testing"}
+LEFT_OUT |= {"pymdm.bench.gpu_noise"} if find_spec("triton") is None else set()
 LEFT_OUT |= {"pymdm.network.exported.modeling_pymdm"} if find_spec("transformers") is None else set()
 NAMES = [m.name for m in pkgutil.walk_packages(pymdm.__path__, "pymdm.") if m.name not in LEFT_OUT]
 EXAMPLES = {n: [t for t in doctest.DocTestFinder().find(importlib.import_module(n)) if t.examples] for n in NAMES}

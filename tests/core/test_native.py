@@ -49,7 +49,7 @@ def test_an_unbuilt_extension_says_what_to_run(tmp_path):
 def test_a_broken_extension_says_what_to_run(tmp_path):
     package = Path(pymdm.__file__).parent
     shutil.copytree(package, tmp_path / "pymdm", ignore=shutil.ignore_patterns("_C*", "bundled"))
-    (tmp_path / "pymdm" / next(package.glob("_C*.so")).name).write_bytes(b"not a library")
+    (tmp_path / "pymdm" / next(package.glob("_C.*.so")).name).write_bytes(b"not a library")
     line = import_from(tmp_path)
     assert "was built for another torch or Python" in line and "pip install --no-build-isolation" in line
 

@@ -1,6 +1,7 @@
-"""What a wheel holds: every package and every file that the code reads beside itself."""
+"""What a wheel holds: every package and every file that the code reads beside itself, and nothing of the tests."""
 
 import fnmatch
+import json
 import os
 import re
 import subprocess
@@ -32,6 +33,39 @@ def test_every_file_beside_the_code_is_package_data():
         missed = [name for name in data if not any(fnmatch.fnmatch(name, pattern) for pattern in patterns)]
         assert not missed, f"{package}: {missed} would be missing from a wheel"
         assert all(fnmatch.filter(data, pattern) for pattern in patterns), f"{package}: a pattern without a file"
+
+
+LISTED = """
+import json, sys
+import setuptools  # before distutils, which it takes the place of
+from distutils.core import run_setup
+dist = run_setup("setup.py", sys.argv[1:], stop_after="commandline")
+dist.parse_config_files()
+build = dist.get_command_obj("build_py")
+build.ensure_finalized()
+print(json.dumps([[e.name for e in dist.ext_modules], build.get_outputs(include_bytecode=False)]))
+"""
+
+
+def wheel(*command):
+    """Extensions and files of a wheel that would be built now, without building it."""
+    env = {k: v for k, v in os.environ.items() if k != "PYMDM_TESTING"}
+    code = [sys.executable, "-W", "ignore", "-c", LISTED, *command]
+    done = subprocess.run(code, cwd=ROOT, env=env, capture_output=True, text=True, check=True, timeout=60)
+    extensions, files = json.loads(done.stdout.splitlines()[-1])
+    return extensions, [f[f.index("pymdm/") :] for f in files]
+
+
+def test_a_wheel_holds_nothing_of_the_tests():
+    extensions, files = wheel("bdist_wheel")
+    assert extensions == ["pymdm._C"] and len(files) > 150
+    assert wheel("build_ext", "--inplace")[0] == ["pymdm._C", "pymdm._C_testing"]
+    for file in files:
+        assert not re.search(r"testing|planted|fault_|faults_|strateg|pytest|experiments|results|/tests?/", file), file
+        if file.endswith(".py"):
+            source = (ROOT / file).read_text(encoding="utf-8")
+            assert not re.search(r"^\s*(from|import) (hypothesis|pytest|helpers|tests)\b", source, re.MULTILINE), file
+            assert not re.search(r"^@fault\(", source, re.MULTILINE), f"{file} plants a fault"
 
 
 def test_constraints_lock_every_package_at_every_depth():

@@ -1,5 +1,8 @@
-"""Calls of everything that `pymdm._C` offers with arguments that no caller should pass. Run as a program, in a process of
-its own: `hostile_calls.py COUNT SEED` prints the number of a call before it is made, so that a crash names its call."""
+"""Calls of everything that `pymdm._C` and `_C_testing` offer with arguments that no caller should pass.
+
+Run as a program, in a process of its own: `hostile_calls.py COUNT SEED` prints the number of a call before it is made, so
+that a crash names its call.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ import numpy as np
 import torch
 
 import pymdm
+from pymdm import _C_testing as T
 from pymdm._native import C
 
 
@@ -87,6 +91,8 @@ def values() -> dict[str, list[Any]]:
         "DeviceEngine": [device_engine, engine, None],
         "FirstHittingStep": [*steps, None],
         "Engine": [engine, None],
+        "Noise": [C.Noise.exact, C.Noise(77), C.Noise(-1), None],
+        "Rule": [C.Rule.margin, C.Rule(99), C.Rule(-1), None],
         "type": [kind for kind in vars(C).values() if isinstance(kind, type)],
         "device": [torch.device("cpu"), torch.device("meta"), "cuda", None],
         "object": [
@@ -119,6 +125,8 @@ def pool_of(annotation: str, pools: dict[str, list[Any]]) -> list[Any]:
         ("Sampler", "Sampler"),
         ("Schedule", "Schedule"),
         ("Engine", "Engine"),
+        ("Noise", "_C.Noise"),
+        ("Rule", "_C.Rule"),
         ("dict", "dict"),
         ("str", "str"),
         ("device", "device"),
@@ -131,7 +139,8 @@ def pool_of(annotation: str, pools: dict[str, list[Any]]) -> list[Any]:
 def calls() -> list[tuple[str, Any, list[str]]]:
     """Name, function and the annotations of its arguments, for all functions, constructors, methods and properties."""
     found = []
-    owners = [("", C)] + [(name + ".", kind) for name, kind in vars(C).items() if isinstance(kind, type)]
+    classes = {k: v for k, v in vars(C).items() if isinstance(v, type) and not hasattr(v, "__members__")}
+    owners = [("", C), ("testing.", T), *((name + ".", kind) for name, kind in classes.items())]
     for prefix, owner in owners:
         for name in sorted(set(dir(owner))):
             function = getattr(owner, name)

@@ -7,6 +7,7 @@ from helpers.engine_networks import configs, random_network, reference, relative
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from pymdm import _C_testing as T
 from pymdm import _native
 from pymdm.network.config import ModelConfig
 from pymdm.network.engine import Engine
@@ -113,7 +114,7 @@ def test_stale_workspace_does_not_leak(dtype, config, seed):
     small, times = batch(config, seed + 1, 2)
     want = packed(engine, small, times)
     packed(engine, big, big_times)
-    engine.native.poison_workspace()
+    T.poison_workspace(engine.native)
     got = packed(engine, small, times)
     assert torch.equal(want, got) and torch.isfinite(got).all()
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from helpers.choose_oracle import DTYPES, PATHS, address
 
+from pymdm import _C_testing as T
 from pymdm._native import C
 
 
@@ -35,11 +36,11 @@ def test_bad_rows(monkeypatch, path, dtype, temperature) -> None:
                 with pytest.raises(ValueError) as error:
                     C.choose(x, **address(12), temperature=temperature)
                 assert str(error.value) == f"choose: row 5 has {shown} at token {v}; expected finite logits or -inf"
-                assert C.choose_tiles(x, **address(12), temperature=temperature)[5].item() == -1
+                assert T.choose_tiles(x, **address(12), temperature=temperature)[5].item() == -1
     banned = torch.zeros(vocab, dtype=torch.bool)
     banned[3000] = True
     x[9, 0] = x[5, 0] = -math.inf  # the last value of v is banned: its +inf is not looked at
-    want = C.choose_full(x, **address(12), banned=banned, temperature=temperature).tolist()
+    want = T.choose_full(x, **address(12), banned=banned, temperature=temperature).tolist()
     assert C.choose(x, **address(12), banned=banned, temperature=temperature).tolist() == want
     x[:] = 1
     x[2] = x[7] = -math.inf

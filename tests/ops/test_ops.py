@@ -8,6 +8,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pymdm import _C_testing as T
 from pymdm._native import C
 
 # Features switched off in turn: what runs is AMX or AVX-512 with bfloat16 units, AVX-512 without, AVX2, plain.
@@ -59,14 +60,14 @@ def test_linear(processor, bfloat16, m, n, k, bias, seed):
     x, w = draw(seed, m, k), draw(seed + 1, n, k) / k**0.5
     b = draw(seed + 2, n) if bias else None
     want = stored(x, bfloat16) @ stored(w, bfloat16).T + (b.double().numpy() if bias else 0)
-    assert_close(C.ops_linear(x, w, b, bfloat16=bfloat16), want, FLOAT)
+    assert_close(T.linear(x, w, b, bfloat16=bfloat16), want, FLOAT)
 
 
 @pytest.mark.parametrize("k", [1024, 1025, 2500, 4200])
 def test_linear_with_many_inputs(processor, bfloat16, k):
     x, w = draw(k, 17, k), draw(k + 1, 130, k) / k**0.5
     want = stored(x, bfloat16) @ stored(w, bfloat16).T
-    assert_close(C.ops_linear(x, w, bfloat16=bfloat16), want, FLOAT)
+    assert_close(T.linear(x, w, bfloat16=bfloat16), want, FLOAT)
 
 
 @given(m=sizes, n=st.integers(1, 200), k=st.integers(1, 200), gated=st.booleans(), seed=st.integers(0, 999))
@@ -77,7 +78,7 @@ def test_linear_residual(processor, bfloat16, m, n, k, gated, seed):
     extra = (gate, sequence) if gated else (None, None)
     factor = gate[sequence].double().numpy() if gated else 1
     want = r.double().numpy() + factor * (stored(x, bfloat16) @ stored(w, bfloat16).T + b.double().numpy())
-    assert_close(C.ops_linear_residual(x, w, b, r, *extra, bfloat16=bfloat16), want, FLOAT)
+    assert_close(T.linear_residual(x, w, b, r, *extra, bfloat16=bfloat16), want, FLOAT)
 
 
 @given(
@@ -96,7 +97,7 @@ def test_norm(processor, bfloat16, m, d, centred, bias, modulated, offset, seed)
     shift, scale = draw(seed + 3, 4, d), 0.5 * draw(seed + 4, 4, d)
     sequence = torch.randint(0, 4, (m,), generator=torch.Generator().manual_seed(seed))
     extra = (shift, scale, sequence) if modulated else (None, None, None)
-    got = C.ops_norm(x, w, b, centred, 1e-5, *extra, bfloat16=bfloat16)
+    got = T.norm(x, w, b, centred, 1e-5, *extra, bfloat16=bfloat16)
     y = x.double().numpy()
     y = y - y.mean(-1, keepdims=True) if centred else y
     y = y / np.sqrt((y**2).mean(-1, keepdims=True) + 1e-5) * w.double().numpy()
@@ -122,7 +123,7 @@ def test_mlp(processor, bfloat16, m, d, f, gated, erf, seed):
     x, r = draw(seed, m, d), draw(seed + 1, m, d)
     w1, b1 = draw(seed + 2, rows, d) / d**0.5, 0.3 * draw(seed + 3, rows)
     w2, b2 = draw(seed + 4, d, f) / f**0.5, 0.3 * draw(seed + 5, d)
-    got = C.ops_mlp(x, w1, b1, w2, b2, r, gated, bfloat16=bfloat16, erf=erf)
+    got = T.mlp(x, w1, b1, w2, b2, r, gated, bfloat16=bfloat16, erf=erf)
     h = stored(x, bfloat16) @ stored(w1, bfloat16).T + b1.double().numpy()
     act = gelu_erf if erf else (lambda z: z / (1 + np.exp(-z))) if gated else gelu
     h = act(h[:, :f]) * h[:, f:] if gated else act(h)
@@ -134,7 +135,7 @@ def test_mlp(processor, bfloat16, m, d, f, gated, erf, seed):
 def test_mlp_in_several_chunks(processor, bfloat16):
     x, r, w1, w2 = draw(0, 2100, 16), draw(1, 2100, 16), draw(2, 40, 16) / 4, draw(3, 16, 40) / 6
     want = r.double().numpy() + gelu(stored(x, bfloat16) @ stored(w1, bfloat16).T) @ stored(w2, bfloat16).T
-    got = C.ops_mlp(x, w1, None, w2, None, r, False, bfloat16=bfloat16)
+    got = T.mlp(x, w1, None, w2, None, r, False, bfloat16=bfloat16)
     assert_close(got, want, STORED if bfloat16 else FLOAT)
 
 
@@ -164,7 +165,7 @@ def reference_attention(q, k, v, lengths, causal, base, window=0):
 
 
 def check_attention(q, k, v, lengths, causal, base, bfloat16):
-    got = C.ops_attention(q, k, v, lengths, causal, base, bfloat16=bfloat16)
+    got = T.attention(q, k, v, lengths, causal, base, bfloat16=bfloat16)
     want = reference_attention(*(stored(t, bfloat16) for t in (q, k, v)), lengths, causal, base)
     # In bfloat16 rotated queries and keys, weights and outputs are rounded: scores of size s move by s 2^-8.
     assert_close(got, want, 3e-2 if bfloat16 else 1e-5)
@@ -195,7 +196,7 @@ def test_attention(processor, bfloat16, lengths, groups, share, half, causal, ba
 @common
 def test_attention_within_a_window(processor, bfloat16, lengths, window, causal, seed):
     q, k, v = (draw(seed + i, sum(lengths), 2, 16) for i in range(3))
-    got = C.ops_attention(q, k, v, lengths, causal, 1e4, bfloat16=bfloat16, window=window)
+    got = T.attention(q, k, v, lengths, causal, 1e4, bfloat16=bfloat16, window=window)
     want = reference_attention(*(stored(t, bfloat16) for t in (q, k, v)), lengths, causal, 1e4, window)
     assert_close(got, want, 3e-2 if bfloat16 else 1e-5)
 
@@ -205,7 +206,7 @@ def test_attention_within_a_window(processor, bfloat16, lengths, window, causal,
 def test_window_over_several_blocks_of_keys(processor, bfloat16, window, causal):
     """Blocks that a tile of queries does not see are left out, and those that only some of its rows see count as nothing."""
     q, k, v = (draw(i, 1700, 1, 32) for i in range(3))
-    got = C.ops_attention(3 * q, k, v, [1600, 100], causal, 1e4, bfloat16=bfloat16, window=window)
+    got = T.attention(3 * q, k, v, [1600, 100], causal, 1e4, bfloat16=bfloat16, window=window)
     want = reference_attention(*(stored(t, bfloat16) for t in (3 * q, k, v)), [1600, 100], causal, 1e4, window)
     assert_close(got, want, 3e-2 if bfloat16 else 1e-5)
 
@@ -221,7 +222,7 @@ def test_norms_of_queries_and_keys(processor, bfloat16, groups, share, half, who
     q, k, v = (4 * draw(seed + i, 73, h, hd) for i, h in enumerate((groups * share, groups, groups)))
     whole = whole or groups == 1 or groups * share == 1
     wq, wk = (1 + 0.3 * draw(seed + 5, hd * h if whole else hd) for h in (groups * share, groups))
-    got = C.ops_attention(q, k, v, lengths, bfloat16=bfloat16, q_norm=wq, k_norm=wk)
+    got = T.attention(q, k, v, lengths, bfloat16=bfloat16, q_norm=wq, k_norm=wk)
 
     def normed(x, w):
         y = stored(x, bfloat16)
@@ -244,7 +245,7 @@ def test_attention_where_one_end_has_the_largest_score(processor, ends):
     """Scores up to 45: the running maximum moves with every block of keys, and far weights underflow to zero."""
     strength = torch.linspace(*ends, 1100).view(-1, 1, 1)
     q, k, v = torch.full((1100, 1, 2), 4.0), torch.ones(1100, 1, 2) * strength, draw(3, 1100, 1, 2)
-    got = C.ops_attention(q, k, v, [1100], False, 1e30)
+    got = T.attention(q, k, v, [1100], False, 1e30)
     want = reference_attention(*(t.double().numpy() for t in (q, k, v)), [1100], False, 1e30)
     assert_close(got, want, 1e-4)
 
@@ -253,11 +254,11 @@ def test_gather_and_embed():
     x, table = draw(0, 300, 33), draw(1, 40, 17)
     ids = torch.randint(0, 300, (500,), generator=torch.Generator().manual_seed(2))
     for dtype in (torch.float32, torch.bfloat16):
-        assert torch.equal(C.ops_gather(x.to(dtype), ids), x.to(dtype)[ids])
+        assert torch.equal(T.gather(x.to(dtype), ids), x.to(dtype)[ids])
     for dtype in (torch.float32, torch.bfloat16, torch.float16, torch.float64):
-        assert torch.equal(C.ops_embed(table.to(dtype), ids % 40), table.to(dtype)[ids % 40].float())
+        assert torch.equal(T.embed(table.to(dtype), ids % 40), table.to(dtype)[ids % 40].float())
 
 
 def test_peak_does_about_as_many_operations_as_asked(processor, bfloat16):
-    done = C.ops_peak(bfloat16, 10**9)
+    done = C.peak(bfloat16, 10**9)
     assert 0.9e9 < done <= 1.1e9

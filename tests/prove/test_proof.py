@@ -1,15 +1,16 @@
 """The compiled core, put to the whole proof: stream, choice, laws by enumeration, planted faults.
 
 One family-wise error for the run: alpha 1e-6 split over all declared tests (pymdm.prove.plan). The fast subset belongs to
-`make test`; `make prove` (`pymdm audit --full`) runs every law with the sample size for power 1 - 1e-6 at total variation 1%,
-and all planted faults.
+`make test`; `make prove` (`pymdm audit --full --faults helpers.planted`) runs every law with the sample size for power
+1 - 1e-6 at total variation 1%, and all planted faults.
 """
 
 from __future__ import annotations
 
+from helpers.small_models import draw_models
+
 from pymdm.compiled import Compiled
 from pymdm.prove.run import prove
-from pymdm.prove.strategies import draw_models
 
 
 def failures(proof) -> list[str]:

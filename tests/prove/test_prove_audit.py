@@ -1,15 +1,17 @@
 """Auditing a user's sampler function, and the reports."""
 
+import subprocess
+import sys
 from html import escape
 
 import numpy as np
 import pytest
 import torch
+from helpers.planted import FAULTS
 
 from pymdm.prove import report
 from pymdm.prove.audit import audit, audit_models, wide_vocabulary
 from pymdm.prove.batch_reference import BatchReference
-from pymdm.prove.faults import FAULTS
 from pymdm.prove.plan import Plan
 from pymdm.prove.run import prove
 from pymdm.reference import laws
@@ -163,3 +165,32 @@ def test_a_failed_proof_says_so():
     proof = audit(zeros, samples=500, wide=False)
     assert not proof.passed and "FAILED" in report.markdown(proof) and 'class="bad"' in report.html_page(proof)
     assert isinstance(proof.plan, Plan)
+
+
+def test_faults_of_a_module_are_planted(tmp_path):
+    """In a process of its own: the registry of this one is full."""
+    (tmp_path / "mine.py").write_text(
+        "from pymdm.prove.batch_reference import BatchReference\n"
+        "from pymdm.prove.faults import fault\n"
+        "@fault('none', 'nothing is wrong', 'order')\n"
+        "class Right(BatchReference):\n    pass\n"
+    )
+    (tmp_path / "empty.py").write_text("")
+    code = (
+        "import sys, pymdm.prove.run as run, pymdm.prove.faults as faults\n"
+        "def prove(core, **k):\n"
+        "    print('planted', [f.name for f in k['faults']], file=sys.stderr)\n"
+        "    sys.exit(1)\n"
+        "run.prove = prove\n"
+        "from pymdm.cli import main\n"
+        "main()\n"
+    )
+    for name, line in (
+        ("mine", "planted ['none']"),
+        ("empty", "enters no fault by pymdm.prove.faults.fault"),
+        ("absent", "expected a module with planted faults (No module named 'absent')"),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-c", code, "audit", "--faults", name], cwd=tmp_path, capture_output=True, text=True
+        )
+        assert done.returncode in (1, 2) and line in done.stderr, (name, done.stderr)

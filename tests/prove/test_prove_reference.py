@@ -3,17 +3,18 @@
 import numpy as np
 import pytest
 import torch
+from helpers.planted import FAULTS
+from helpers.small_models import draw_models, models, prompts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pymdm.prove import faults
 from pymdm.prove.batch_reference import BatchReference
 from pymdm.prove.check_samplers import first_hitting as check_first_hitting
 from pymdm.prove.checks import CHECKS, suite
 from pymdm.prove.distance import total_variation
+from pymdm.prove.faults import catch_all
 from pymdm.prove.plan import Plan, root_seed
 from pymdm.prove.run import model_verdicts, prove
-from pymdm.prove.strategies import draw_models, models, prompts
 from pymdm.prove.tables import TableModel, random_model
 from pymdm.reference import laws
 from pymdm.reference.ancestral import ancestral
@@ -22,7 +23,7 @@ from pymdm.reference.remask import remask, strategy_grid
 
 BATCH = BatchReference()
 SLOW = {"literal precision"}  # checks whose rows are wide
-QUICK = [f for f in faults.FAULTS.values() if f.check not in SLOW]
+QUICK = [f for f in FAULTS.values() if f.check not in SLOW]
 
 
 @settings(max_examples=15, deadline=None, derandomize=True)
@@ -100,19 +101,19 @@ def test_reference_passes_the_fast_subset():
 
 
 def test_faults_are_caught():
-    results = faults.catch_all(Plan(tests=1000, seed=root_seed()), QUICK)
+    results = catch_all(Plan(tests=1000, seed=root_seed()), QUICK)
     assert len(results) >= 70
     assert all(r.caught for r in results), [r.fault.name for r in results if not r.caught]
 
 
 def test_the_registry_is_large_and_bound_to_checks():
-    assert len(faults.FAULTS) >= 30 and all(f.check in CHECKS for f in faults.FAULTS.values())
+    assert len(FAULTS) >= 30 and all(f.check in CHECKS for f in FAULTS.values())
 
 
 @pytest.mark.slow
 def test_wide_faults_are_caught():
-    wide = [f for f in faults.FAULTS.values() if f.check in SLOW]
-    results = faults.catch_all(Plan(tests=1000, seed=root_seed()), wide)
+    wide = [f for f in FAULTS.values() if f.check in SLOW]
+    results = catch_all(Plan(tests=1000, seed=root_seed()), wide)
     assert results and all(r.caught for r in results), results
 
 
@@ -126,7 +127,7 @@ def test_long_orders_are_tested_pair_by_pair():
     model = random_model(2, 9, "inconsistent", np.random.default_rng(0))
     verdicts = check_first_hitting(BATCH, model, 6000, root_seed(), 1e-9, wanted=("order", "times"))
     assert all(v.p_value > 1e-9 for v in verdicts) and len(verdicts) == 3
-    broken = faults.FAULTS["last mask never chosen"].make()
+    broken = FAULTS["last mask never chosen"].make()
     assert check_first_hitting(broken, model, 6000, 1, 1e-9, wanted=("order",))[0].p_value < 1e-9
 
 
@@ -142,7 +143,7 @@ def test_distance_is_the_enumerated_one():
 
 
 def test_a_fault_fails_the_random_models_too():
-    broken = faults.FAULTS["greedy last step"].make()
+    broken = FAULTS["greedy last step"].make()
     model = draw_models(1, 3)[0]
     plan = Plan(tests=100, seed=root_seed())
     assert min(v.p_value for v in model_verdicts(broken, model, plan, 8192)) < plan.level

@@ -71,7 +71,10 @@ def test_float32_draws_follow_it_and_not_the_truncated_law():
     weights = torch.full((batch, K + 1), 2.0**-24, dtype=torch.float64)
     weights[:, -1] = 1 - K * 2.0**-24
     logits, ids = weights.log(), torch.arange(batch)
-    hits = sum(int((C.choose_emulated(logits, 5, ids, torch.full((batch,), i), 1) < K).sum()) for i in range(calls))
+    hits = sum(
+        int((C.choose_emulated(logits, 5, ids, torch.full((batch,), i), C.Noise.float32) < K).sum())
+        for i in range(calls)
+    )
     leaves = [
         1 - law(weights[0].numpy(), how)[-1] for law, how in ((lattice_law, 24), (truncated_law, cap_of_bits(24)))
     ]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from helpers.planted.lookahead import AcceptsOneTooMany, OtherNoise, StaleAfterMiss, WrongEvent
 
 import pymdm
-from pymdm.prove.faults_lookahead import AcceptsOneTooMany, OtherNoise, StaleAfterMiss, WrongEvent
 from pymdm.reference.first_hitting import first_hitting
 from pymdm.reference.lookahead import Ahead, Lookahead
 

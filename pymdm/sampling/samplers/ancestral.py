@@ -77,5 +77,5 @@ class Ancestral(Approximate):
         times = self.times or even_times(self.steps)
         schedule = as_schedule(self.schedule).native()
         if self.form == "literal":
-            return C.literal(list(times), schedule, self.cache, NOISES.index(self.noise))
+            return C.literal(list(times), schedule, self.cache, C.Noise.__members__[self.noise])
         return C.ancestral(list(times), schedule, self.cache, **ahead(self.lookahead))

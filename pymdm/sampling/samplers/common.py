@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Protocol
 
+from pymdm._native import C
 from pymdm.sampling.check import entries, integer
 from pymdm.sampling.schedules import Schedule, as_schedule
 
 MAX_STEPS = 10**6  # of a time grid
 MAX_TOKENS = 2**62  # of one call
-NOISES = ("exact", "float32", "float64", "truncated")
+NOISES = tuple(C.Noise.__members__)
 
 
 class Sampler(Protocol):

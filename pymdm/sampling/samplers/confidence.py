@@ -11,7 +11,7 @@ from pymdm.sampling.check import boolean, integer, number
 from pymdm.sampling.samplers.common import MAX_TOKENS, Approximate, listed, one_of, token_counts
 from pymdm.sampling.samplers.position_score import PositionScore, check_score, native_score
 
-RULES = ("probability", "margin", "entropy", "random", "maskgit_plus")
+RULES = tuple(C.Rule.__members__)
 
 
 @dataclass(frozen=True)
@@ -85,5 +85,5 @@ class Confidence(Approximate):
         threshold = inf if self.threshold is None else self.threshold
         bound = -inf if self.bound is None else self.bound
         counts = listed(self.tokens_per_call)
-        rule, block, score = RULES.index(self.rule), self.block_length or 0, native_score(self.score)
+        rule, block, score = C.Rule.__members__[self.rule], self.block_length or 0, native_score(self.score)
         return C.confidence(rule, counts, threshold, block, bound, score, self.proposals)

@@ -88,5 +88,5 @@ class FirstHitting:
     def native(self) -> Any:
         schedule, counts = as_schedule(self.schedule).native(), self._counts()
         if set(counts) == {1} or not (self.corrector or self.order == 2):  # one token a call leaves nothing to refine
-            return C.first_hitting(schedule, counts, NOISES.index(self.noise), **ahead(self.lookahead))
+            return C.first_hitting(schedule, counts, C.Noise.__members__[self.noise], **ahead(self.lookahead))
         return (C.corrected if self.corrector else C.extrapolated)(schedule, counts)

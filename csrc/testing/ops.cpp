@@ -7,19 +7,19 @@
 #include <numeric>
 #include <optional>
 
-#include "binding/bind.h"
 #include "binding/tensor.h"
 #include "ops/attention.h"
 #include "ops/gather.h"
 #include "ops/mlp.h"
 #include "ops/norm.h"
-#include "ops/peak.h"
+#include "testing/bind.h"
 
 namespace py = pybind11;
 
-namespace pymdm::binding {
+namespace pymdm::testing {
 namespace {
 
+using namespace binding;
 using Maybe = std::optional<at::Tensor>;
 constexpr const char* kOp = "ops";
 
@@ -236,28 +236,19 @@ at::Tensor attention(const at::Tensor& q_in, const at::Tensor& k_in, const at::T
 
 void bind_ops(py::module_& m) {
   const py::none none;
-  m.def("ops_linear", &linear, py::arg("x"), py::arg("weight"), py::arg("bias") = none, py::arg("bfloat16") = false);
-  m.def("ops_linear_residual", &linear_residual, py::arg("x"), py::arg("weight"), py::arg("bias"), py::arg("residual"),
+  m.def("linear", &linear, py::arg("x"), py::arg("weight"), py::arg("bias") = none, py::arg("bfloat16") = false);
+  m.def("linear_residual", &linear_residual, py::arg("x"), py::arg("weight"), py::arg("bias"), py::arg("residual"),
         py::arg("gate") = none, py::arg("sequence") = none, py::arg("bfloat16") = false);
-  m.def("ops_norm", &norm, py::arg("x"), py::arg("weight"), py::arg("bias") = none, py::arg("centred") = true,
+  m.def("norm", &norm, py::arg("x"), py::arg("weight"), py::arg("bias") = none, py::arg("centred") = true,
         py::arg("eps") = 1e-5, py::arg("shift") = none, py::arg("scale") = none, py::arg("sequence") = none,
         py::arg("bfloat16") = false);
-  m.def("ops_mlp", &mlp, py::arg("x"), py::arg("in_weight"), py::arg("in_bias"), py::arg("out_weight"),
-        py::arg("out_bias"), py::arg("residual"), py::arg("gated"), py::arg("bfloat16") = false,
-        py::arg("erf") = false);
-  m.def(
-      "ops_peak",
-      [](bool bfloat16, int64_t operations) {
-        check(operations >= 0 && operations <= int64_t{1} << 40, kOp, "operations must be in [0, 2^40], got ",
-              operations);
-        return ops::peak(type_of(bfloat16), operations);
-      },
-      py::arg("bfloat16"), py::arg("operations"), py::call_guard<py::gil_scoped_release>());
-  m.def("ops_gather", &gather, py::arg("x"), py::arg("ids"));
-  m.def("ops_embed", &embed, py::arg("table"), py::arg("ids"));
-  m.def("ops_attention", &attention, py::arg("q"), py::arg("k"), py::arg("v"), py::arg("lengths"),
+  m.def("mlp", &mlp, py::arg("x"), py::arg("in_weight"), py::arg("in_bias"), py::arg("out_weight"), py::arg("out_bias"),
+        py::arg("residual"), py::arg("gated"), py::arg("bfloat16") = false, py::arg("erf") = false);
+  m.def("gather", &gather, py::arg("x"), py::arg("ids"));
+  m.def("embed", &embed, py::arg("table"), py::arg("ids"));
+  m.def("attention", &attention, py::arg("q"), py::arg("k"), py::arg("v"), py::arg("lengths"),
         py::arg("causal") = false, py::arg("base") = 1e4, py::arg("bfloat16") = false, py::arg("window") = 0,
         py::arg("q_norm") = none, py::arg("k_norm") = none);
 }
 
-}  // namespace pymdm::binding
+}  // namespace pymdm::testing

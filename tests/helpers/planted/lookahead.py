@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pymdm.prove.batch_reference import BatchReference
-from pymdm.prove.fault_registry import fault
+from pymdm.prove.faults import fault
 from pymdm.reference.choose import choose
 from pymdm.reference.lookahead import Lookahead
 

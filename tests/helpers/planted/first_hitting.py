@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from pymdm.prove.batch_reference import BatchReference
-from pymdm.prove.fault_registry import fault
+from pymdm.prove.faults import fault
 from pymdm.reference import philox
 from pymdm.reference.uniform import log_uniform
 

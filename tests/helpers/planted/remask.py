@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pymdm.prove.batch_reference import BatchReference
-from pymdm.prove.fault_registry import fault
+from pymdm.prove.faults import fault
 from pymdm.reference.remask import leave
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.special import ndtri
 
 from pymdm.prove.batch_reference import BatchReference
-from pymdm.prove.fault_registry import fault
+from pymdm.prove.faults import fault
 from pymdm.reference import philox
 
 U64 = np.uint64
