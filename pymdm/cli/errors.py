@@ -1,4 +1,4 @@
-"""Bad input ends with one line on stderr and exit code 2."""
+"""Bad input ends with one line on stderr and exit code 2; a disk that is full or fails with one line and 74."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from typing import Any, NoReturn, TypeVar
 
 import typer
 
-from pymdm.cli.output import BROKEN_PIPE
+from pymdm.cli.output import BROKEN_PIPE, NOT_WRITTEN
 from pymdm.cli.screen import one_line
+from pymdm.files.write import FULL, NotWritten
 
 Result = TypeVar("Result")
 
 
-def stop(message: str) -> NoReturn:
-    """Prints one line and leaves with code 2."""
+def stop(message: str, code: int = 2) -> NoReturn:
+    """Prints one line and leaves with a code."""
     print("pymdm: " + one_line(message), file=sys.stderr)
-    raise typer.Exit(2)
+    raise typer.Exit(code)
 
 
 @contextlib.contextmanager
@@ -62,7 +63,10 @@ def user_errors(command: Callable[..., Result]) -> Callable[..., Result]:
             raise typer.Exit(BROKEN_PIPE) from None
         except OSError as error:
             where = f" {error.filename}" if error.filename else ""
-            stop(f"{command.__name__}:{where}: {error.strerror}" if error.strerror else str(error))
+            line = f"{command.__name__}:{where}: {error.strerror}" if error.strerror else str(error)
+            stop(line, NOT_WRITTEN if error.errno in FULL else 2)
+        except NotWritten as error:
+            stop(str(error), NOT_WRITTEN)
         except (ValueError, TypeError) as error:
             stop(str(error))
         except ImportError as error:  # of the compiled core

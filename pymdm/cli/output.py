@@ -4,6 +4,7 @@
 |---|---|---|
 | the reader of stdout has gone (`pymdm info \\| head -1`) | nothing is said | 141, as of a process that SIGPIPE ended |
 | stdout cannot be written (full disk) | all output is kept in a temporary file, which one line names | 74, EX_IOERR |
+| a file cannot be written (full disk) | one line names it; what was there stays | 74 |
 | a character that the encoding lacks | it is written as an escape, like \\u2500 | as without |
 | stderr cannot be written | nobody can be told; the work goes on | as without |
 """

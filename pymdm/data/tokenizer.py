@@ -11,7 +11,6 @@ from tokenizers import Regex, decoders, models, pre_tokenizers, trainers
 
 from pymdm.data.foreign import guarded, neutralise, parse_tokenizer
 from pymdm.data.round_trip import kept_characters
-from pymdm.files.read import reason
 
 KINDS = ("char", "byte", "bpe")
 MASK_GLYPH = "░"
@@ -185,10 +184,8 @@ class Tokenizer:
         Raises:
             ValueError: a file that is missing or not of that kind.
         """
-        try:
-            tokenizer = tokenizers.Tokenizer(models.BPE.from_file(str(pieces), str(merges)))
-        except Exception as error:  # tokenizers raises bare Exception
-            raise ValueError(f"tokenizer: {pieces} and {merges} are not GPT-2's files: {reason(error)}") from None
+        what = f"tokenizer: {pieces} and {merges} are not GPT-2's files"
+        tokenizer = guarded(what, lambda: tokenizers.Tokenizer(models.BPE.from_file(str(pieces), str(merges))))
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
         tokenizer.decoder = decoders.ByteLevel()
         if tokenizer.token_to_id(END_OF_TEXT) is not None:

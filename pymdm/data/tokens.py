@@ -19,6 +19,7 @@ from pymdm.data.tokenizer import END_OF_TEXT, Tokenizer
 from pymdm.files.read import read_json, reason, short
 from pymdm.files.replace import replace_folder
 from pymdm.files.target import Kind, check_target
+from pymdm.files.write import cannot_write
 
 DATA, TOKENIZER, SIDES = "data.json", "tokenizer.json", ("train", "held_out", "test")
 KIND = Kind(
@@ -148,7 +149,7 @@ def write_data(
     try:
         replace_folder(target, KIND, write)
     except OSError as error:
-        raise ValueError(f"data: cannot write {folder}: {error.strerror or error}") from None
+        raise cannot_write(f"data: cannot write {folder}", error) from None
     return load_data(folder)
 
 

@@ -18,6 +18,7 @@ from pymdm.data.tokenizer import Tokenizer
 from pymdm.files.read import LARGEST_CONFIG, read_json, reason
 from pymdm.files.replace import last_written, replace_folder
 from pymdm.files.target import Kind, check_target
+from pymdm.files.write import cannot_write
 from pymdm.network.card import model_card
 from pymdm.network.config import ModelConfig
 from pymdm.network.transformer import MaskedTransformer, parameter_shapes
@@ -87,7 +88,8 @@ def save_checkpoint(
             file or folder there, in this order; only names that `KIND` holds.
 
     Raises:
-        ValueError: a state that does not fit the config, or a path that cannot be written or holds something else.
+        ValueError: a state that does not fit the config, or a path that cannot be written or holds something else; for a full
+            or failing disk it is a `NotWritten`.
     """
     tensors = {name: t.detach().cpu().contiguous() for name, t in state_dict.items()}
     check_state(config, tensors, "save_checkpoint")
@@ -116,8 +118,7 @@ def save_checkpoint(
     try:
         replace_folder(target, KIND, write)
     except (OSError, SafetensorError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ValueError(f"save_checkpoint: cannot write {path}: {reason}") from None
+        raise cannot_write(f"save_checkpoint: cannot write {path}", error) from None
     return Checkpoint(config, tensors, tokenizer, dict(training or {}), Path(path))
 
 

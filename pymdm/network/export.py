@@ -10,12 +10,14 @@ from typing import Any
 
 import tokenizers
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
 from pymdm.data.tokenizer import Tokenizer
 from pymdm.files.replace import replace_folder
 from pymdm.files.target import Kind, check_target
+from pymdm.files.write import cannot_write
 from pymdm.network.checkpoint import CONFIG, TOKENIZER, WEIGHTS, Checkpoint, load_checkpoint
 from pymdm.network.config import ModelConfig
 from pymdm.network.exported import __file__ as _exported
@@ -62,8 +64,8 @@ def export(model: str | os.PathLike[str], out: str | os.PathLike[str], to: str =
 
     try:
         replace_folder(target, KIND, write)
-    except OSError as error:
-        raise ValueError(f"export: cannot write {out}: {error.strerror or error}") from None
+    except (OSError, SafetensorError) as error:
+        raise cannot_write(f"export: cannot write {out}", error) from None
     return target
 
 

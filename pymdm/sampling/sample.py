@@ -174,7 +174,8 @@ def sample(
     sampler.native().init(state)
     closed = () if special_tokens else network.banned
     score = _score(network, time_conditioned, chosen_rows, logit_shift)
-    settings = Settings(described(sampler), options, tokenizer.size if tokenizer is not None else 0)
+    drawable = tokenizer.size if tokenizer is not None else 0
+    settings = Settings(described(sampler), options, drawable, special_tokens=special_tokens)
     with _evaluation_modes(network, sampler):
         seconds = _run(state, score, sampler, settings, cut, closed, watch, watch_interval, progress)
     return Samples(state, sampler, options, seconds, tokenizer)
@@ -199,7 +200,7 @@ def resume(
     top_p: float | None = None,
     banned_tokens: Sequence[int] | None = None,
     allowed: Any = None,
-    special_tokens: bool = False,
+    special_tokens: bool | None = None,
     tokenizer: Any = None,
     time_conditioned: bool = False,
     chosen_rows: bool = False,
@@ -221,7 +222,7 @@ def resume(
         model: as in `sample`, with the mask and the number of classes of the stopped run.
         state: the stopped `Samples`, or its plain data, `samples.to_dict()` or `samples.state.to_dict()`.
         sampler: needed only where plain data cannot say it: a schedule of the user's own functions.
-        options, temperature, top_k, top_p, banned_tokens, allowed: None is that of the stopped run.
+        options, temperature, top_k, top_p, banned_tokens, allowed, special_tokens: None is that of the stopped run.
         others: as in `sample`.
 
     Raises:
@@ -253,11 +254,13 @@ def resume(
         if own is not None and of is not None and own != of:
             raise ValueError(f"sample: the state is of another vocabulary: its {name} is {of}, the model's {own}")
     options = changed(options or saved.options, temperature, top_k, top_p, banned_tokens, allowed)
-    mixed = saved.mixed or (saved.calls > 0 and options != saved.options)
+    special = stopped.special_tokens if special_tokens is None else bool(special_tokens)
+    other = options != saved.options or (special != stopped.special_tokens and bool(network.banned))
+    mixed = saved.mixed or (saved.calls > 0 and other)
     drawable = stopped.drawable or (tokenizer.size if tokenizer is not None else 0)
-    settings = Settings(stopped.sampler, options, drawable, mixed)
+    settings = Settings(stopped.sampler, options, drawable, mixed, special)
     cut = Cut.checked(batch_size, max_calls)
-    closed = () if special_tokens else network.banned
+    closed = () if special else network.banned
     score = _score(network, time_conditioned, chosen_rows, logit_shift)
     with _evaluation_modes(network, sampler):
         seconds = _run(saved.state, score, sampler, settings, cut, closed, watch, watch_interval, progress)

@@ -24,6 +24,7 @@ class Settings:
         sampler: its name and fields, as `described` gives them; None before the run.
         options: of the latest part of the run.
         drawable: tokens that the vocabulary has, the first of the classes; 0 where there was none, and all are drawn.
+        special_tokens: whether the model's special tokens are drawn too.
         mixed: whether an earlier part of the run had other options, so that no one law holds of it.
     """
 
@@ -31,6 +32,7 @@ class Settings:
     options: SampleOptions
     drawable: int = 0
     mixed: bool = False
+    special_tokens: bool = False
 
     def to_json(self) -> str:
         """JSON text; floats keep all their digits."""
@@ -63,10 +65,15 @@ class Settings:
         try:
             values = json.loads(text)
             sampler, mixed = values["sampler"], values["mixed"]
-            if not isinstance(mixed, bool) or not (sampler is None or _is_description(sampler)):
+            special = values.get("special_tokens", False)  # not in states of 0.1 before it was kept
+            if (
+                not isinstance(mixed, bool)
+                or not isinstance(special, bool)
+                or not (sampler is None or _is_description(sampler))
+            ):
                 raise ValueError("not a sampler's name and fields")
             drawable = integer("drawable", values["drawable"], 0, MAX_COUNT)
-            return cls(sampler, SampleOptions(**values["options"]), drawable, mixed)
+            return cls(sampler, SampleOptions(**values["options"]), drawable, mixed, special)
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise ValueError(f"sample: the saved state's settings are damaged: {error}") from None
 

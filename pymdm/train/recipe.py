@@ -12,6 +12,7 @@ from pymdm.files.read import of_kind, short
 if TYPE_CHECKING:
     from pymdm.train.objective import Objective
 
+LARGEST_BATCH = 1 << 20  # sequences: their masks are made before any memory is missed
 OPTIMIZERS = ("adamw", "muon")
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("auto", "float32", "bfloat16")
@@ -132,6 +133,9 @@ class Recipe:
             value = getattr(self, name)
             if value is not None and value < least:
                 raise ValueError(f"train: {name} must be at least {least}, got {value}")
+        for name in ("batch_size", "accumulate"):
+            if getattr(self, name) > LARGEST_BATCH:
+                raise ValueError(f"train: {name} must be at most {LARGEST_BATCH}, got {getattr(self, name)}")
         if self.length < 2:
             raise ValueError(f"train: length must be at least 2, got {self.length}")
         for name in ("lr", "muon_lr", "clip", "minutes", "rope_base"):

@@ -108,3 +108,19 @@ def test_the_metadata_says_the_torch_and_has_no_link_that_breaks(tmp_path):
         links = re.findall(r"\]\(([^)]*)\)", about)
         assert links and all(link.startswith("https://") for link in links)
         assert (f"{repository}/blob/main/docs/samplers.md" in links) is bool(base)
+
+
+def test_hashes_are_of_the_locked_versions():
+    """constraints-hashes.txt is what `pip install --require-hashes -r` takes: the lock's versions of what is needed to run."""
+    pins = [
+        part.split() for part in re.split(r"\n(?=\S)", (ROOT / "constraints-hashes.txt").read_text(encoding="utf-8"))
+    ]
+    pins = [part for part in pins if part and not part[0].startswith("#")]
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    locked = {line for line in lines if "==" in line and not line.startswith(("#", "torch=="))}
+    assert {part[0] for part in pins} <= locked
+    names = {part[0].partition("==")[0] for part in pins}
+    assert names >= {"numpy", "scipy", "safetensors", "tokenizers", "rich", "typer", "pybind11", "setuptools", "cmake"}
+    for name, *rest in pins:
+        hashes = [word for word in rest if word != "\\"]
+        assert hashes and all(re.fullmatch(r"--hash=sha256:[0-9a-f]{64}", word) for word in hashes), name

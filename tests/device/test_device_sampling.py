@@ -91,6 +91,19 @@ def test_first_hitting_is_that_of_the_cpu(engines, sampler, options):
     agree(device, cpu, infill=starts(), seed=3, sampler=sampler, **options)
 
 
+def test_rows_beyond_the_tokenizer_are_never_drawn(engines):
+    """A tokenizer of 6 for a network of 21: without `drawable` three tokens of four are beyond it."""
+    device, cpu = engines
+    few = pymdm.Tokenizer.train(["abcdef"], "char")
+    options = dict(tokenizer=few, length=40, num_samples=3, seed=5)
+    assert device_run.replays(device.native, pymdm.FirstHitting(), 0, 1.0)
+    a, b = (pymdm.sample(engine, **options) for engine in (device, cpu))
+    same(a, b)
+    assert int(a.tokens.max()) < few.size == 6 and all(a.text)
+    whole = pymdm.sample(device, length=40, num_samples=3, seed=5)
+    assert (whole.tokens >= few.size).float().mean() > 0.5
+
+
 @pytest.mark.parametrize("sampler", SAMPLERS, ids=str)
 def test_every_sampler_runs_on_a_device(engines, sampler):
     device, cpu = engines

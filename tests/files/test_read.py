@@ -87,3 +87,18 @@ def test_a_word_that_another_tokenizer_does_not_have_is_one_line():
     tokenizer = WrappedTokenizer(tokenizers.Tokenizer(models.WordLevel({"a": 0, "[MASK]": 1}, "[UNK]")))
     with pytest.raises(ValueError, match=r"^encode: .*UNK"):
         tokenizer.encode("b")
+
+
+def test_a_merge_on_which_the_library_panics_is_one_line(tmp_path):
+    (tmp_path / "vocab.json").write_text(json.dumps({"a": 0, "b": 1, "ab": 2}))
+    for merges in ("#version: 0.2\na b\n", "a", "a b c\n", "#version: 0.2\nab " + "x" * 9, "\0 \0\n"):
+        (tmp_path / "merges.txt").write_text(merges)
+        try:
+            pymdm.Tokenizer.from_gpt2(tmp_path / "vocab.json", tmp_path / "merges.txt")
+        except ValueError as error:
+            assert str(error).startswith("tokenizer: ") and "\n" not in str(error)
+
+
+def test_a_batch_of_absurd_size_is_refused():
+    with pytest.raises(ValueError, match="batch_size must be at most 1048576, got 2147483648"):
+        Recipe.from_dict({"steps": 3, "batch_size": 2**31})

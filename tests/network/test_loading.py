@@ -192,6 +192,20 @@ def test_special_tokens_and_unused_rows_are_not_drawn_unless_asked(folder, tmp_p
         pymdm.sample(model, tokenizer=object(), seed=1)
 
 
+def test_a_resumed_run_remembers_whether_special_tokens_are_drawn(folder):
+    words_tokenizer().save(str(folder / "tokenizer.json"))
+    model = pymdm.load(folder)
+    options = dict(length=30, num_samples=20, seed=1)
+    for special in (True, False):
+        whole = pymdm.sample(model, special_tokens=special, **options)
+        half = pymdm.sample(model, special_tokens=special, max_calls=5, **options)
+        for saved in (half, half.state.to_dict()):
+            rest = pymdm.resume(model, saved)
+            assert torch.equal(rest.tokens, whole.tokens) and rest.law == whole.law == "exact"
+    other = pymdm.resume(model, pymdm.sample(model, special_tokens=True, max_calls=5, **options), special_tokens=False)
+    assert other.law == "approximate" and other.warnings and not torch.equal(other.tokens, whole.tokens)
+
+
 def test_weights_are_not_doubled_on_the_way(folder):
     """Converted parameters are views of the mapped file; joined ones are lists of views."""
     from pymdm.network.foreign import convert

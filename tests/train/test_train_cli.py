@@ -1,5 +1,6 @@
 """`pymdm train`: one JSON object out, and bad input costs one line and nothing else."""
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -95,6 +96,23 @@ def test_bad_input_is_one_line_exit_code_2_and_nothing_written(tmp_path, kind):
     assert result.stdout == "" and message in result.stderr and len(result.stderr.strip().splitlines()) == 1
     assert result.stderr.startswith("pymdm: ")
     assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    ("code", "leaves"), [(errno.ENOSPC, 74), (errno.EDQUOT, 74), (errno.EIO, 74), (errno.EACCES, 2)]
+)
+def test_a_full_disk_while_saving_is_74_and_keeps_what_was_there(text, tmp_path, monkeypatch, code, leaves):
+    assert run(text, *SMALL, "--steps", 2, "--out", tmp_path / "m").exit_code == 0
+
+    def full(*_):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr("pymdm.files.replace._sync", full)
+    result = run(text, *SMALL, "--steps", 3, "--out", tmp_path / "m", "--overwrite")
+    lines = [line for line in result.stderr.splitlines() if line.startswith("pymdm: ")]
+    assert result.exit_code == leaves
+    assert lines == [f"pymdm: save_checkpoint: cannot write {tmp_path / 'm'}: {os.strerror(code)}"]
+    assert load_checkpoint(tmp_path / "m").training["steps"] == 2
 
 
 def test_a_folder_that_cannot_be_written_is_told_before_the_training(text, tmp_path):
