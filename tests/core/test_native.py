@@ -31,7 +31,7 @@ def test_a_wheels_user_is_told_the_wheel_and_no_folder(tmp_path, built):
     package = Path(pymdm.__file__).parent
     shutil.copytree(package, tmp_path / "pymdm", ignore=shutil.ignore_patterns("_C*", "bundled"))
     if built:
-        (tmp_path / "pymdm" / next(package.glob("_C*.so")).name).write_bytes(b"not a library")
+        (tmp_path / "pymdm" / next(package.glob("_C.*.so")).name).write_bytes(b"not a library")
     about = tmp_path / "masked_diffusion-9.9.dist-info"
     about.mkdir()
     lines = "Metadata-Version: 2.1\nName: masked-diffusion\nVersion: 9.9\nRequires-Dist: torch==2.13.0\n"
