@@ -101,16 +101,25 @@ def test_the_command_line():
     result = json.loads(made.stdout)
     assert [s["name"] for s in result["samplers"]] == ["ancestral", "first-hitting"]
     assert result["samplers"][1]["rounds"] == 2 and result["samplers"][1]["certificate_nats"] > 0
-    shown = run(*base, "--sampler", "ancestral")
-    assert "bits" in shown.stdout and "ancestral" in shown.stdout
     for options, words in (
         (["--sampler", "euler"], "sampler must be one of"),
-        (["--rounds", "9"], "rounds must be in 1..8"),
-        (["--samples", "1"], "two samples are needed"),
-        (["--length", "4096"], "length must be in 1.."),
         (["--png", "/nowhere/at/all.png"], "there is no folder"),
-        (["--judge", "nothing"], "judge: expected ngram"),
     ):
         refused = run(*base, *options)
         assert refused.exit_code == 2 and words in refused.stderr, refused.output
         assert refused.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"rounds": 9}, r"rounds must be in 1\.\.8"),
+        ({"num_samples": 1}, "two samples are needed"),
+        ({"length": 4096}, r"length must be in 1\.\."),
+        ({"information": INFORMATION}, "the information curve is of length 16, the samples of 8"),
+    ],
+)
+def test_bad_wishes_are_refused(options, words):
+    judge = load_judge("ngram:2", "some text")
+    with pytest.raises(ValueError, match=f"^compare: .*{words}"):
+        pymdm.compare(None, ["first-hitting"], judges=[judge], **{"rounds": 2, "length": 8, **options})
