@@ -11,28 +11,12 @@ import torch
 from torch import Tensor
 
 import pymdm
-from pymdm._native import C
-from pymdm.data.masking import causal_inputs
 from pymdm.evaluate.judges import NGramJudge
 from pymdm.evaluate.metrics import token_entropy
 from pymdm.network.checkpoint import load_checkpoint
-from pymdm.network.transformer import MaskedTransformer
 from pymdm.train import load_corpus
 
 NUMBER = 64
-
-
-@torch.no_grad()
-def sample_causal(model: MaskedTransformer, number: int, length: int, seed: int) -> Tensor:
-    """Sequences [number, length] drawn left to right from a causal network, with the core's exact choice."""
-    mask_id = model.config.mask_id
-    tokens = torch.full((number, length), mask_id)
-    sequence = torch.arange(number)
-    for l in range(length):
-        rows = sequence * (l + 1) + l
-        logits = model(causal_inputs(tokens[:, : l + 1], mask_id), rows=rows)
-        tokens[:, l] = C.choose(logits.contiguous(), seed, sequence, torch.full_like(sequence, l))
-    return tokens
 
 
 def judge_samples(results: Path, source: str | None = None) -> Path:
@@ -43,12 +27,9 @@ def judge_samples(results: Path, source: str | None = None) -> Path:
     for name in ("mdm", "autoregressive"):
         checkpoint = load_checkpoint(results / "checkpoints" / f"bundled-{name}")
         length = checkpoint.config.length
-        if checkpoint.config.causal:
-            tokens = sample_causal(checkpoint.build(), NUMBER, length, 1)
-        else:
-            drawn = pymdm.sample(checkpoint.build(), num_samples=NUMBER, length=length, seed=1)
-            assert isinstance(drawn.tokens, torch.Tensor)
-            tokens = drawn.tokens
+        drawn = pymdm.sample(checkpoint.build(), num_samples=NUMBER, length=length, seed=1)
+        assert isinstance(drawn.tokens, torch.Tensor)
+        tokens = drawn.tokens
         law = "exact, left to right" if checkpoint.config.causal else "exact, first-hitting"
         rows.append(_judged(name, law, judge, [checkpoint.tokenizer.decode(t) for t in tokens], tokens, length))
     tokenizer = checkpoint.tokenizer

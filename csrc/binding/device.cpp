@@ -25,6 +25,8 @@ std::shared_ptr<Network> make_network(const py::dict& config, const py::dict& we
   check(device.is_cpu() || ops::cuda_built(), kOp, "this build has no CUDA kernels");
   const auto tensors = named_tensors(weights);
   const model::Config c = config_of(config);
+  check(c.attention == model::Attention::kBidirectional || c.causal(), kOp,
+        "attention block and any-order run on the CPU so far, got device ", device);
   py::gil_scoped_release release;
   return std::make_shared<Network>(c, parameters_of(tensors), type, device);
 }
@@ -64,6 +66,7 @@ void bind_device(py::module_& m) {
       "The masked transformer on a CUDA device; on the cpu its kernels are walked, for tests.")
       .def(py::init(&make_network), py::arg("config"), py::arg("weights"), py::arg("dtype"), py::arg("device"))
       .def("logits", &score<Network>, py::arg("tokens"), py::arg("offsets"), py::arg("rows"), py::arg("times"),
+           py::arg("rank") = py::none(), py::arg("owner") = py::none(),
            "Logits float32 [M, V], on the device, of rows [M] (indices into tokens [T]) of sequences "
            "tokens[offsets[b]:offsets[b + 1]]; the arguments are on the cpu.")
       .def_property_readonly("device", [](const Network& n) { return n.transformer().device(); })

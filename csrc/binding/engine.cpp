@@ -1,5 +1,6 @@
 #include "binding/engine.h"
 
+#include <algorithm>
 #include <chrono>
 
 #include "binding/bind.h"
@@ -68,9 +69,16 @@ model::Config config_of(const py::dict& d) {
   c.gelu_erf = mlp == "gelu_erf" || mlp == "geglu";
   c.learned_positions = positions == "learned";
   const auto attention = d["attention"].cast<std::string>();
-  check(attention == "bidirectional" || attention == "causal", kOp, "attention must be bidirectional or causal, got ",
-        attention, "; the trainable network computes it");
-  c.attention = attention == "causal" ? model::Attention::kCausal : model::Attention::kBidirectional;
+  check(attention == "bidirectional" || attention == "causal" || attention == "block" || attention == "any-order", kOp,
+        "attention must be bidirectional, causal, block or any-order, got ", attention);
+  c.attention = attention == "causal"      ? model::Attention::kCausal
+                : attention == "block"     ? model::Attention::kBlock
+                : attention == "any-order" ? model::Attention::kAnyOrder
+                                           : model::Attention::kBidirectional;
+  number("block_length", c.block_length);
+  check(c.attention == model::Attention::kBlock ? c.block_length >= 1 : c.block_length == 0, kOp,
+        "block_length must be at least 1 with attention block and 0 with any other, got ", c.block_length);
+  const bool late = c.attention == model::Attention::kBlock || c.attention == model::Attention::kAnyOrder;
   flag("post_norm", c.post_norm), flag("embed_norm", c.embed_norm), flag("head_transform", c.head_transform);
   flag("token_dropout", c.token_dropout), flag("first_norm", c.first_norm), flag("shared_layers", c.shared_layers);
   c.local_rope_base = d["local_rope_base"].cast<double>();
@@ -100,6 +108,8 @@ model::Config config_of(const py::dict& d) {
   check(c.first_norm || !(c.shared_layers || c.post_norm), kOp,
         "no first_norm goes with neither shared_layers nor post_norm");
   check(!c.post_norm || c.conditioning == model::Conditioning::kNone, kOp, "post_norm goes with conditioning none");
+  check(!late || (!c.logit_shift && !c.token_dropout && c.conditioning != model::Conditioning::kTime), kOp,
+        "attention ", attention, " goes without logit_shift, token_dropout and time");
   check(c.heads % c.kv_heads == 0, kOp, "kv_heads must divide heads (", c.heads, "), got ", c.kv_heads);
   return c;
 }
@@ -131,9 +141,9 @@ Engine::Engine(const model::Config& config, std::vector<std::pair<std::string, a
     if (name == "embed.weight") embed_ = tensor;
 }
 
-void Engine::forward(const model::Batch& batch, float* logits, int64_t stride) {
+void Engine::forward(const model::Batch& batch, float* logits, int64_t stride, model::Cache* cache) {
   const auto start = std::chrono::steady_clock::now();
-  network_->forward(batch, logits, stride);
+  network_->forward(batch, logits, stride, cache);
   seconds_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
@@ -146,17 +156,51 @@ at::Tensor Engine::score(const model::Batch& batch) {
   model::check_batch(network_->config(), batch);
   at::Tensor out = at::empty({batch.rows.size, network_->config().vocab_size}, at::kFloat);
   std::lock_guard<ForkLock> lock(mutex_);
-  forward(batch, static_cast<float*>(out.data_ptr()), out.size(1));
+  forward(batch, static_cast<float*>(out.data_ptr()), out.size(1), nullptr);
   return out;
 }
 
-sample::Logits Engine::logits(const model::Batch& batch) {
+sample::Logits Engine::logits(const model::Batch& batch) { return logits(batch, nullptr); }
+
+sample::Logits Engine::logits(const model::Batch& batch, model::Cache* cache) {
   model::check_batch(network_->config(), batch);
   const int64_t vocab = network_->config().vocab_size, stride = (vocab + 15) / 16 * 16;
   std::lock_guard<ForkLock> lock(mutex_);
   auto* out = reinterpret_cast<float*>(outputs_[std::this_thread::get_id()].reserve(batch.rows.size * stride * 4));
-  forward(batch, out, stride);
+  forward(batch, out, stride, cache);
   return {out, DType::kFloat32, vocab, stride};
+}
+
+KeptRun::KeptRun(std::shared_ptr<Engine> engine)
+    : engine_(std::move(engine)), cache_(engine_->network().config(), engine_->network().dtype()) {
+  const model::Config& c = engine_->network().config();
+  check(c.attention != model::Attention::kBidirectional, kOp, "a bidirectional network keeps nothing");
+  check(c.conditioning != model::Conditioning::kTime && !c.token_dropout && !c.logit_shift, kOp,
+        "keys and values are kept of networks without time, token_dropout and logit_shift");
+}
+
+sample::Logits KeptRun::logits(const model::Batch& batch) {
+  const model::Config& c = engine_->network().config();
+  if (c.attention != model::Attention::kCausal) return engine_->logits(batch, &cache_);
+  shifted_.assign(batch.tokens.begin(), batch.tokens.end());
+  for (int64_t b = 0; b + 1 < batch.offsets.size; ++b) {
+    const auto begin = shifted_.begin() + batch.offsets[b], end = shifted_.begin() + batch.offsets[b + 1];
+    std::copy_backward(begin, end - 1, end);
+    *begin = c.mask_id;
+  }
+  model::Batch inputs = batch;
+  inputs.tokens = {shifted_.data(), static_cast<int64_t>(shifted_.size())};
+  return engine_->logits(inputs, &cache_);
+}
+
+at::Tensor KeptRun::score(const model::Batch& batch) {
+  check(batch.owner.size == batch.offsets.size - 1, kOp, "expected the owner of each sequence");
+  const sample::Logits found = logits(batch);
+  at::Tensor out = at::empty({batch.rows.size, found.vocab}, at::kFloat);
+  for (int64_t i = 0; i < batch.rows.size; ++i)
+    std::copy_n(static_cast<const float*>(found.data) + i * found.stride, found.vocab,
+                static_cast<float*>(out.data_ptr()) + i * found.vocab);
+  return out;
 }
 
 int64_t Engine::workspace_bytes() {
@@ -176,10 +220,17 @@ void bind_engine(py::module_& m) {
       .def(py::init(&make_engine), py::arg("config"), py::arg("weights"), py::arg("dtype"))
       .def(
           "logits", &score<Engine>, py::arg("tokens"), py::arg("offsets"), py::arg("rows"), py::arg("times"),
+          py::arg("rank") = py::none(), py::arg("owner") = py::none(),
           "Logits float32 [M, V] of rows [M] (indices into tokens [T]) of sequences tokens[offsets[b]:offsets[b + 1]].")
       .def_property_readonly("workspace_bytes", [](Engine& e) { return e.workspace_bytes(); })
       .def_property_readonly("weight_bytes", [](Engine& e) { return e.network().weight_bytes(); })
       .def_property_readonly("forward_seconds", [](Engine& e) { return e.forward_seconds(); });
+  py::class_<KeptRun, std::shared_ptr<KeptRun>>(m, "KeptRun", "A network with the keys and values of one run.")
+      .def(py::init<std::shared_ptr<Engine>>(), py::arg("engine").none(false))
+      .def("logits", &score<KeptRun>, py::arg("tokens"), py::arg("offsets"), py::arg("rows"), py::arg("times"),
+           py::arg("rank") = py::none(), py::arg("owner") = py::none(),
+           "As Engine.logits, with owner [B], whose cache each sequence has.")
+      .def_property_readonly("bytes", &KeptRun::bytes);
 }
 
 }  // namespace pymdm::binding

@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -25,13 +26,19 @@ DType network_dtype(const std::string& name);  // float32 or bfloat16
 // Logits [M, V] of a batch that Python gives as tensors on the cpu, without the GIL.
 template <class Network>
 at::Tensor score(Network& network, const at::Tensor& tokens, const at::Tensor& offsets, const at::Tensor& rows,
-                 const at::Tensor& times) {
+                 const at::Tensor& times, const std::optional<at::Tensor>& rank,
+                 const std::optional<at::Tensor>& owner) {
   const at::Tensor t = cpu_tensor("engine", "tokens", tokens, at::kLong, 1);
   const at::Tensor o = cpu_tensor("engine", "offsets", offsets, at::kLong, 1);
   const at::Tensor r = cpu_tensor("engine", "rows", rows, at::kLong, 1);
   const at::Tensor s = cpu_tensor("engine", "times", times, at::kDouble, 1);
+  const auto numbers = [](const char* name, const std::optional<at::Tensor>& x) {
+    return x ? cpu_tensor("engine", name, *x, at::kLong, 1) : at::empty({0}, at::kLong);
+  };
+  const at::Tensor when = numbers("rank", rank), whose = numbers("owner", owner);
   pybind11::gil_scoped_release release;
-  return network.score({span_of<int64_t>(t), span_of<int64_t>(o), span_of<int64_t>(r), span_of<double>(s)});
+  return network.score({span_of<int64_t>(t), span_of<int64_t>(o), span_of<int64_t>(r), span_of<double>(s),
+                        span_of<int64_t>(when), span_of<int64_t>(whose)});
 }
 
 class Engine : public sample::Network {
@@ -41,6 +48,7 @@ class Engine : public sample::Network {
 
   // For the samplers' loop: the rows live until this thread's next call.
   sample::Logits logits(const model::Batch& batch) override;
+  sample::Logits logits(const model::Batch& batch, model::Cache* cache);
   at::Tensor score(const model::Batch& batch);
 
   model::Transformer& network() { return *network_; }
@@ -49,13 +57,30 @@ class Engine : public sample::Network {
   void poison();
 
  private:
-  void forward(const model::Batch& batch, float* logits, int64_t stride);  // with the lock held
+  // With the lock held.
+  void forward(const model::Batch& batch, float* logits, int64_t stride, model::Cache* cache);
 
   at::Tensor embed_;
   std::unique_ptr<model::Transformer> network_;
   double seconds_ = 0;
   ForkLock mutex_;  // one forward at a time: they share the workspace
   std::map<std::thread::id, ops::Buffer> outputs_;
+};
+
+// One run of the samplers' loop on a network that keeps what it has seen. A causal network reads the mask as the start,
+// then each token one place later, and so never sees a mask.
+class KeptRun : public sample::Network {
+ public:
+  explicit KeptRun(std::shared_ptr<Engine> engine);
+
+  sample::Logits logits(const model::Batch& batch) override;
+  at::Tensor score(const model::Batch& batch);  // for tests
+  int64_t bytes() const { return cache_.bytes(); }
+
+ private:
+  std::shared_ptr<Engine> engine_;
+  model::Cache cache_;
+  std::vector<int64_t> shifted_;  // inputs of a causal network
 };
 
 }  // namespace pymdm::binding

@@ -102,9 +102,13 @@ void run(State& state, const SamplerRef& sampler, const py::object& network, int
   options.allowed = std::move(allowed);
   PythonWatch python_watch(watch, watch_interval);
   std::shared_ptr<sample::Network> net;
-  if (py::isinstance<Engine>(network))
-    net = network.cast<std::shared_ptr<Engine>>();
-  else if (py::isinstance<device::Network>(network))
+  if (py::isinstance<Engine>(network)) {
+    const auto engine = network.cast<std::shared_ptr<Engine>>();
+    if (engine->network().config().attention == model::Attention::kBidirectional)
+      net = engine;
+    else
+      net = std::make_shared<KeptRun>(engine);
+  } else if (py::isinstance<device::Network>(network))
     net = std::make_shared<device::Run>(network.cast<std::shared_ptr<device::Network>>());
   else
     net = std::make_shared<CallableNetwork>(network);
@@ -193,13 +197,14 @@ void bind_samplers(py::module_& m) {
   m.def(
       "first_hitting",
       [](ScheduleRef schedule, std::vector<int64_t> tokens_per_call, ops::Noise noise, int64_t window, double mark,
-         bool timed) {
-        return SamplerRef(std::make_shared<sample::FirstHitting>(std::move(schedule),
-                                                                 checked_counts(std::move(tokens_per_call)),
-                                                                 checked_ahead(window, mark, timed), checked(noise)));
+         bool timed, int64_t block) {
+        check(block >= 0, kOp, "block must be at least 0, got ", block);
+        return SamplerRef(
+            std::make_shared<sample::FirstHitting>(std::move(schedule), checked_counts(std::move(tokens_per_call)),
+                                                   checked_ahead(window, mark, timed), checked(noise), block));
       },
       py::arg("schedule").none(false), py::arg("tokens_per_call"), py::arg("noise") = ops::Noise::kExact,
-      py::arg("window") = 1, py::arg("mark") = 0.0, py::arg("timed") = false);
+      py::arg("window") = 1, py::arg("mark") = 0.0, py::arg("timed") = false, py::arg("block") = 0);
   bind_first_hitting<sample::Extrapolated>(m, "extrapolated");
   bind_first_hitting<sample::Corrected>(m, "corrected");
   m.def(

@@ -16,6 +16,10 @@ void check_batch(const Config& c, const Batch& batch) {
   const int64_t T = batch.tokens.size, B = batch.offsets.size - 1;
   check(B >= 0 && batch.offsets[0] == 0 && batch.offsets[B] == T, kOp, "offsets must run from 0 to the ", T, " tokens");
   check(batch.times.size == B, kOp, "expected one time for each of ", B, " sequences, got ", batch.times.size);
+  check(batch.rank.size == 0 || batch.rank.size == T, kOp, "expected the ranks of ", T, " tokens, got ",
+        batch.rank.size);
+  check(batch.owner.size == 0 || batch.owner.size == B, kOp, "expected the owners of ", B, " sequences, got ",
+        batch.owner.size);
   for (int64_t b = 0; b < B; ++b) {
     const int64_t length = batch.offsets[b + 1] - batch.offsets[b];
     check(length >= 1 && length <= c.length, kOp, "a sequence must have 1 to ", c.length, " tokens, sequence ", b,

@@ -18,15 +18,16 @@ struct Transformer::Rows {
   int64_t count;
   ops::Matrix x, h;
   const int32_t *sequence, *position;
+  const ops::Sight* sights;
   Span<const ops::QuerySpan> spans;
 };
 
 // x = norm(embedding + position) W^T + b, each where the network has it.
 void Transformer::embed(const Batch& batch) {
   Workspace& w = workspace_;
-  const int64_t T = batch.tokens.size, E = config_.embed_dim;
+  const int64_t T = static_cast<int64_t>(layout_.tokens.size()), E = config_.embed_dim;
   const ops::Matrix& x = E == config_.width ? w.x : w.narrow;
-  ops::embed(weights_.embed, batch.tokens, x);
+  ops::embed(weights_.embed, view(layout_.tokens), x);
   if (config_.token_dropout) {
     std::vector<float> factors(T, 0.0f);
     for (int64_t b = 0; b + 1 < batch.offsets.size; ++b) {
@@ -49,7 +50,7 @@ void Transformer::embed(const Batch& batch) {
 // x += gate1 * out(attention(mod1(norm1 x))),  x += gate2 * mlp(mod2(norm2 x))
 // With post-norm: x = norm1(x + out(attention(x))),  x = norm2(x + mlp(x))
 // Keys and values are of every token; everything else only of the rows that are wanted afterwards.
-void Transformer::block(int64_t layer, const Rows& r) {
+void Transformer::block(int64_t layer, const Rows& r, const ops::KeyValues& kv) {
   Workspace& w = workspace_;
   const Block& block = weights_.blocks[config_.shared_layers ? 0 : layer];
   const bool local = config_.local(layer);
@@ -68,21 +69,21 @@ void Transformer::block(int64_t layer, const Rows& r) {
   const auto gates = [&](int64_t chunk) {
     return timed ? ops::Gates{mods + chunk * D, w.mods.stride, r.sequence} : ops::Gates{};
   };
-  if (timed) ops::linear(block.ada, w.condition, layout_.all.size(), w.mods);
+  if (timed) ops::linear(block.ada, w.condition, static_cast<int64_t>(layout_.all.size()), w.mods);
 
   const bool post = config_.post_norm;
   if (block.norm1.weight.empty() || post)
     ops::convert(w.x, T, D, w.h);
   else
     ops::norm(block.norm1, modulation(0, layout_.sequence.data()), w.x, T, w.h);
-  ops::keys_values(block.kv, w.h, T, rotary, {layout_.position.data(), layout_.slot.data()}, normed(block.k_norm),
-                   w.kv);
+  ops::keys_values(block.kv, w.h, T, rotary, {layout_.position.data(), layout_.slot.data()}, normed(block.k_norm), kv,
+                   w.beside);
   if (r.x.data != w.x.data) {
     ops::gather(w.x, view(layout_.rows), D, r.x);
     ops::gather(w.h, view(layout_.rows), D, r.h);
   }
-  ops::queries(block.q, r.h, r.count, w.kv.shape, rotary, {r.position, nullptr}, normed(block.q_norm), w.q);
-  ops::attention(w.q, w.kv, r.spans, {config_.causal(), local ? config_.window : 0, r.position}, w.o);
+  ops::queries(block.q, r.h, r.count, kv.shape, rotary, {r.position, nullptr}, normed(block.q_norm), w.q);
+  ops::attention(w.q, kv, w.beside, r.spans, r.sights, {local ? config_.window : 0, r.position}, w.o);
   ops::linear_residual(block.out, w.o, r.count, gates(2), r.x);
   if (post) {
     ops::norm(block.norm1, {}, r.x, r.count, r.x);
@@ -94,22 +95,30 @@ void Transformer::block(int64_t layer, const Rows& r) {
   if (post) ops::norm(block.norm2, {}, r.x, r.count, r.x);
 }
 
-void Transformer::forward(const Batch& batch, float* logits, int64_t stride) {
+void Transformer::forward(const Batch& batch, float* logits, int64_t stride, Cache* cache) {
   if (batch.rows.size == 0) return;
   Workspace& w = workspace_;
-  const int64_t T = batch.tokens.size, M = batch.rows.size, B = batch.offsets.size - 1, D = config_.width;
-  layout_.fit(batch, config_.logit_shift);
-  w.fit(config_, dtype_, weights_.blocks[0].mlp.hidden(), T, M, B, layout_.slots);
+  layout_.fit(config_, batch, cache);
+  const int64_t T = static_cast<int64_t>(layout_.tokens.size()), D = config_.width;
+  const int64_t M = batch.rows.size, B = batch.offsets.size - 1;
+  w.fit(config_, dtype_, weights_.blocks[0].mlp.hidden(), T, M, B, layout_.slots, layout_.beside);
   ops::clear_padding(w.kv, view(layout_.slot_end));
   const bool timed = config_.conditioning == Conditioning::kTime;
   if (timed)
     condition(weights_.time_in, weights_.time_out, config_.sigma_input, batch.times, w.condition_hidden, w.condition);
 
-  const Rows all{T, w.x, w.h, layout_.sequence.data(), layout_.position.data(), view(layout_.all)};
-  const Rows chosen{
-      M, w.chosen, w.chosen_h, layout_.chosen_sequence.data(), layout_.chosen_position.data(), view(layout_.chosen)};
+  const Rows all{
+      T, w.x, w.h, layout_.sequence.data(), layout_.position.data(), layout_.sight.data(), view(layout_.all)};
+  const Rows chosen{M,
+                    w.chosen,
+                    w.chosen_h,
+                    layout_.chosen_sequence.data(),
+                    layout_.chosen_position.data(),
+                    layout_.chosen_sight.data(),
+                    view(layout_.chosen)};
   embed(batch);
-  for (int64_t i = 0; i < config_.layers; ++i) block(i, i + 1 < config_.layers ? all : chosen);
+  for (int64_t i = 0; i < config_.layers; ++i)
+    block(i, i + 1 < config_.layers ? all : chosen, cache != nullptr ? cache->layer(i) : w.kv);
 
   ops::Modulation last;
   if (timed) {

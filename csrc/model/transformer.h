@@ -24,8 +24,9 @@ class Transformer {
                           ? ops::rotary(config.length, config.head_dim, config.local_rope_base)
                           : ops::Rotary{}) {}
 
-  // logits [M, V] float32, rows `stride` elements apart. One call at a time.
-  void forward(const Batch& batch, float* logits, int64_t stride);
+  // logits [M, V] float32, rows `stride` elements apart. One call at a time. With a cache, of `batch.owner`, only what
+  // it does not hold is computed; the logits are the same bits.
+  void forward(const Batch& batch, float* logits, int64_t stride, Cache* cache = nullptr);
 
   const Config& config() const { return config_; }
   DType dtype() const { return dtype_; }
@@ -34,7 +35,7 @@ class Transformer {
 
  private:
   struct Rows;
-  void block(int64_t layer, const Rows& queries);
+  void block(int64_t layer, const Rows& queries, const ops::KeyValues& kv);
   void embed(const Batch& batch);
 
   Config config_;

@@ -20,7 +20,7 @@ int64_t pitch(int64_t width, DType dtype) {
 }  // namespace
 
 void Workspace::fit(const Config& c, DType dtype, int64_t hidden_width, int64_t tokens, int64_t rows, int64_t sequences,
-                    int64_t slots) {
+                    int64_t slots, int64_t beside_rows) {
   constexpr DType kFloat = DType::kFloat32;
   const int64_t most = std::max(tokens, rows), width = c.heads * c.head_dim;
   const int64_t time = c.conditioning == Conditioning::kTime ? sequences : 0;
@@ -61,6 +61,8 @@ void Workspace::fit(const Config& c, DType dtype, int64_t hidden_width, int64_t 
       matrix(condition_hidden, time, 256 + c.cond_dim, kFloat);
       matrix(mods, time, 6 * c.width, kFloat);
     }
+    matrix(beside.keys, beside_rows, c.kv_heads * c.head_dim, dtype);
+    matrix(beside.values, beside_rows, c.kv_heads * c.head_dim, dtype);
     kv.keys = bytes_of(c.kv_heads * slots * c.head_dim * size);
     kv.values = bytes_of(c.kv_heads * slots * kv.value_width * size);
   };

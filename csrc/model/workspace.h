@@ -19,10 +19,11 @@ struct Workspace {
   ops::Matrix narrow, narrow_h;  // [max(T, M), E] float32 and of the engine's type, where embed_dim E is not D
   ops::Matrix heads;             // [max(T, M), H * hd] float32, where norms go over all heads of a row
   ops::KeyValues kv;
+  ops::Beside beside;
 
   // Lays the matrices out for a batch; grows the memory where it is too small.
   void fit(const Config& config, DType dtype, int64_t hidden, int64_t tokens, int64_t rows, int64_t sequences,
-           int64_t slots);
+           int64_t slots, int64_t beside_rows);
   void poison();  // fills the memory with NaN, for tests
   int64_t bytes() const { return memory_.bytes(); }
 

@@ -1,6 +1,6 @@
-// attention: softmax(q k^T / sqrt(hd)) v over each sequence of a packed ragged batch, on tiles, without a [L, L] matrix
-// in memory. Rotary positions are applied behind the tiles of the q, k and v layers, which write straight into the
-// layouts that the products of attention read.
+// attention: softmax(q k^T / sqrt(hd)) v of each query over what it sees: the first slots of its sequence, and a few
+// rows beside them; on tiles, without a [L, L] matrix in memory. Rotary positions are applied behind the tiles of the
+// q, k and v layers, which write straight into the layouts that the products of attention read.
 #pragma once
 
 #include <cstdint>
@@ -40,10 +40,15 @@ struct KeyValues {
   static int64_t value_columns(int64_t head_dim) { return (head_dim + 15) / 16 * 16; }
 };
 
+// Keys and values that only rows of the same call see, [rows, kv_heads * hd] each, of the engine's type.
+struct Beside {
+  Matrix keys, values;
+};
+
 // Where each row of a product belongs.
 struct Places {
   const int32_t* position = nullptr;  // [m] within its sequence
-  const int64_t* slot = nullptr;      // [m]; keys and values only
+  const int64_t* slot = nullptr;      // [m]; keys and values only: ~r means row r beside the slots
 };
 
 // A norm of queries or keys before they are rotated: of each head alone, weight [hd], behind the tiles; or, where
@@ -59,25 +64,33 @@ void queries(const Packed& q, const Matrix& x, int64_t m, const HeadShape& shape
 
 // Fills `kv` with rotate(norm(x Wk^T + bk)) and x Wv^T + bv; Packed holds k's rows, then v's.
 void keys_values(const Packed& kv, const Matrix& x, int64_t m, const Rotary& rotary, const Places& places,
-                 const HeadNorm& norm, const KeyValues& out);
+                 const HeadNorm& norm, const KeyValues& out, const Beside& beside);
 
+// Zeros the values of slots begin .. end: what is behind a sequence's end is read with weight 0.
+void clear_values(const KeyValues& kv, int64_t begin, int64_t end);
 // Zeros the values behind each sequence's end, up to the end of its last panel. The products read them with weight 0.
 void clear_padding(const KeyValues& kv, Span<const int64_t> slot_end);
+
+// What a query sees: the first `past` slots of its sequence, and rows own .. own_end beside them.
+struct Sight {
+  int64_t past = 0, own = 0, own_end = 0;
+};
 
 // Queries of one sequence, consecutive rows of q.
 struct QuerySpan {
   int64_t query_begin = 0, query_end = 0;
-  int64_t slot = 0, keys = 0;  // the sequence's first slot and length
+  int64_t slot = 0, keys = 0;  // the sequence's first slot, and the most slots that one of them sees
 };
 
-// Which keys j the query at position i sees: all; with `causal` j <= i; with a window |i - j| <= window.
-struct Seen {
-  bool causal = false;
+// Of its slots the query at position i sees only j with |i - j| <= window, where that is not 0. Slots then stand in the
+// order of positions.
+struct Near {
   int64_t window = 0;
-  const int32_t* position = nullptr;  // [Mq], ascending within a span; read where not all keys are seen
+  const int32_t* position = nullptr;  // [Mq], ascending within a span; read where there is a window
 };
 
-// out [Mq, heads * hd] for q [Mq, heads * hd]
-void attention(const Matrix& q, const KeyValues& kv, Span<const QuerySpan> spans, const Seen& seen, const Matrix& out);
+// out [Mq, heads * hd] for q [Mq, heads * hd]; `sights` of each query. A query's bits do not depend on the others.
+void attention(const Matrix& q, const KeyValues& kv, const Beside& beside, Span<const QuerySpan> spans,
+               const Sight* sights, const Near& near, const Matrix& out);
 
 }  // namespace pymdm::ops

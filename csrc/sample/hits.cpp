@@ -8,8 +8,10 @@
 
 namespace pymdm::sample {
 
-std::vector<Hit> next_hits(const State& state, int64_t b, int64_t count, const Schedule& schedule) {
+std::vector<Hit> next_hits(const State& state, int64_t b, int64_t count, const Schedule& schedule, int64_t block) {
   std::vector<int64_t> masked = masked_positions(state, b);
+  if (block > 0 && !masked.empty())
+    masked.erase(std::lower_bound(masked.begin(), masked.end(), (masked.front() / block + 1) * block), masked.end());
   std::vector<Hit> hits;
   double m = state.masked[b];
   int64_t event = state.event[b];

@@ -14,11 +14,12 @@ struct Hit {
   int64_t position;  // within the sequence
   int64_t event;
   double time;    // tau of the event
-  double masked;  // m = 1 - alpha(tau)
+  double masked;  // m = 1 - alpha(tau), of its block
 };
 
-// The next `count` events of sequence b (fewer if fewer positions are masked), earliest first.
-std::vector<Hit> next_hits(const State& state, int64_t b, int64_t count, const Schedule& schedule);
+// The next `count` events of sequence b (fewer if fewer positions are masked), earliest first; with blocks, of the
+// first block of `block` positions that has a mask.
+std::vector<Hit> next_hits(const State& state, int64_t b, int64_t count, const Schedule& schedule, int64_t block = 0);
 
 // Tokens a call for call number 0, 1, ...: the last entry repeats.
 inline int64_t tokens_of_call(const std::vector<int64_t>& tokens_per_call, int64_t call) {

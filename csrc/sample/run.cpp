@@ -16,11 +16,11 @@ namespace {
 
 // Planned sequences packed for the network, without padding.
 struct Packed {
-  std::vector<int64_t> tokens, offsets, rows;
+  std::vector<int64_t> tokens, offsets, rows, rank, owner;
   std::vector<double> times;
 
   void fill(const State& state, const Plan& plan) {
-    tokens.clear(), rows.clear();
+    tokens.clear(), rows.clear(), rank.clear(), owner.clear();
     offsets.assign(1, 0);
     times.clear();
     for (int64_t i = 0; i < plan.size(); ++i) {
@@ -28,8 +28,12 @@ struct Packed {
       const int64_t b = plan.sequences[i], first = offsets.back();
       times.push_back(plan.times[i]);
       tokens.insert(tokens.end(), state.tokens.begin() + state.offsets[b], state.tokens.begin() + state.offsets[b + 1]);
-      for (int64_t f = plan.fill_begin[i]; f < plan.fill_begin[i + 1]; ++f)
+      rank.insert(rank.end(), state.rank.begin() + state.offsets[b], state.rank.begin() + state.offsets[b + 1]);
+      owner.push_back(b);
+      for (int64_t f = plan.fill_begin[i], next = state.unmasked[b]; f < plan.fill_begin[i + 1]; ++f) {
         tokens[first + plan.fills[f].position] = plan.fills[f].token;
+        rank[first + plan.fills[f].position] = next++;
+      }
       offsets.push_back(static_cast<int64_t>(tokens.size()));
       for (int64_t r = plan.row_begin[i]; r < plan.row_begin[i + 1]; ++r) rows.push_back(first + plan.positions[r]);
     }
@@ -163,7 +167,8 @@ void run(State& state, const Sampler& sampler, Network& network, const RunOption
     packed.fill(state, plan);
     Logits logits;
     if (!packed.times.empty()) {
-      logits = network.logits({view(packed.tokens), view(packed.offsets), view(packed.rows), view(packed.times)});
+      logits = network.logits({view(packed.tokens), view(packed.offsets), view(packed.rows), view(packed.times),
+                               view(packed.rank), view(packed.owner)});
       if (state.vocab == 0) state.vocab = logits.vocab;
       check(logits.vocab == state.vocab && logits.vocab > 0, "sample", "the network gave ", logits.vocab,
             " logits a row after ", state.vocab);

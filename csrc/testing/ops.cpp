@@ -181,9 +181,13 @@ at::Tensor attention(const at::Tensor& q_in, const at::Tensor& k_in, const at::T
   std::vector<int32_t> position;
   std::vector<int64_t> slot, slot_end;
   std::vector<ops::QuerySpan> spans;
+  std::vector<ops::Sight> sights;
   int64_t slots = 0, first = 0, longest = 0;
   for (const int64_t length : lengths) {
-    for (int64_t l = 0; l < length; ++l) position.push_back(static_cast<int32_t>(l)), slot.push_back(slots + l);
+    for (int64_t l = 0; l < length; ++l) {
+      position.push_back(static_cast<int32_t>(l)), slot.push_back(slots + l);
+      sights.push_back({causal ? l + 1 : length, 0, 0});
+    }
     spans.push_back({first, first + length, slots, length});
     slot_end.push_back(slots + length);
     first += length, longest = std::max(longest, length);
@@ -224,11 +228,11 @@ at::Tensor attention(const at::Tensor& q_in, const at::Tensor& k_in, const at::T
           "], or of all, got [", size, "]");
     return size == 0 ? ops::HeadNorm{} : ops::HeadNorm{&norm, size == hd && heads > 1 ? ops::Matrix{} : normed.matrix};
   };
-  ops::keys_values(identity(2 * G), x.matrix, T, rotary, places, head_norm(kn, G), kv);
+  ops::keys_values(identity(2 * G), x.matrix, T, rotary, places, head_norm(kn, G), kv, {});
   ops::queries(identity(H), xq.matrix, T, kv.shape, rotary, places, head_norm(qn, H), rotated.matrix);
   const Rows out(T, H * hd, type);
-  ops::attention(rotated.matrix, kv, {spans.data(), static_cast<int64_t>(spans.size())},
-                 {causal, window, position.data()}, out.matrix);
+  ops::attention(rotated.matrix, kv, {}, {spans.data(), static_cast<int64_t>(spans.size())}, sights.data(),
+                 {window, position.data()}, out.matrix);
   return out.view(T).to(at::kFloat).view({T, H, hd});
 }
 

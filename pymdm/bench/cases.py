@@ -11,6 +11,7 @@ CASES = {
     "sampling_memory": "peak memory of sampling, engine and plain PyTorch",
     "bfloat16": "what bfloat16 arithmetic does to the law of a sample",
     "lookahead": "tokens a round and rows a token with lookahead, and what a fixed cost a call makes of it",
+    "cache": "networks that keep keys and values beside a bidirectional one, and beside the floor of reading memory",
     "second_order": "total variation of the parallel first-hitting variants from the exact law",
     "train": "a training step with the chunked head beside plain PyTorch computing all logits",
     "memory": "peak memory of the loss over a large vocabulary, in chunks and all at once",

@@ -50,11 +50,11 @@ def _sampler(
     owned = {
         "order": ("first-hitting", order),
         "rule": ("confidence", rule),
-        "block-length": ("confidence", block_length),
+        "block-length": ("first-hitting or confidence", block_length),
         "strategy": ("remask", strategy),
     }
     for name, (owner, value) in owned.items():
-        if value is not None and kind != owner:
+        if value is not None and kind not in owner.split(" or "):
             raise ValueError(f"sample: --{name} belongs to --sampler {owner}, got --sampler {kind}")
     if nfe is not None and nfe < 1:
         raise ValueError(f"sample: nfe must be at least 1, got {nfe}")
@@ -77,7 +77,7 @@ def _sampler(
             )
     if kind == "first-hitting":
         options: dict[str, Any] = {"order": 1 if order is None else order, "lookahead": lookahead}
-        return FirstHitting(tokens_per_call=per_call, schedule=schedule, **options)
+        return FirstHitting(tokens_per_call=per_call, schedule=schedule, block_length=block_length, **options)
     if kind == "ancestral":
         return Ancestral(steps=nfe or max(masks, 1), lookahead=lookahead, schedule=schedule)
     if kind == "confidence":
@@ -117,7 +117,9 @@ def sample(
     rule: Annotated[
         str | None, typer.Option(help="Confidence: probability (default), margin, entropy or random.")
     ] = None,
-    block_length: Annotated[int | None, typer.Option(help="Confidence: blocks from left to right.")] = None,
+    block_length: Annotated[
+        int | None, typer.Option(help="First-hitting and confidence: blocks from left to right.")
+    ] = None,
     strategy: Annotated[str | None, typer.Option(help="Remask: cap (default), rescale, conf or loop.")] = None,
     lookahead: Annotated[
         str,

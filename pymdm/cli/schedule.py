@@ -39,7 +39,7 @@ def schedule(
     Example: pymdm schedule --calls 32 --out calls32.json
     """
     import pymdm
-    from pymdm.evaluate.schedule import best_sizes, excess, measure_information, uniform_sizes
+    from pymdm.evaluate.schedule import best_sizes, excess, measure_information, see_both_ways, uniform_sizes
     from pymdm.evaluate.subject import load_subject, sequences
 
     for path in (out, png):
@@ -50,6 +50,7 @@ def schedule(
     if sum(v is not None for v in (calls, nats, share)) > 1:
         raise ValueError("schedule: give one of --calls, --nats and --share")
     loaded = pymdm.load(model)
+    see_both_ways(loaded.engine)
     subject = load_subject(model, text)
     L = length if length is not None else loaded.config.length
     if not 2 <= L <= loaded.config.length:

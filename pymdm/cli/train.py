@@ -63,8 +63,12 @@ def train(
     weight_decay: Annotated[float | None, typer.Option(help="Weight decay of the matrices.")] = None,
     ema: Annotated[float | None, typer.Option(help="Decay of the average of the weights.")] = None,
     objective: Annotated[
-        str | None, typer.Option(help="count (mask counts), order-agnostic, continuous (in time) or autoregressive.")
+        str | None,
+        typer.Option(
+            help="count (mask counts), order-agnostic, continuous (in time), autoregressive, any-order or block."
+        ),
     ] = None,
+    block_length: Annotated[int | None, typer.Option(help="Positions of a block, with block.")] = None,
     schedule: Annotated[str | None, typer.Option(help="Of time: linear, cosine or geometric.")] = None,
     conditioning: Annotated[str | None, typer.Option(help="none (time-free), constant or time (adaLN).")] = None,
     draw: Annotated[

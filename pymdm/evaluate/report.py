@@ -231,12 +231,7 @@ def draw(result: dict[str, Any], path: Path) -> bool:
     if curve:
         ax, mean = axes.pop(0), curve["nats_per_masked_token"]
         error = [[m - (e[0] if e[0] is not None else m) for m, e in zip(mean, curve["interval95"], strict=True)]] * 2
-        ax.errorbar(curve["masked_share"], mean, yerr=error, marker="o", markersize=3, capsize=2, label="mean, 95%")
-        per_token = result["likelihood"]["nats_per_token"]
-        ax.axhline(
-            per_token, color="0.5", linestyle="--", linewidth=1, label=f"bound, {per_token:.3f} nats a token: the area"
-        )
-        ax.legend(fontsize=8)
+        ax.errorbar(curve["masked_share"], mean, yerr=error, marker="o", markersize=3, capsize=2)
         ax.set(xlabel="masked share n / L", ylabel="nats per masked token", title="information curve", ylim=(0, None))
     for ax, judge in zip(axes, judges, strict=True):
         _frontier_panel(ax, judge, result["generation"]["generations"])
@@ -245,24 +240,19 @@ def draw(result: dict[str, Any], path: Path) -> bool:
 
 
 def _frontier_panel(ax: Any, judge: str, generations: list[dict[str, Any]]) -> None:
-    """One line a temperature, along the NFE, with 95% intervals; held-out text as a star. Controls stay in the table."""
-    lines: dict[float, list[tuple[float, float, tuple[float, float], float]]] = {}
+    """One line a temperature, along the NFE; held-out text as a star. Controls are off the scale and stay in the table."""
+    lines: dict[float, list[tuple[float, float, float]]] = {}
     for g in generations:
-        x, score = g["entropy"]["mean"], g["judges"][judge]
-        y, ends = score["bits_per_char"], score["interval95"]
-        around = (max(0.0, y - ends[0]), max(0.0, ends[1] - y)) if None not in ends else (0.0, 0.0)
+        point = (g["entropy"]["mean"], g["judges"][judge]["bits_per_char"])
         if g["sampler"]:
-            lines.setdefault(g["sampler"]["temperature"], []).append((x, y, around, g["sampler"]["nfe"]))
+            lines.setdefault(g["sampler"]["temperature"], []).append((*point, g["sampler"]["nfe"]))
         elif g["name"] == CONTROLS[0]:
-            ax.errorbar(x, y, yerr=[[around[0]], [around[1]]], fmt="*", color="black", markersize=12, label=CONTROLS[0])
+            ax.plot(*point, "*", color="black", markersize=12, label=CONTROLS[0])
     for temperature, points in sorted(lines.items()):
-        error = list(zip(*(p[2] for p in points), strict=True))
-        style = {"marker": "o", "markersize": 4, "capsize": 2, "elinewidth": 0.8}
-        ax.errorbar([p[0] for p in points], [p[1] for p in points], yerr=error, label=f"T = {temperature:g}", **style)
-        for i, (x, y, _, nfe) in enumerate(points):
-            at = (4, 3 if i % 2 else -9)  # neighbours on different sides
-            ax.annotate(f"{nfe:.0f}", (x, y), textcoords="offset points", xytext=at, fontsize=7)
-    ax.set(xlabel="entropy, nats", ylabel="bits per character, 95% intervals", title=f"judge {judge}; numbers: NFE")
+        ax.plot([p[0] for p in points], [p[1] for p in points], marker="o", markersize=4, label=f"T = {temperature:g}")
+        for x, y, nfe in points:
+            ax.annotate(f"{nfe:.0f}", (x, y), textcoords="offset points", xytext=(4, 3), fontsize=7)
+    ax.set(xlabel="entropy, nats", ylabel="bits per character", title=f"judge {judge}; numbers: NFE")
     ax.legend(fontsize=8)
 
 

@@ -120,6 +120,11 @@ def log_likelihood(
     (4.1589, 3)
     """
     sampler, network = rule_sampler(rule), resolve(model, dtype)
+    if network.config is not None and network.config.attention != "bidirectional":
+        raise ValueError(
+            "log_likelihood: rules are for networks that see both ways so far, this one's attention is "
+            f"{network.config.attention!r}"
+        )
     mask = mask_id if mask_id is not None else network.mask_id
     if mask is None:
         raise ValueError("log_likelihood: mask_id is needed for a network that is a plain callable")

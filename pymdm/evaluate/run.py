@@ -134,8 +134,6 @@ def evaluate(
     if isinstance(model, Model):
         model = model.checkpoint if model.checkpoint is not None else model.path
     subject = load_subject(model, text, limit)
-    if subject.config.causal and samples:
-        raise ValueError("evaluate: an autoregressive checkpoint is judged by its likelihood; it has no sampler here")
     named = judges if samples else ()
     asked = [load_judge(j, subject.train_text, judge_dtype) if isinstance(j, str) else j for j in named]
     if len({j.name for j in asked}) < len(asked):

@@ -248,6 +248,14 @@ def schedule(
     return CallSchedule(sizes, excess(curve, sizes, given), interval, uniform, given, information.source)
 
 
+def see_both_ways(engine: Engine) -> None:
+    """ValueError for a network whose cost of a token depends on more than how many others are known."""
+    if engine.config.attention != "bidirectional":
+        raise ValueError(
+            f"schedule: for networks that see both ways so far, this one's attention is {engine.config.attention!r}"
+        )
+
+
 def measure(
     model: Any,
     texts: Tensor | None,
@@ -273,6 +281,7 @@ def measure(
             source = subject.text_name
     if isinstance(network, Engine):
         mask_id = network.config.mask_id
+        see_both_ways(network)
     if not callable(network):
         raise TypeError(f"schedule: expected a model or a callable, got {type(model).__name__}")
     if texts is None or mask_id is None:

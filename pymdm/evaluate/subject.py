@@ -27,6 +27,7 @@ from pymdm.evaluate.bound import Bound, evaluate_bound
 from pymdm.evaluate.judges import file_sha256
 from pymdm.evaluate.ngram import NGram
 from pymdm.evaluate.rule import RuleLikelihood, log_likelihood
+from pymdm.evaluate.streams import evaluate_streams
 from pymdm.network.checkpoint import WEIGHTS, Checkpoint, load_checkpoint
 from pymdm.network.config import ModelConfig
 from pymdm.network.engine import Engine
@@ -130,7 +131,7 @@ class Subject:
         autocast: bool = False,
         progress: Any = None,
     ) -> Bound | Likelihood:
-        """The bound of a masked network with its curve, or the exact likelihood of an autoregressive one.
+        """The bound of a masked network, with its curve where it sees both ways; the exact likelihood of an autoregressive one.
 
         Args:
             draws: rows per sequence (exact_counts: per sequence and count), see `evaluate_bound`.
@@ -141,6 +142,16 @@ class Subject:
         model = self.checkpoint.build()
         if self.config.causal:
             return evaluate_likelihood(model, self.batches(), characters=self.evaluated_characters, autocast=autocast)
+        if self.config.attention in ("any-order", "block"):
+            return evaluate_streams(
+                model,
+                self.batches(),
+                characters=self.evaluated_characters,
+                samples=max(2, draws // 2),
+                seed=seed,
+                autocast=autocast,
+                progress=progress,
+            )
         return evaluate_bound(
             _time_free(model, self.checkpoint, seed),
             self.batches(),
@@ -156,8 +167,10 @@ class Subject:
 
     def rule_likelihood(self, rule: str, *, dtype: str = "float32", progress: Any = None) -> RuleLikelihood:
         """The exact likelihood under a sampler that picks positions by a rule, see `log_likelihood`."""
-        if self.config.causal:
-            raise ValueError("evaluate: --rule is for masked models; an autoregressive one has one likelihood")
+        if self.config.attention != "bidirectional":
+            raise ValueError(
+                f"evaluate: --rule is for networks that see both ways so far, this one's attention is {self.config.attention}"
+            )
         return log_likelihood(
             Engine(self.checkpoint, dtype=dtype),
             [piece.tolist() for piece in self.pieces],

@@ -46,13 +46,13 @@ class Sight(NamedTuple):
         return (prefix | (self.group[:, None, :] == self.group[:, :, None]))[:, None]
 
 
-def sight_of(config: ModelConfig, tokens: Tensor, order: Tensor | None = None) -> Sight | None:
+def sight_of(config: ModelConfig, tokens: Tensor, rank: Tensor | None = None) -> Sight | None:
     """What the rows of partly masked sequences see; None where all see all, or all positions up to their own.
 
     Args:
         tokens: int64 [B, L].
-        order: int64 [B, L], of "any-order": in which order the known tokens became known, -1 for those that were given;
-            entries at masks are not read. Default: all were given.
+        rank: int64 [B, L], of "any-order": when each known token became known, 0, 1, ...; -1 where it was given; entries at
+            masks are not read. Default: all were given.
     """
     if config.attention not in ("block", "any-order"):
         return None
@@ -61,21 +61,21 @@ def sight_of(config: ModelConfig, tokens: Tensor, order: Tensor | None = None) -
         block = (position // config.block_length).expand_as(tokens)
         return Sight(position, block, block, block)
     known = tokens != config.mask_id
-    rank = torch.full_like(tokens, -1) if order is None else order
-    rank = rank.masked_fill(~known, UNSEEN)
-    return Sight(position, rank, rank.masked_fill(~known, UNSEEN - 1), position.expand_as(tokens))
+    when = torch.full_like(tokens, -1) if rank is None else rank
+    sees = when.masked_fill(~known, UNSEEN - 1)
+    return Sight(position, when.masked_fill(~known, UNSEEN), sees, position.expand_as(tokens))
 
 
-def two_streams(order: Tensor) -> Sight:
+def two_streams(rank: Tensor) -> Sight:
     """Rows of "any-order" training: L known tokens, then a query for each position that sees what was known before it.
 
     Args:
-        order: int64 [B, L], rank of each token, 0, 1, ...; -1 for those of the first group, which see each other.
+        rank: int64 [B, L], rank of each token, 0, 1, ...; -1 for those of the first group, which see each other.
     """
-    position = torch.arange(order.shape[1], device=order.device)
-    both = torch.cat([position, position + order.shape[1]]).expand(len(order), -1)
-    rank = torch.cat([order, torch.full_like(order, UNSEEN)], 1)
-    return Sight(position.repeat(2), rank, torch.cat([order, order - 1], 1), both)
+    position = torch.arange(rank.shape[1], device=rank.device)
+    both = torch.cat([position, position + rank.shape[1]]).expand(len(rank), -1)
+    keys = torch.cat([rank, torch.full_like(rank, UNSEEN)], 1)
+    return Sight(position.repeat(2), keys, torch.cat([rank, rank - 1], 1), both)
 
 
 def two_copies(tokens: Tensor, block_length: int) -> Sight:

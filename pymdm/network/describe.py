@@ -10,8 +10,19 @@ from typing import Any
 from pymdm.data.tokenizer import Tokenizer
 from pymdm.data.wrapped import WrappedTokenizer
 from pymdm.network.checkpoint import load_checkpoint
+from pymdm.network.config import ModelConfig
 from pymdm.network.loading import is_foreign, opened
 from pymdm.network.transformer import parameter_shapes
+
+
+def kept_bytes(config: ModelConfig, dtype: str) -> int:
+    """Keys and values of one sequence of the largest length, whole panels of 64 positions, 16 columns of a value.
+
+    >>> kept_bytes(ModelConfig(9, 100, 32, 2, 2, attention="any-order"), "float32")
+    65536
+    """
+    columns = config.head_dim + -(-config.head_dim // 16) * 16
+    return config.layers * config.kv_heads * columns * -(-config.length // 64) * 64 * (4 if dtype == "float32" else 2)
 
 
 def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -40,7 +51,14 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
         )  # fmt: skip
         numbers, banned = sum(prod(s) for s in parameter_shapes(config).values()), set()
     kinds = {Tokenizer: "its own", WrappedTokenizer: "with special tokens", type(None): "none"}
-    attention = "causal" if config.causal else "both directions"
+    attention = "both directions" if config.attention == "bidirectional" else config.attention
+    attention += f" of {config.block_length}" if config.block_length else ""
+    exact = {
+        "bidirectional": "first-hitting, ancestral (choose)",
+        "causal": "first-hitting, from left to right",
+        "block": "first-hitting, blocks from the left",
+        "any-order": "first-hitting",
+    }[config.attention]
     return {
         "family": family,
         "parameters": numbers,
@@ -56,8 +74,9 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
         "time_input": {"none": "none", "constant": "none (folded)", "time": "t"}[config.conditioning],
         "attention": attention,
         "logit_shift": config.logit_shift,
-        "exact": "nothing: an autoregressive model" if config.causal else "first-hitting, ancestral (choose)",
+        "exact": exact,
         "dtype": dtype,
         "memory_bytes": numbers * (4 if dtype == "float32" else 2),
+        "bytes_kept": "" if config.attention == "bidirectional" else kept_bytes(config, dtype),
         "note": note,
     }

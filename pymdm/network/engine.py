@@ -64,13 +64,17 @@ class Engine:
             self.native = C.DeviceEngine(shape, weights, self.dtype, self.device)
 
     @torch.no_grad()
-    def __call__(self, tokens: Tensor, times: Tensor | None = None, rows: Tensor | None = None) -> Tensor:
+    def __call__(
+        self, tokens: Tensor, times: Tensor | None = None, rows: Tensor | None = None, rank: Tensor | None = None
+    ) -> Tensor:
         """Score tokens.
 
         Args:
             tokens: int64 [B, L], mask id where the token is unknown.
             times: [B] in [0, 1]; needed where the network is conditioned on time.
             rows: int64 [M], flat indices into B*L of the positions wanted; default all.
+            rank: int64 [B, L], of attention "any-order": when each known token became known, 0, 1, ...; -1 where it was
+                given; default all were. Entries at masks are not read.
 
         Returns:
             Logits, float32 [B, L, V], or [M, V] with `rows`, on the engine's device.
@@ -78,7 +82,7 @@ class Engine:
         Raises:
             ValueError, TypeError: a shape, dtype, token or row out of range.
         """
-        for name, value in (("tokens", tokens), ("times", times), ("rows", rows)):
+        for name, value in (("tokens", tokens), ("times", times), ("rows", rows), ("rank", rank)):
             if value is not None and not isinstance(value, Tensor):
                 raise TypeError(f"engine: {name} must be a tensor, got {type(value).__name__}")
         if tokens.dim() != 2:
@@ -91,7 +95,12 @@ class Engine:
             raise ValueError(f"engine: times must be floating-point [{B}], got {at.dtype} {list(at.shape)}")
         wanted = torch.arange(B * L) if rows is None else rows
         offsets = torch.arange(B + 1) * L
-        logits: Tensor = self.native.logits(tokens.reshape(-1).cpu(), offsets, wanted.cpu(), at.double().cpu())
+        if rank is not None and (self.config.attention != "any-order" or rank.shape != tokens.shape):
+            raise ValueError(
+                f"engine: rank [B, L] belongs to attention 'any-order', got {list(rank.shape)} with {self.config.attention!r}"
+            )
+        known = {} if rank is None else {"rank": rank.reshape(-1).cpu()}
+        logits: Tensor = self.native.logits(tokens.reshape(-1).cpu(), offsets, wanted.cpu(), at.double().cpu(), **known)
         return logits.view(B, L, -1) if rows is None else logits
 
     def __repr__(self) -> str:

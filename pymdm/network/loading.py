@@ -105,6 +105,7 @@ class Network:
     framed: bool = False  # whether the frame of a tokenizer that is given belongs to its sequences
     sees_time: bool = False
     schedule: str | None = None
+    config: ModelConfig | None = None  # of a network of ours
 
 
 def load(
@@ -211,19 +212,19 @@ def resolve(model: Any, dtype: str | None = None, device: str | None = None) -> 
         model = model_of(model, dtype, device or "cpu")
     if isinstance(model, MaskedTransformer):
         model = Engine(model, dtype=dtype or "float32", device=device or "cpu")
-    if isinstance(model, Model) and model.training.get("recipe", {}).get("objective") == "autoregressive":
-        raise ValueError(f"sample: {model.name} is an autoregressive model; these samplers are for masked ones")
     if isinstance(model, Model | Engine):
         engine = model.engine if isinstance(model, Model) else model
         if device is not None and as_device(device) != engine.device:
             raise ValueError(f"sample: the model is on {engine.device}, got device {device!r}; load it there instead")
         config = engine.config
+        if config.causal and engine.device.type != "cpu":
+            raise ValueError("sample: causal networks are sampled on the CPU so far")
         sees_time = config.conditioning == "time"
         recipe = model.training.get("recipe", {}) if isinstance(model, Model) else {}
         schedule = recipe.get("schedule") if sees_time else None
         network = Network(
             engine.native, None, config.mask_id, config.vocab_size, config.length, None, sees_time=sees_time,
-            schedule=schedule,
+            schedule=schedule, config=config,
         )  # fmt: skip
         if isinstance(model, Engine):
             return network

@@ -232,7 +232,7 @@ class MaskedTransformer(nn.Module):
         rows: Tensor | None = None,
         targets: Tensor | None = None,
         weights: Tensor | None = None,
-        order: Tensor | None = None,
+        rank: Tensor | None = None,
         sight: Sight | None = None,
     ) -> Tensor | tuple[Tensor, Tensor]:
         """Score tokens, or with `targets` the loss of those scores without the scores themselves.
@@ -243,8 +243,8 @@ class MaskedTransformer(nn.Module):
             rows: int64 [M], flat indices into B*L of the positions wanted; default all.
             targets: int64 [M], the right tokens of `rows`, which are then required.
             weights: float [M], with `targets`; default all 1.
-            order: int64 [B, L], of attention "any-order": the order in which the known tokens became known, -1 for those that
-                were given; default all were given. Entries at masks are not read.
+            rank: int64 [B, L], of attention "any-order": when each known token became known, 0, 1, ...; -1 where it was given;
+                default all were. Entries at masks are not read.
             sight: where `tokens` are not sequences as they stand but rows of them, L of them at most 2 * config.length: what
                 each row sees (training, see `pymdm.network.attention`).
 
@@ -262,9 +262,9 @@ class MaskedTransformer(nn.Module):
         most = c.length if sight is None else 2 * c.length
         if tokens.dim() != 2 or not 1 <= tokens.shape[1] <= most:
             raise ValueError(f"forward: tokens must be [B, L] with 1 <= L <= {most}, got {tuple(tokens.shape)}")
-        if order is not None and (c.attention != "any-order" or order.shape != tokens.shape):
+        if rank is not None and (c.attention != "any-order" or rank.shape != tokens.shape):
             raise ValueError(
-                f"forward: order [B, L] belongs to attention 'any-order', got {tuple(order.shape)} with {c.attention!r}"
+                f"forward: rank [B, L] belongs to attention 'any-order', got {tuple(rank.shape)} with {c.attention!r}"
             )
         if targets is not None and (rows is None or rows.shape != targets.shape):
             raise ValueError("forward: targets [M] need rows [M]")
@@ -272,7 +272,7 @@ class MaskedTransformer(nn.Module):
         cond = self._condition(time, B, tokens.device)
         if rows is not None and c.logit_shift:  # the scores of l are read at l - 1
             rows = torch.where(rows % L == 0, rows, rows - 1)
-        sight = sight_of(c, tokens, order) if sight is None else sight
+        sight = sight_of(c, tokens, rank) if sight is None else sight
         position = torch.arange(L, device=tokens.device) if sight is None else sight.position
         seen = None if sight is None else sight.mask()
         x = self._embed(tokens, position)

@@ -115,7 +115,7 @@ def forward(
     tokens: ArrayLike,
     time: ArrayLike | None = None,
     rows: ArrayLike | None = None,
-    order: ArrayLike | None = None,
+    rank: ArrayLike | None = None,
 ) -> Array:
     """Logits of the masked transformer in float64.
 
@@ -125,8 +125,8 @@ def forward(
         tokens: [B, L] integers.
         time: [B] times, for conditioning "time".
         rows: [M] flat indices into B * L, or None for all.
-        order: [B, L] for attention "any-order": the order in which the known tokens became known, -1 for those that were
-            given; None: all were given. Entries at masks are not read.
+        rank: [B, L] for attention "any-order": when each known token became known, 0, 1, ...; -1 where it was given; None:
+            all were given. Entries at masks are not read.
 
     Returns:
         [B, L, V], or [M, V] with rows.
@@ -175,7 +175,7 @@ def forward(
     def turn(part: Array, base: float) -> Array:
         return part if c["positions"] == "learned" else rotate(part, base)
 
-    seen = sight(c["attention"], tokens != c.get("mask_id"), c["block_length"], order)
+    seen = sight(c["attention"], tokens != c.get("mask_id"), c["block_length"], rank)
     at = np.arange(length)
     near = np.abs(at[:, None] - at) <= c["window"]  # [L, L]
     for i in range(c["layers"]):

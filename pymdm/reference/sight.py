@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 
 def sight(
-    attention: str, known: NDArray[np.bool_], block_length: int = 0, order: ArrayLike | None = None
+    attention: str, known: NDArray[np.bool_], block_length: int = 0, rank: ArrayLike | None = None
 ) -> NDArray[np.bool_]:
     """Which positions the row of a position sees, bool [B, L, L], the row in the second place.
 
@@ -18,13 +18,13 @@ def sight(
         attention: one of the four.
         known: bool [B, L], false at masks.
         block_length: K of "block".
-        order: [B, L] of "any-order": when each token became known, -1 where it was given; None: all were given.
+        rank: [B, L] of "any-order": when each token became known, -1 where it was given; None: all were given.
 
-    >>> sight("any-order", np.array([[True, True, False]]), order=[[1, 0, 9]])[0].astype(int).tolist()
+    >>> sight("any-order", np.array([[True, True, False]]), rank=[[1, 0, 9]])[0].astype(int).tolist()
     [[1, 1, 0], [0, 1, 0], [1, 1, 1]]
     """
     batch, length = known.shape
-    when = np.full(known.shape, -1) if order is None else np.asarray(order)
+    when = np.full(known.shape, -1) if rank is None else np.asarray(rank)
     out = np.zeros((batch, length, length), dtype=bool)
     for b in range(batch):
         for i in range(length):

@@ -182,7 +182,11 @@ def replays(native: Any, sampler: Sampler, top_k: int, top_p: float) -> bool:
     if not isinstance(native, C.DeviceEngine) or not isinstance(sampler, FirstHitting) or native.sees_time:
         return False
     counts = set(sampler._counts())
-    plain = sampler.noise == "exact" and (counts == {1} or not (sampler.corrector or sampler.order == 2))
+    plain = (
+        sampler.noise == "exact"
+        and not sampler.block_length
+        and (counts == {1} or not (sampler.corrector or sampler.order == 2))
+    )
     looks = ahead(sampler.lookahead)
     plain = plain and (looks["window"] == 1 or looks["timed"])
     return plain and len(counts) == 1 and top_k == 0 and top_p == 1

@@ -23,6 +23,7 @@ from pymdm.sampling.progress import both, progress_bar
 from pymdm.sampling.prompt import Prompt, framed, prompt_count, start_tokens
 from pymdm.sampling.result import Samples
 from pymdm.sampling.samplers import Ancestral, FirstHitting, Sampler, with_schedule
+from pymdm.sampling.samplers.kept import check_given, with_attention
 from pymdm.sampling.settings import Settings, described
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def sample(
         infill: whole sequences with holes: text with [MASK:n] (see `pymdm.sampling.prompt.parse_infill`), or integer tokens
             with `mask_id`.
         seed: in [0, 2^64); None draws one from the system, and the result carries it.
-        sampler: default `FirstHitting()`, exact.
+        sampler: default `FirstHitting()`, exact, in the blocks that the network's attention asks for.
         options: how tokens are drawn from the network's conditionals; the next four change single values of it.
         temperature: logits are divided by it; 0 takes the arg-max. Other values than 1, the default, change the law to that
             of the tempered conditionals; top_k (0: off) and top_p (1: off) change the law to truncated conditionals.
@@ -133,7 +134,7 @@ def sample(
     mask = integer("mask_id", mask, 0, MAX_COUNT)
     seed = check_seed(seed)
     sampler = check_sampler(sampler if sampler is not None else FirstHitting(), time_conditioned or network.sees_time)
-    sampler = with_schedule(sampler, network.schedule)
+    sampler = with_attention(with_schedule(sampler, network.schedule), network.config)
     options = changed(options, temperature, top_k, top_p, banned_tokens, allowed)
     cut = Cut.checked(batch_size, max_calls)
     if isinstance(length, Mapping):
@@ -148,6 +149,7 @@ def sample(
         tokenizer=tokenizer,
     )
     starts = [framed(start, network.frame) for start in starts]
+    check_given(starts, mask, network.config)
     ids = (
         list(range(len(starts)))
         if sequence_ids is None
@@ -243,7 +245,7 @@ def resume(
     network = with_tokenizer(network, tokenizer, saved.state.mask_id)
     tokenizer = network.tokenizer or (state.tokenizer if isinstance(state, Samples) else None)
     sampler = check_sampler(sampler or saved.sampler, time_conditioned or network.sees_time)
-    sampler = with_schedule(sampler, network.schedule)
+    sampler = with_attention(with_schedule(sampler, network.schedule), network.config)
     if not stopped.made_by(sampler):
         raise ValueError(f"sample: the state is of another sampler: {stopped.sampler_text()}, got {sampler}")
     for name, own, of in (

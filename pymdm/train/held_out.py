@@ -11,6 +11,7 @@ from pymdm.data.tokens import TokenData
 from pymdm.evaluate.any_order import BetaTimes
 from pymdm.evaluate.autoregressive import evaluate_likelihood
 from pymdm.evaluate.bound import Bound, evaluate_bound
+from pymdm.evaluate.streams import evaluate_streams
 from pymdm.network.transformer import MaskedTransformer
 from pymdm.train.recipe import Recipe
 
@@ -44,6 +45,10 @@ def held_out_bound(
     if recipe.objective == "autoregressive":
         exact = evaluate_likelihood(model, pieces, characters=characters, autocast=autocast)
         return Bound(exact.nats, 0.0, exact.tokens, characters, len(exact.sizes))
+    if recipe.objective in ("any-order", "block"):
+        return evaluate_streams(
+            model, pieces, characters=characters, samples=max(2, samples // 2), seed=recipe.seed, autocast=autocast
+        )
     network: nn.Module = model
     if recipe.conditioning == "time":
         network = BetaTimes(model, mask_id, recipe.schedule, recipe.seed).eval()

@@ -38,8 +38,9 @@ class Recipe:
         muon_lr: peak learning rate of those matrices with "muon".
         weight_decay: on matrices only; beta2: of Adam; clip: largest gradient norm.
         ema: decay of the moving average of the weights, which is what is kept.
-        objective: "count", "order-agnostic", "continuous" or "autoregressive" (see `pymdm.train.objective`); the last one
-            makes the network causal.
+        objective: "count", "order-agnostic", "continuous", "autoregressive", "any-order" or "block" (see
+            `pymdm.train.objective`); the last three are of networks that keep what they have seen (`ModelConfig.attention`).
+        block_length: K of "block".
         schedule: alpha(t) of "continuous" and of a time-conditioned network.
         draw: how counts or times are drawn (see `draw_uniforms`).
         weight_power, weights: of mask counts (see `count_weights`).
@@ -87,6 +88,7 @@ class Recipe:
     clip: float = 1.0
     ema: float = 0.999
     objective: str = "count"
+    block_length: int = 0
     schedule: str = "linear"
     draw: str = "low-discrepancy"
     weight_power: float = 1.0
@@ -113,7 +115,7 @@ class Recipe:
         from pymdm.data.tokenizer import KINDS
         from pymdm.network.config import CONDITIONINGS
         from pymdm.train.loss import DRAWS, count_weights
-        from pymdm.train.objective import OBJECTIVES, SCHEDULES
+        from pymdm.train.objective import ATTENTION, OBJECTIVES, SCHEDULES
         from pymdm.train.parallel import PARALLEL
 
         if (self.steps is None) == (self.minutes is None):
@@ -173,15 +175,20 @@ class Recipe:
             count_weights(np.ones(1, np.int64), self.length, 1.0, self.weights)
         if self.batch_size % self.accumulate:
             raise ValueError(f"train: accumulate must divide batch_size {self.batch_size}, got {self.accumulate}")
-        if self.objective == "autoregressive" and self.conditioning == "time":
-            raise ValueError("train: the autoregressive objective has no time to condition on")
+        if self.objective in ATTENTION and self.conditioning == "time":
+            raise ValueError(f"train: the {self.objective} objective has no time to condition on")
+        if not 0 <= self.block_length <= self.length or (self.objective == "block") != (self.block_length > 0):
+            raise ValueError(
+                "train: block_length must be in 1..length with the block objective, which needs it, and 0 with any other; got "
+                f"{self.block_length} with {self.objective}"
+            )
         self.make_objective()
 
     def make_objective(self) -> Objective:
         """How noise is drawn."""
         from pymdm.train.objective import Objective
 
-        return Objective(self.objective, self.draw, self.schedule, self.weight_power, self.weights)
+        return Objective(self.objective, self.draw, self.schedule, self.weight_power, self.weights, self.block_length)
 
     def to_dict(self) -> dict[str, Any]:
         """All settings as JSON-ready values."""

@@ -15,6 +15,7 @@ from pymdm.evaluate.bound import Bound
 from pymdm.evaluate.ngram import COUNTED, ngram_bits
 from pymdm.network.checkpoint import Checkpoint
 from pymdm.network.config import ModelConfig
+from pymdm.train.objective import ATTENTION
 from pymdm.train.recipe import Recipe
 from pymdm.train.state import Numbers
 
@@ -34,7 +35,8 @@ def model_config(recipe: Recipe, tokenizer: Tokenizer) -> ModelConfig:
         rope_base=recipe.rope_base,
         conditioning=recipe.conditioning,
         cond_dim=recipe.cond_dim,
-        attention="causal" if recipe.objective == "autoregressive" else "bidirectional",
+        attention=ATTENTION.get(recipe.objective, "bidirectional"),
+        block_length=recipe.block_length,
         dropout=recipe.dropout,
     )
 

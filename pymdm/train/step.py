@@ -74,9 +74,15 @@ class Stepper:
         masks = torch.from_numpy(noise.masks)
         places = masks.flatten().nonzero().squeeze(1)
         batch = self.recipe.batch_size
-        rows = places // masks.shape[1]
-        weights, bound_weights = torch.from_numpy(noise.weights / batch), torch.from_numpy(noise.bound_weights / batch)
+        weights, bound_weights = (
+            torch.from_numpy(np.broadcast_to(w.T, masks.T.shape).T / batch).flatten()
+            for w in (noise.weights, noise.bound_weights)
+        )
         inputs = self.objective.inputs(tokens, masks, self.mask_id).to(self.group.device)
+        sight = self.objective.sight(tokens.to(self.group.device), noise)
+        rows = places
+        if sight is not None:  # what is to be named stands behind what is known, in each row of the batch
+            rows = places + (places // masks.shape[1] + 1) * masks.shape[1]
         times = (
             torch.from_numpy(noise.times).float().to(self.group.device) if self.recipe.conditioning == "time" else None
         )
@@ -84,13 +90,14 @@ class Stepper:
             total, losses = model(
                 inputs,
                 times,
-                places.to(self.group.device),
+                rows.to(self.group.device),
                 targets=tokens.flatten()[places].to(self.group.device),
-                weights=weights[rows].float().to(self.group.device),
+                weights=weights[places].float().to(self.group.device),
+                sight=sight,
             )
         # data-parallel gradients are averaged over processes, where the loss is a sum over all rows
         (total * self.group.world).backward()
-        return (losses.detach().double() * bound_weights[rows].to(self.group.device)).sum()
+        return (losses.detach().double() * bound_weights[places].to(self.group.device)).sum()
 
     def _keep(self, step: int, tokens: Tensor, noise: Noise) -> str:
         """Store the batch beside the checkpoint folder; what to add to the message."""

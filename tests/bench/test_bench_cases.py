@@ -57,6 +57,18 @@ def test_second_order_at_a_tiny_size(tmp_path):
     assert (tmp_path / "second_order.png").read_bytes().startswith(PNG)
 
 
+def test_cache_at_a_tiny_size():
+    """Lookahead changes no token, or the case fails; every form has its row, and marks are for the full size only."""
+    size = ["--width", 16, "--layers", 1, "--vocab", 30, "--length", 12, "--blocks", 4, "--lookahead", 3]
+    result = run("bench", "cache", *size, "--json", "-")
+    assert result.exit_code == 0, result.output
+    rows = json.loads(result.stdout)["rows"]
+    assert [r["subject"] for r in rows[1:]] == [
+        *["any-order, L=12"] * 2, *["causal, L=12"] * 2, "block of 4, L=12", "any-order, lookahead 3"
+    ]  # fmt: skip
+    assert all(r["mark"] is None and r["value"] > 0 for r in rows)
+
+
 def test_memory_at_a_tiny_size():
     """The two losses agree, or the case fails; the mark is for large sizes only."""
     result = run("bench", "memory", "--batch", 1, "--length", 8, "--vocab", 50, "--width", 16, "--json", "-")

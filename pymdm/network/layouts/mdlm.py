@@ -44,7 +44,7 @@ def _layout(settings: Settings, shapes: Mapping[str, tuple[int, ...]]) -> Layout
     block = settings.get("block_size", length)
     if block != length:
         raise ValueError(
-            f"its attention is block-causal in blocks of {block}, which the engine does not compute yet; "
+            f"its attention is block-causal in blocks of {block}, which load does not map to the engine yet; "
             "pass the published model as a callable"
         )
     config = ModelConfig(

@@ -8,7 +8,7 @@ from pymdm.network.layouts.family import Settings
 
 CALLABLE = "load it with its own code and pass it to pymdm.sample as a callable (docs/models.md)"
 
-_BLOCKS = f"its attention is block-causal, which the engine does not compute; {CALLABLE}"
+_BLOCKS = f"its attention is block-causal, which load does not map to the engine yet; {CALLABLE}"
 _EXPERTS = f"mixture-of-experts layers are not computed by the engine; {CALLABLE}"
 _TYPES = {
     "sdar": _BLOCKS,

@@ -8,7 +8,7 @@ from typing import Any
 from pymdm._native import C
 from pymdm.sampling.call_schedule import CallSchedule
 from pymdm.sampling.check import boolean, integer
-from pymdm.sampling.samplers.common import NOISES, ahead, listed, noise_warnings, one_of, token_counts
+from pymdm.sampling.samplers.common import MAX_TOKENS, NOISES, ahead, listed, noise_warnings, one_of, token_counts
 from pymdm.sampling.schedules import Schedule, as_schedule
 
 
@@ -18,7 +18,8 @@ class FirstHitting:
 
     Law: positions leave the mask in uniformly random order, token l ~ mu(x)[l] given the tokens x before it, and
     tau_{n-1} = alpha^{-1}(1 - u^{1/n} (1 - alpha(tau_n))). *Exact* with one token a call: the law of the continuous-time
-    reverse process, for time-conditioned networks too. *Approximate* with more, as tokens of one call do not see each
+    reverse process, for time-conditioned networks too; with `block_length`, of that process block after block.
+    *Approximate* with more, as tokens of one call do not see each
     other; `order=2` and `corrector=True` are second order at no extra calls, the latter for networks that
     answer at unmasked positions too (docs/samplers.md).
 
@@ -36,6 +37,9 @@ class FirstHitting:
             to 32; or a chance between 0 and 1: copies as long as all guesses in them are predicted right with at least
             that; or "auto": as many as pay by the cost of a call, measured on the run. Where a network's rows depend on
             the batch around them the tokens may differ, the law does not.
+        block_length: K, blocks of so many positions from the left, counted from position 0, each in uniformly random order;
+            the times of a block run from 1 to 0. 1 is left to right. Default: what the network asks for, its own blocks of
+            attention "block", 1 of a causal one, and one block of all others.
         noise: "exact", or the coarse noise of published samplers, to measure what it does (see `Ancestral`).
 
     Raises:
@@ -54,6 +58,7 @@ class FirstHitting:
     schedule: Schedule | str | None = None
     noise: str = "exact"
     lookahead: int | float | str = 1
+    block_length: int | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.tokens_per_call, CallSchedule):  # checked where it is made
@@ -64,6 +69,10 @@ class FirstHitting:
             raise ValueError(f"sample: order must be 1 or 2, got {self.order}")
         if self.corrector and self.order == 2:
             raise ValueError("sample: give order=2 or corrector=True, not both")
+        if self.block_length is not None:
+            object.__setattr__(self, "block_length", integer("block_length", self.block_length, 1, MAX_TOKENS))
+            if self.order == 2 or self.corrector:
+                raise ValueError("sample: block_length is for first-hitting with order=1 and no corrector")
         one_of("noise", self.noise, NOISES)
         if self.noise != "exact" and (self.order == 2 or self.corrector):
             raise ValueError("sample: coarse noise is for plain first-hitting sampling only")
@@ -88,5 +97,7 @@ class FirstHitting:
     def native(self) -> Any:
         schedule, counts = as_schedule(self.schedule).native(), self._counts()
         if set(counts) == {1} or not (self.corrector or self.order == 2):  # one token a call leaves nothing to refine
-            return C.first_hitting(schedule, counts, C.Noise.__members__[self.noise], **ahead(self.lookahead))
+            return C.first_hitting(
+                schedule, counts, C.Noise.__members__[self.noise], **ahead(self.lookahead), block=self.block_length or 0
+            )
         return (C.corrected if self.corrector else C.extrapolated)(schedule, counts)

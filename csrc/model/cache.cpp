@@ -1,0 +1,74 @@
+#include "model/cache.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "core/error.h"
+
+namespace pymdm::model {
+
+int64_t unchanged(const std::vector<Known>& before, const std::vector<Known>& now, int64_t most) {
+  int64_t kept = 0;
+  most = std::min<int64_t>(most, static_cast<int64_t>(std::min(before.size(), now.size())));
+  while (kept < most && before[kept] == now[kept]) ++kept;
+  while (kept > 0 && now[kept - 1].past > kept) --kept;
+  return kept;
+}
+
+Cache::Cache(const Config& config, DType dtype)
+    : dtype_(dtype), shape_{config.heads, config.kv_heads, config.head_dim}, layers_(config.layers) {}
+
+void Cache::lay_out(int64_t lanes, int64_t capacity) {
+  capacity_ = capacity;
+  lanes_.assign(lanes, Lane{});
+  const int64_t slots = lanes * capacity, width = ops::KeyValues::value_columns(shape_.head_dim);
+  const int64_t size = shape_.kv_heads * slots * static_cast<int64_t>(element_size(dtype_));
+  const int64_t layer = size * (shape_.head_dim + width);
+  char* at = memory_.reserve(static_cast<int64_t>(layers_.size()) * layer);
+  std::memset(at, 0, layers_.size() * layer);  // values behind a prefix are read with weight 0
+  for (ops::KeyValues& kv : layers_) {
+    kv = {dtype_, shape_, slots, width, at, at + size * shape_.head_dim};
+    at += layer;
+  }
+}
+
+Cache::Lane& Cache::lane(int64_t owner) {
+  const auto found = std::find_if(lanes_.begin(), lanes_.end(), [&](const Lane& l) { return l.owner == owner; });
+  check(found != lanes_.end(), "engine", "sequence ", owner, " has no place in the cache");
+  return *found;
+}
+
+void Cache::admit(Span<const int64_t> owners, int64_t longest) {
+  std::vector<int64_t> wanted(owners.begin(), owners.end());
+  std::sort(wanted.begin(), wanted.end());
+  wanted.erase(std::unique(wanted.begin(), wanted.end()), wanted.end());
+  const auto count = static_cast<int64_t>(wanted.size());
+  const int64_t capacity = (longest + ops::kKeyPanel - 1) / ops::kKeyPanel * ops::kKeyPanel;
+  if (capacity > capacity_ || count > static_cast<int64_t>(lanes_.size()))
+    lay_out(std::max<int64_t>(count, static_cast<int64_t>(lanes_.size())), std::max(capacity, capacity_));
+  std::vector<Lane*> free;
+  std::vector<int64_t> there;
+  for (Lane& l : lanes_) {
+    if (std::binary_search(wanted.begin(), wanted.end(), l.owner))
+      there.push_back(l.owner);
+    else
+      free.push_back(&l);
+  }
+  std::sort(there.begin(), there.end());
+  for (const int64_t owner : wanted) {
+    if (std::binary_search(there.begin(), there.end(), owner)) continue;
+    free.back()->owner = owner;  // what it holds of another is compared like anything else
+    free.pop_back();
+  }
+}
+
+void Cache::keep(int64_t owner, const std::vector<Known>& known) {
+  Lane& l = lane(owner);
+  const int64_t first = first_slot(owner);
+  for (const ops::KeyValues& kv : layers_)
+    ops::clear_values(kv, first + static_cast<int64_t>(known.size()),
+                      first + static_cast<int64_t>(std::max(known.size(), l.known.size())));
+  l.known = known;
+}
+
+}  // namespace pymdm::model
