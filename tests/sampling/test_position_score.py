@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.engine_networks import random_network
-from helpers.sampler_tables import ALPHA, POWERS, L, V, chi_square, draw, network, table
+from helpers.sampler_tables import ALPHA, POWERS, L, V, chi_square, draw, network, sharpness, table
 from scipy import stats
 
 import pymdm
@@ -255,3 +255,9 @@ def test_nan_of_positions_that_have_no_distribution_does_no_harm_where_they_are_
         for net in (plain, score)
     )
     assert torch.equal(a.tokens, b.tokens)
+
+
+def test_a_sampler_with_a_score_reads_the_same_in_every_process():
+    shown = repr(pymdm.Confidence(score=sharpness, tokens_per_call=2))
+    assert shown.startswith("Confidence(rule='probability', tokens_per_call=2") and "score=sharpness," in shown
+    assert " at 0x" not in repr(pymdm.Remask(steps=6, score=sharpness))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any, Protocol
 
 from pymdm._native import C
@@ -39,6 +39,15 @@ class Approximate:
     @property
     def warnings(self) -> tuple[str, ...]:
         return ()
+
+    def __repr__(self) -> str:
+        """As a dataclass's, with a function by its name: the same text in every process."""
+        words = [f"{f.name}={_shown(getattr(self, f.name))}" for f in fields(self)]  # type: ignore[arg-type]
+        return f"{type(self).__name__}({', '.join(words)})"
+
+
+def _shown(value: Any) -> str:
+    return getattr(value, "__qualname__", type(value).__qualname__) if callable(value) else repr(value)
 
 
 MOST_AHEAD = 32  # copies of a sequence that an adaptive window may take

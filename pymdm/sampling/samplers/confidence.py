@@ -14,7 +14,7 @@ from pymdm.sampling.samplers.position_score import PositionScore, check_score, n
 RULES = tuple(C.Rule.__members__)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Confidence(Approximate):
     """Unmasks where the network is most sure, as LLaDA, Dream and Fast-dLLM do.
 

@@ -14,7 +14,7 @@ from pymdm.sampling.schedules import Schedule, as_schedule
 STRATEGIES = {"cap": 0.008, "rescale": 0.015, "conf": 1.0, "loop": 0.02}  # with the published eta
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Remask(Approximate):
     """Ancestral sampling that may mask drawn tokens again, so that early choices can be revised (ReMDM).
 
