@@ -230,7 +230,7 @@ void bind_engine(py::module_& m) {
       .def("logits", &score<KeptRun>, py::arg("tokens"), py::arg("offsets"), py::arg("rows"), py::arg("times"),
            py::arg("rank") = py::none(), py::arg("owner") = py::none(),
            "As Engine.logits, with owner [B], whose cache each sequence has.")
-      .def_property_readonly("bytes", &KeptRun::bytes);
+      .def_property_readonly("bytes", [](KeptRun& run) { return run.bytes(); });
 }
 
 }  // namespace pymdm::binding

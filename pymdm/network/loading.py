@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from pymdm._native import C
 from pymdm.bundled import bundled_path
 from pymdm.data.chat import Messages, read_chat_template, render
 from pymdm.data.tokenizer import Tokenizer
@@ -217,8 +218,8 @@ def resolve(model: Any, dtype: str | None = None, device: str | None = None) -> 
         if device is not None and as_device(device) != engine.device:
             raise ValueError(f"sample: the model is on {engine.device}, got device {device!r}; load it there instead")
         config = engine.config
-        if config.causal and engine.device.type != "cpu":
-            raise ValueError("sample: causal networks are sampled on the CPU so far")
+        if config.attention != "bidirectional" and isinstance(engine.native, C.DeviceEngine):
+            raise ValueError(f"sample: networks of attention {config.attention!r} are sampled on the CPU so far")
         sees_time = config.conditioning == "time"
         recipe = model.training.get("recipe", {}) if isinstance(model, Model) else {}
         schedule = recipe.get("schedule") if sees_time else None

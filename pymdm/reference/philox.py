@@ -15,7 +15,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-HITTING, POSITION, TOKEN, MOVE, LITERAL, CONFIDENCE, CORRECTOR, REMASK, FREE = range(1, 10)
+HITTING, POSITION, TOKEN, MOVE, LITERAL, CONFIDENCE, CORRECTOR, REMASK, FREE, LENGTH = range(1, 11)
 
 _MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 _WEYL = (0x9E3779B9, 0xBB67AE85)  # fractional parts of the golden ratio and of sqrt(3): the key's step per round

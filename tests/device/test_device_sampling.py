@@ -164,7 +164,6 @@ def test_other_kinds_of_network(engines):
     for extra in (
         {"logit_shift": True},
         {"mask_id": 0},
-        {"mask_id": 5, "attention": "causal"},
         {"conditioning": "constant"},
         {"conditioning": "time"},
         {"kv_heads": 1, "mlp": "swiglu", "norm": "rmsnorm"},
@@ -172,6 +171,15 @@ def test_other_kinds_of_network(engines):
         model = random_network(ModelConfig(**shape, **extra), 2)
         options = dict(num_samples=3, length=20, seed=8)
         agree(device_engine(model, "float32", kind), Engine(model), **options)
+
+
+@pytest.mark.parametrize("attention", ["causal", "block", "any-order"])
+def test_networks_that_keep_what_they_have_seen_stay_on_the_cpu(engines, attention):
+    kind = "cuda" if engines[0].device.type == "cuda" else "cpu"
+    shape = {"vocab_size": 12, "length": 20, "width": 32, "layers": 2, "heads": 2, "attention": attention}
+    model = random_network(ModelConfig(**shape, block_length=4 if attention == "block" else 0), 2)
+    with pytest.raises(ValueError, match=r"attention .*CPU"):
+        pymdm.sample(device_engine(model, "float32", kind), num_samples=1, length=20)
 
 
 def test_watching_sees_every_call_and_changes_nothing(engines):

@@ -54,7 +54,7 @@ def newer_switches(draw: st.DrawFn, width: int, conditioning: str, head_transfor
         local_rope_base=draw(st.sampled_from([0.0, 300.0])),
         shared_layers=shared,
         first_norm=not free or shared or post_norm or draw(st.booleans()),
-        embed_dim=draw(st.sampled_from([0, 2, min(width, 16)])) if head_transform else 0,
+        embed_dim=draw(st.sampled_from([0, 6, min(width, 16)])) if head_transform else 0,
     )
 
 
@@ -69,7 +69,7 @@ def configs(draw: st.DrawFn, cpu: bool = True) -> ModelConfig:
     encoder = {name: cpu and draw(st.booleans()) for name in ("embed_norm", "head_transform")}
     encoder["post_norm"] = cpu and conditioning == "none" and draw(st.booleans())
     encoder["positions"] = draw(st.sampled_from(["rotary", "learned"] if cpu else ["rotary"]))
-    width = heads * 2 * draw(st.integers(1, 40))
+    width = heads * 2 * draw(st.integers(1 if heads > 2 else 3, 40))  # the LayerNorm of two numbers is a sign
     if cpu:
         encoder |= newer_switches(draw, width, conditioning, encoder["head_transform"], encoder["post_norm"])
     return ModelConfig(

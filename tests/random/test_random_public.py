@@ -31,6 +31,7 @@ def test_variates_are_those_of_the_bits(ours, theirs):
 
 def test_purposes_are_those_of_the_reference():
     names = ["HITTING", "POSITION", "TOKEN", "MOVE", "LITERAL", "CONFIDENCE", "CORRECTOR", "REMASK", "FREE"]
+    names += ["LENGTH"]
     assert [int(p) for p in pymdm.random.Purpose] == [getattr(philox, name) for name in names]
 
 

@@ -17,7 +17,8 @@ from pymdm.train.objective import OBJECTIVES
 @pytest.mark.parametrize("objective", OBJECTIVES)
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_objective_works_with_every_preset(name, objective):
-    recipe = preset(name, objective=objective, **(TINY | {"steps": 1, "vocab_size": 4096}))
+    block = {"block_length": 2} if objective == "block" else {}
+    recipe = preset(name, objective=objective, **(TINY | {"steps": 1, "vocab_size": 4096} | block))
     assert recipe.weight_power == (0.5 if objective in ("count", "order-agnostic") else 1.0)
     assert train(recipe, corpus=CORPUS).training["steps"] == 1
     with pytest.raises(ValueError, match="weights w_n belong to mask counts"):

@@ -70,8 +70,7 @@ def test_a_corpus_in_memory_and_the_twin(text):
     assert pymdm.evaluate(twin, text=text).to_dict()["likelihood"]["kind"] == "exact"
     with pytest.raises(ValueError, match=r"evaluate: the text .*notes.txt was in memory .*; give one"):
         pymdm.evaluate(twin)
-    with pytest.raises(ValueError, match="sample: in memory is an autoregressive model"):
-        pymdm.sample(twin)
+    assert pymdm.sample(twin, num_samples=1, length=4).sampler.block_length == 1  # from the left
 
 
 @pytest.mark.parametrize(
