@@ -28,11 +28,7 @@ else
   say "ncu is not here: no counters"
 fi
 if [ -n "$sanitizer" ]; then
-  # choose's threads race over how early its shared cut rises, on purpose (csrc/ops/cuda/choose_kernel.h): a hazard in
-  # choose_kernel or what it calls is no fault.
-  part "racecheck" 60 bash -c '"${@:2}" >"$1" 2>&1; code=$?; tail -5 "$1"
-    [ $code -eq 0 ] || { [ $code -eq 9 ] && grep -q "Race reported" "$1" &&
-      ! grep "Race reported" "$1" | grep -vqE "choose|sift|sample_(part|end)"; }' \
+  part "racecheck" 60 bash -c '"${@:2}" >"$1" 2>&1; code=$?; tail -5 "$1"; exit $code' \
     - "$out/racecheck.txt" "$sanitizer" --tool racecheck "${small[@]}"
 fi
 end
