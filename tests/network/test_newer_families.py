@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from helpers import published as p
 
 import pymdm
+from pymdm.network.describe import describe
 
 transformers = pytest.importorskip("transformers", reason="the independent implementations are transformers'")
 A2D = dict(
@@ -193,3 +194,9 @@ def test_both_doors_give_the_same_tokens(tmp_path, name):
     door = pymdm.sample(forward, mask_id=model.config.mask_id, **options)
     assert torch.equal(native.tokens, door.tokens)
     assert set(native.tokens.flatten().tolist()) <= set(range(V)) - banned - {model.config.mask_id}
+
+
+def test_what_a_folder_cannot_tell_is_said(tmp_path):
+    """A block-diffusion checkpoint of the same project has the same settings."""
+    settings, state, _ = a2d()
+    assert "block-diffusion" in describe(p.write(tmp_path / "m", settings, state))["note"]

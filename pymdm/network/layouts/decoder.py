@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from pymdm.network.config import ModelConfig
 from pymdm.network.layouts.family import (
@@ -91,7 +92,11 @@ def _illada(settings: Settings, shapes: Mapping[str, tuple[int, ...]]) -> Layout
 def _a2d(settings: Settings, shapes: Mapping[str, tuple[int, ...]]) -> Layout:
     """Tiny-A2D: an autoregressive model turned into a masked one, its attention in both directions."""
     base = settings["model_type"].removeprefix("a2d-")
-    return decoder_layout(settings, name="a2d", qkv_bias=base == "qwen2", logit_shift=False, qk_norm=base == "qwen3")
+    layout = decoder_layout(settings, name="a2d", qkv_bias=base == "qwen2", logit_shift=False, qk_norm=base == "qwen3")
+    note = (
+        "sampled as a bidirectional network; a block-diffusion checkpoint names the same model_type and is another law"
+    )
+    return replace(layout, conventions=replace(layout.conventions, note=note))
 
 
 A2D = Family(
