@@ -1,4 +1,4 @@
-"""Fixtures shared by the tests. `--reseed` draws new seeds for the statistical ones and prints them.
+"""Fixtures shared by the tests. `--reseed` draws new seeds for statistical tests, prints them, and new Hypothesis examples.
 
 The same can be asked with PYMDM_RESEED=1 in the environment, or a given seed repeated with PYMDM_RESEED=<seed>.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from pymdm.prove.plan import root_seed
 
@@ -17,7 +18,11 @@ def pytest_addoption(parser: Any) -> None:
 
 
 def pytest_configure(config: Any) -> None:
-    if config.getoption("--reseed"):
+    reseed = config.getoption("--reseed")
+    # Without --reseed one tree has one result: Hypothesis derives its examples from the test's own source.
+    settings.register_profile("pymdm", derandomize=not reseed)
+    settings.load_profile("pymdm")
+    if reseed:
         root_seed(reseed=True)  # sets PYMDM_RESEED, which workers inherit
 
 

@@ -10,6 +10,10 @@ from pymdm.network.config import ModelConfig
 from pymdm.network.transformer import MaskedTransformer
 from pymdm.reference.forward import forward
 
+# Bound of `relative_error` for a `random_network` whose norms all run over at least LEAST_NORM values.
+TOLERANCE = {"float32": 1e-5, "bfloat16": 4e-2}
+LEAST_NORM = {"float32": 6, "bfloat16": 16}
+
 
 def random_network(config: ModelConfig, seed: int) -> MaskedTransformer:
     """Weights of size about 1/sqrt(fan in), norms around 1, biases and modulations not zero."""
@@ -40,6 +44,15 @@ def reference(
 def relative_error(got: torch.Tensor, want: np.ndarray) -> float:
     """max |got - want| / max(1, max |want|): logits of `random_network` have about unit variance."""
     return float(np.abs(got.double().numpy() - want).max() / max(1.0, np.abs(want).max()))
+
+
+def least_norm(config: ModelConfig) -> int:
+    """Smallest number of values that one of the network's norms runs over.
+
+    The norm of two or three values is nearly a sign, which rounding of any size turns over: no tolerance holds there.
+    """
+    head = (config.head_dim or config.width // config.heads) if config.qk_norm == "head" else config.width
+    return min(config.width, config.embed_dim or config.width, head)
 
 
 def newer_switches(draw: st.DrawFn, width: int, conditioning: str, head_transform: bool, post_norm: bool) -> dict:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from helpers.engine_networks import random_network, reference, relative_error
+from helpers.engine_networks import TOLERANCE, random_network, reference, relative_error
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,7 +13,6 @@ from pymdm.network.describe import kept_bytes
 from pymdm.network.engine import Engine
 
 C = _native.C
-DTYPES = {"float32": 1e-5, "bfloat16": 4e-2}
 KINDS = {
     "causal": {"attention": "causal"},
     "block": {"attention": "block", "block_length": 5},
@@ -42,7 +41,7 @@ def some_state(rng, length: int, mask: int):
     return tokens, rank.clamp(min=-1)
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", list(TOLERANCE))
 @pytest.mark.parametrize("kind", ["block", "any-order"])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_ragged_batch_matches_float64(dtype, kind, shape):
@@ -56,7 +55,7 @@ def test_a_ragged_batch_matches_float64(dtype, kind, shape):
     want = np.concatenate(
         [reference(model, t[None], rank=r[None] if kind == "any-order" else None)[0] for t, r in states]
     )
-    assert relative_error(got, want[rows]) < DTYPES[dtype]
+    assert relative_error(got, want[rows]) < TOLERANCE[dtype]
 
 
 class History:
@@ -97,7 +96,7 @@ def uncached(engine: Engine, tokens: torch.Tensor, rank: torch.Tensor, wanted: l
     return engine(tokens[None], rows=rows, rank=rank[None] if engine.config.attention == "any-order" else None)
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", list(TOLERANCE))
 @pytest.mark.parametrize("kind", KINDS)
 @given(seed=seeds, shape=st.sampled_from(list(SHAPES)), threads=st.integers(1, 3))
 @settings(max_examples=8, deadline=None)
@@ -136,7 +135,7 @@ def test_kept_rows_give_the_bits_of_rows_computed_anew(dtype, kind, seed, shape,
         C.set_num_threads(before)
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", list(TOLERANCE))
 def test_copies_that_know_more_share_their_sequences_slots(dtype):
     """What lookahead asks for, over several blocks of keys, and then what it asks after a guess that was wrong."""
     engine = Engine(network("any-order", length=1200), dtype=dtype)
