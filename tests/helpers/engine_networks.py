@@ -10,9 +10,10 @@ from pymdm.network.config import ModelConfig
 from pymdm.network.transformer import MaskedTransformer
 from pymdm.reference.forward import forward
 
-# Bound of `relative_error` for a `random_network` whose norms all run over at least LEAST_NORM values.
-TOLERANCE = {"float32": 1e-5, "bfloat16": 4e-2}
-LEAST_NORM = {"float32": 6, "bfloat16": 16}
+# Bound of `relative_error` for a `random_network` whose norms all run over at least LEAST_NORM values: twice the worst of
+# 7,000 random networks in bfloat16 (0.038; 0.094 with norms over 16 to 31 values), five times in float32.
+TOLERANCE = {"float32": 1e-5, "bfloat16": 8e-2}
+LEAST_NORM = {"float32": 6, "bfloat16": 32}
 
 
 def random_network(config: ModelConfig, seed: int) -> MaskedTransformer:
