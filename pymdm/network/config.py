@@ -167,6 +167,10 @@ class ModelConfig:
             raise ValueError(
                 f"ModelConfig: length times head_dim must be at most {ANGLES}, got {self.length} times {self.head_dim}"
             )
+        if self.heads * self.head_dim > 1 << 24:
+            raise ValueError(
+                f"ModelConfig: heads times head_dim must be at most {1 << 24}, got {self.heads} times {self.head_dim}"
+            )
         if self.window < 0:
             raise ValueError(f"ModelConfig: window must be at least 0, got {self.window}")
         if self.embed_dim > self.width or (self.embed_dim < self.width and not self.head_transform):

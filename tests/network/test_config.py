@@ -41,6 +41,10 @@ def test_round_trip_through_json():
         ({"layers": True}, "layers must be int"),
         ({"tied_head": 1}, "tied_head must be bool"),
         ({"norm": None}, "norm must be str"),
+        (
+            {"heads": 1 << 14, "head_dim": 1 << 12},
+            "heads times head_dim must be at most 16777216, got 16384 times 4096",
+        ),
     ],
 )
 def test_bad_values_are_named(change, message):

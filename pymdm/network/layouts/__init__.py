@@ -11,12 +11,13 @@ from pymdm.network.layouts.encoder import BERT, ROBERTA
 from pymdm.network.layouts.esm import ESM
 from pymdm.network.layouts.esmc import ESMC
 from pymdm.network.layouts.exported import EXPORTED
-from pymdm.network.layouts.family import Conventions, Family, Layout, Part, Settings
+from pymdm.network.layouts.family import Conventions, Family, Layout, Part
 from pymdm.network.layouts.llada import LLADA
 from pymdm.network.layouts.mdlm import MDLM
 from pymdm.network.layouts.modernbert import MODERNBERT
 from pymdm.network.layouts.radd import RADD, SEDD
 from pymdm.network.layouts.refused import CALLABLE, refusal
+from pymdm.network.layouts.settings import Settings
 from pymdm.network.layouts.smdm import SMDM
 
 FAMILIES = (

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 
-from pymdm.network.layouts.encoder import Names, encoder_layout
-from pymdm.network.layouts.family import Family, Layout, Settings, linear, need, only
+from pymdm.network.layouts.encoder import EncoderNames, encoder_layout
+from pymdm.network.layouts.family import Family, Layout, Shapes, named
+from pymdm.network.layouts.settings import Settings, need, only
 
-_NAMES = Names(
+_NAMES = EncoderNames(
     "albert",
     embed="albert.embeddings.word_embeddings",
     positions="albert.embeddings.position_embeddings",
@@ -29,13 +29,13 @@ _NAMES = Names(
 )
 
 
-def _layout(settings: Settings, shapes: Mapping[str, tuple[int, ...]]) -> Layout:
+def _layout(settings: Settings, shapes: Shapes) -> Layout:
     only(settings, num_hidden_groups=1, inner_group_num=1)
     width, E = need(settings, "hidden_size"), need(settings, "embedding_size")
     layout = encoder_layout(settings, shapes, _NAMES, shared=True, embed_dim=E)
     if E == width:
         raise ValueError(f"embedding_size {E} equal to hidden_size is not computed by the engine, only a smaller one")
-    brought = linear("albert.encoder.embedding_hidden_mapping_in", width, E, True)("embed_map")
+    brought = named(layout.config, {"embed_map": "albert.encoder.embedding_hidden_mapping_in"})
     return replace(layout, parameters=layout.parameters | brought)
 
 

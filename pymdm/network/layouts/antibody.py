@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from pymdm.network.layouts.encoder import EncoderNames, encoder_layout
+from pymdm.network.layouts.family import Family, Layout, Shapes
+from pymdm.network.layouts.settings import Settings, need
 
-from pymdm.network.layouts.encoder import Names, encoder_layout
-from pymdm.network.layouts.family import Family, Layout, Settings, need
-
-_ABLANG = Names(
+_ABLANG = EncoderNames(
     "ablang",
     embed="AbRep.AbEmbeddings.AAEmbeddings",
     positions="AbRep.AbEmbeddings.PositionEmbeddings",
@@ -32,17 +31,17 @@ _ABLANG = Names(
 )
 
 
-def _ablang(settings: Settings, shapes: Mapping[str, tuple[int, ...]]) -> Layout:
+def _ablang(settings: Settings, shapes: Shapes) -> Layout:
     return encoder_layout({**settings, "tie_word_embeddings": False}, shapes, _ABLANG)
 
 
-def _fairseq(settings: Settings, shapes: Mapping[str, tuple[int, ...]]) -> Layout:
+def _fairseq(settings: Settings, shapes: Shapes) -> Layout:
     root = "encoder" if "encoder.lm_head.dense.weight" in shapes else "decoder"
     body = f"{root}.sentence_encoder"
     norm = next(
         n for n in ("layernorm_embedding", "emb_layer_norm") if n == "emb_layer_norm" or f"{body}.{n}.weight" in shapes
     )
-    names = Names(
+    names = EncoderNames(
         "fairseq",
         embed=f"{body}.embed_tokens",
         positions=f"{body}.embed_positions",

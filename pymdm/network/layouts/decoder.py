@@ -6,21 +6,24 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from pymdm.network.config import ModelConfig
-from pymdm.network.layouts.family import (
-    Conventions,
-    Family,
-    Layout,
-    Part,
-    Settings,
-    ids,
-    joined,
-    linear,
-    need,
-    only,
-    vector,
-)
+from pymdm.network.layouts.family import Conventions, Family, Layout, Names, Shapes, named
+from pymdm.network.layouts.settings import Settings, ids, need, only, transformers_shape
 
 IGNORED = (r"rotary_emb\.inv_freq",)
+_ATTENTION, _MLP = "model.layers.{}.self_attn", "model.layers.{}.mlp"
+NAMES: Names = {
+    "embed": "model.embed_tokens",
+    "blocks.{}.norm1": "model.layers.{}.input_layernorm",
+    "blocks.{}.qkv": (f"{_ATTENTION}.q_proj", f"{_ATTENTION}.k_proj", f"{_ATTENTION}.v_proj"),
+    "blocks.{}.q_norm": f"{_ATTENTION}.q_norm",
+    "blocks.{}.k_norm": f"{_ATTENTION}.k_norm",
+    "blocks.{}.out": f"{_ATTENTION}.o_proj",
+    "blocks.{}.norm2": "model.layers.{}.post_attention_layernorm",
+    "blocks.{}.mlp_in": (f"{_MLP}.gate_proj", f"{_MLP}.up_proj"),
+    "blocks.{}.mlp_out": f"{_MLP}.down_proj",
+    "norm_final": "model.norm",
+    "head": "lm_head",
+}
 
 
 def rope_base(settings: Settings) -> float:
@@ -36,17 +39,9 @@ def decoder_layout(
 ) -> Layout:
     """Embedding, blocks with norms before them, SwiGLU, head; of Hugging Face's names."""
     only(settings, hidden_act="silu", use_sliding_window=(False, None), attention_bias=qkv_bias, mlp_bias=False)
-    width, vocab, ffn = need(settings, "hidden_size"), need(settings, "vocab_size"), need(settings, "intermediate_size")
-    heads = need(settings, "num_attention_heads")
     config = ModelConfig(
-        vocab_size=vocab,
-        mask_id=need(settings, "mask_token_id"),
-        length=need(settings, "max_position_embeddings"),
-        width=width,
-        layers=need(settings, "num_hidden_layers"),
-        heads=heads,
+        **transformers_shape(settings),
         kv_heads=need(settings, "num_key_value_heads"),
-        mlp_width=ffn,
         norm="rmsnorm",
         norm_eps=need(settings, "rms_norm_eps", kind=float),
         mlp="swiglu",
@@ -58,38 +53,25 @@ def decoder_layout(
         head_dim=settings.get("head_dim") or 0,
         qk_norm="head" if qk_norm else "none",
     )
-    queries, keys = heads * config.head_dim, config.kv_heads * config.head_dim
-    found = {"embed.weight": [Part("model.embed_tokens.weight", (vocab, width), padded=True)]}
-    for i in range(config.layers):
-        ours, theirs = f"blocks.{i}", f"model.layers.{i}"
-        qkv = {f"{theirs}.self_attn.{n}_proj": rows for n, rows in (("q", queries), ("k", keys), ("v", keys))}
-        found |= vector(f"{theirs}.input_layernorm", width)(f"{ours}.norm1")
-        found |= joined(qkv, width, qkv_bias)(f"{ours}.qkv")
-        found |= linear(f"{theirs}.self_attn.o_proj", width, queries)(f"{ours}.out")
-        if qk_norm:
-            found |= vector(f"{theirs}.self_attn.q_norm", config.head_dim)(f"{ours}.q_norm")
-            found |= vector(f"{theirs}.self_attn.k_norm", config.head_dim)(f"{ours}.k_norm")
-        found |= vector(f"{theirs}.post_attention_layernorm", width)(f"{ours}.norm2")
-        found |= joined({f"{theirs}.mlp.gate_proj": ffn, f"{theirs}.mlp.up_proj": ffn}, width)(f"{ours}.mlp_in")
-        found |= linear(f"{theirs}.mlp.down_proj", width, ffn)(f"{ours}.mlp_out")
-    found |= vector("model.norm", width)("norm_final")
-    if not config.tied_head:
-        found["head.weight"] = [Part("lm_head.weight", (vocab, width), padded=True)]
     same = (("lm_head.weight", "model.embed_tokens.weight"),) if config.tied_head else ()
+    return Layout(config, named(config, NAMES, padded=True), decoder_conventions(settings, name), same, IGNORED)
+
+
+def decoder_conventions(settings: Settings, name: str) -> Conventions:
+    """A text ends at `eos_token_id`; the other special tokens of the settings are never drawn."""
     ends = ids(settings, "eos_token_id")
-    banned = tuple(i for i in ids(settings, "bos_token_id", "pad_token_id") if i not in ends)
-    return Layout(config, found, Conventions(name, ends, banned), same, IGNORED)
+    return Conventions(name, ends, tuple(i for i in ids(settings, "bos_token_id", "pad_token_id") if i not in ends))
 
 
-def _dream(settings: Settings, shapes: Mapping[str, tuple[int, ...]]) -> Layout:
+def _dream(settings: Settings, shapes: Shapes) -> Layout:
     return decoder_layout(settings, name="dream", qkv_bias=True, logit_shift=True)
 
 
-def _illada(settings: Settings, shapes: Mapping[str, tuple[int, ...]]) -> Layout:
+def _illada(settings: Settings, shapes: Shapes) -> Layout:
     return decoder_layout(settings, name="illada", qkv_bias=False, logit_shift=False)
 
 
-def _a2d(settings: Settings, shapes: Mapping[str, tuple[int, ...]]) -> Layout:
+def _a2d(settings: Settings, shapes: Shapes) -> Layout:
     """Tiny-A2D: an autoregressive model turned into a masked one, its attention in both directions."""
     base = settings["model_type"].removeprefix("a2d-")
     layout = decoder_layout(settings, name="a2d", qkv_bias=base == "qwen2", logit_shift=False, qk_norm=base == "qwen3")

@@ -3,23 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pymdm.network.config import ModelConfig
-from pymdm.network.layouts.family import (
-    Conventions,
-    Family,
-    Layout,
-    Part,
-    Settings,
-    ids,
-    joined,
-    linear,
-    need,
-    only,
-    vector,
-)
+from pymdm.network.layouts.family import Conventions, Family, Layout, Part, Shapes, named
+from pymdm.network.layouts.settings import Settings, ids, need, only, transformers_shape
 
 NOTE = "trained with few masks in a text: what is known around a hole matters, so give a frame or a prompt"
 _ACTS = {"gelu": "gelu_erf", "gelu_new": "gelu", "gelu_pytorch_tanh": "gelu", "gelu_fast": "gelu"}
@@ -39,7 +27,7 @@ def tied(settings: Settings) -> bool:
 
 
 @dataclass(frozen=True)
-class Names:
+class EncoderNames:
     """What a file calls the parts of such a network; `block` has {} for the layer's number.
 
     `offset` rows of the table of positions stand before the first one's; `types` is the table of token types, if any.
@@ -66,20 +54,12 @@ class Names:
 
 
 def encoder_layout(
-    settings: Settings, shapes: Mapping[str, tuple[int, ...]], n: Names, shared: bool = False, embed_dim: int = 0
+    settings: Settings, shapes: Shapes, n: EncoderNames, shared: bool = False, embed_dim: int = 0
 ) -> Layout:
     """The layout of a network of this kind; with `shared` one layer's parameters stand for all, as in ALBERT."""
     only(settings, position_embedding_type=("absolute", None), is_decoder=False, add_cross_attention=False)
-    width, vocab, ffn = need(settings, "hidden_size"), need(settings, "vocab_size"), need(settings, "intermediate_size")
-    table, E = need(settings, "max_position_embeddings"), embed_dim or need(settings, "hidden_size")
     config = ModelConfig(
-        vocab_size=vocab,
-        mask_id=need(settings, "mask_token_id"),
-        length=table - n.offset,
-        width=width,
-        layers=need(settings, "num_hidden_layers"),
-        heads=need(settings, "num_attention_heads"),
-        mlp_width=ffn,
+        **transformers_shape(settings) | {"length": need(settings, "max_position_embeddings") - n.offset},
         mlp=activation(settings),
         norm_eps=need(settings, "layer_norm_eps", kind=float),
         norm_bias=True,
@@ -91,25 +71,19 @@ def encoder_layout(
         post_norm=True,
         head_transform=True,
         shared_layers=shared,
-        embed_dim=E,
+        embed_dim=embed_dim or need(settings, "hidden_size"),
     )
-    found = {"embed.weight": [Part(f"{n.embed}.weight", (vocab, E))]} | vector(n.embed_norm, E, True)("embed_norm")
-    for i in range(config.blocks):
-        ours, theirs = f"blocks.{i}", n.block.format(i)
-        found |= joined({f"{theirs}.{part}": width for part in n.qkv}, width, True)(f"{ours}.qkv")
-        found |= linear(f"{theirs}.{n.out}", width, width, True)(f"{ours}.out")
-        found |= vector(f"{theirs}.{n.norm1}", width, True)(f"{ours}.norm1")
-        found |= linear(f"{theirs}.{n.mlp_in}", ffn, width, True)(f"{ours}.mlp_in")
-        found |= linear(f"{theirs}.{n.mlp_out}", width, ffn, True)(f"{ours}.mlp_out")
-        found |= vector(f"{theirs}.{n.norm2}", width, True)(f"{ours}.norm2")
-    found |= linear(n.dense, E, width, True)("head_dense") | vector(n.head_norm, E, True)("head_norm")
+    V, E = config.vocab_size, config.embed_dim
+    names: dict[str, str | tuple[str, ...]] = {"blocks.{}.qkv": tuple(f"{n.block}.{part}" for part in n.qkv)}
+    names |= {f"blocks.{{}}.{p}": f"{n.block}.{getattr(n, p)}" for p in ("out", "norm1", "mlp_in", "mlp_out", "norm2")}
+    names |= {"embed": n.embed, "embed_norm": n.embed_norm, "head_dense": n.dense, "head_norm": n.head_norm}
+    names["head"] = n.decoder
+    found = named(config, names)
     own = not config.tied_head and f"{n.decoder}.bias" in shapes  # the decoder's bias is the one that counts
-    found["head.bias"] = [Part(f"{n.decoder}.bias" if own else n.bias, (vocab,))]
-    if not config.tied_head:
-        found["head.weight"] = [Part(f"{n.decoder}.weight", (vocab, E))]
+    found["head.bias"] = [Part(f"{n.decoder}.bias" if own else n.bias, (V,))]
     same = [] if own else [(f"{n.decoder}.bias", n.bias)]
     same += [(f"{n.decoder}.weight", f"{n.embed}.weight")] if config.tied_head else []
-    positions = [Part(f"{n.positions}.weight", (table, E), n.offset, table - n.offset)]
+    positions = [Part(f"{n.positions}.weight", (config.length + n.offset, E), n.offset, config.length)]
     if n.types is not None:
         positions.append(Part(f"{n.types}.weight", (need(settings, "type_vocab_size"), E), 0, 1))
     banned = ids(settings, "bos_token_id", "eos_token_id", "pad_token_id")
@@ -118,9 +92,9 @@ def encoder_layout(
     return Layout(config, found, conventions, tuple(same), ignored, {"positions.weight": positions})
 
 
-def _hugging_face(name: str, root: str, offset: int, **head: str) -> Names:
+def _hugging_face(name: str, root: str, offset: int, **head: str) -> EncoderNames:
     """transformers' names of BERT and RoBERTa."""
-    return Names(
+    return EncoderNames(
         name,
         embed=f"{root}.embeddings.word_embeddings",
         positions=f"{root}.embeddings.position_embeddings",
@@ -139,13 +113,13 @@ def _hugging_face(name: str, root: str, offset: int, **head: str) -> Names:
     )
 
 
-def _bert(settings: Settings, shapes: Mapping[str, tuple[int, ...]]) -> Layout:
+def _bert(settings: Settings, shapes: Shapes) -> Layout:
     root = "cls.predictions"
     head = {"dense": f"{root}.transform.dense", "head_norm": f"{root}.transform.LayerNorm", "bias": f"{root}.bias"}
     return encoder_layout(settings, shapes, _hugging_face("bert", "bert", 0, decoder=f"{root}.decoder", **head))
 
 
-def _roberta(settings: Settings, shapes: Mapping[str, tuple[int, ...]]) -> Layout:
+def _roberta(settings: Settings, shapes: Shapes) -> Layout:
     head = {"dense": "lm_head.dense", "head_norm": "lm_head.layer_norm", "bias": "lm_head.bias"}
     names = _hugging_face("roberta", "roberta", need(settings, "pad_token_id") + 1, decoder="lm_head.decoder", **head)
     return encoder_layout(settings, shapes, names)

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from pymdm.network.config import ModelConfig
 from pymdm.network.layouts.encoder import NOTE, tied
-from pymdm.network.layouts.family import (
-    Conventions,
-    Family,
-    Layout,
-    Part,
-    Settings,
-    ids,
-    joined,
-    linear,
-    need,
-    only,
-    vector,
-)
+from pymdm.network.layouts.family import Conventions, Family, Layout, Names, Part, Shapes, named
+from pymdm.network.layouts.settings import Settings, ids, need, only, transformers_shape
+
+_BLOCK = "esm.encoder.layer.{}"
+_NAMES: Names = {
+    "embed": "esm.embeddings.word_embeddings",
+    "blocks.{}.norm1": f"{_BLOCK}.attention.LayerNorm",
+    "blocks.{}.qkv": tuple(f"{_BLOCK}.attention.self.{part}" for part in ("query", "key", "value")),
+    "blocks.{}.out": f"{_BLOCK}.attention.output.dense",
+    "blocks.{}.norm2": f"{_BLOCK}.LayerNorm",
+    "blocks.{}.mlp_in": f"{_BLOCK}.intermediate.dense",
+    "blocks.{}.mlp_out": f"{_BLOCK}.output.dense",
+    "norm_final": "esm.encoder.emb_layer_norm_after",
+    "head_dense": "lm_head.dense",
+    "head_norm": "lm_head.layer_norm",
+    "head": "lm_head.decoder",
+}
 
 
-def _layout(settings: Settings, shapes: Mapping[str, tuple[int, ...]]) -> Layout:
+def _layout(settings: Settings, shapes: Shapes) -> Layout:
     only(
         settings,
         position_embedding_type="rotary",
@@ -32,15 +34,8 @@ def _layout(settings: Settings, shapes: Mapping[str, tuple[int, ...]]) -> Layout
         is_folding_model=(False, None),
     )
     need(settings, "position_embedding_type", kind=str)  # the class's default is another
-    width, vocab, ffn = need(settings, "hidden_size"), need(settings, "vocab_size"), need(settings, "intermediate_size")
     config = ModelConfig(
-        vocab_size=vocab,
-        mask_id=need(settings, "mask_token_id"),
-        length=need(settings, "max_position_embeddings"),
-        width=width,
-        layers=need(settings, "num_hidden_layers"),
-        heads=need(settings, "num_attention_heads"),
-        mlp_width=ffn,
+        **transformers_shape(settings),
         mlp="gelu_erf",
         norm_eps=need(settings, "layer_norm_eps", kind=float),
         norm_bias=True,
@@ -50,23 +45,7 @@ def _layout(settings: Settings, shapes: Mapping[str, tuple[int, ...]]) -> Layout
         head_transform=True,
         token_dropout=need(settings, "token_dropout", kind=bool),
     )
-    found = {"embed.weight": [Part("esm.embeddings.word_embeddings.weight", (vocab, width))]}
-    for i in range(config.layers):
-        ours, theirs = f"blocks.{i}", f"esm.encoder.layer.{i}"
-        qkv = {f"{theirs}.attention.self.{part}": width for part in ("query", "key", "value")}
-        found |= vector(f"{theirs}.attention.LayerNorm", width, True)(f"{ours}.norm1")
-        found |= joined(qkv, width, True)(f"{ours}.qkv")
-        found |= linear(f"{theirs}.attention.output.dense", width, width, True)(f"{ours}.out")
-        found |= vector(f"{theirs}.LayerNorm", width, True)(f"{ours}.norm2")
-        found |= linear(f"{theirs}.intermediate.dense", ffn, width, True)(f"{ours}.mlp_in")
-        found |= linear(f"{theirs}.output.dense", width, ffn, True)(f"{ours}.mlp_out")
-    found |= vector("esm.encoder.emb_layer_norm_after", width, True)("norm_final")
-    found |= linear("lm_head.dense", width, width, True)("head_dense") | vector("lm_head.layer_norm", width, True)(
-        "head_norm"
-    )
-    found["head.bias"] = [Part("lm_head.bias", (vocab,))]
-    if not config.tied_head:
-        found["head.weight"] = [Part("lm_head.decoder.weight", (vocab, width))]
+    found = named(config, _NAMES) | {"head.bias": [Part("lm_head.bias", (config.vocab_size,))]}
     same = [("lm_head.decoder.bias", "lm_head.bias")]
     same += [("lm_head.decoder.weight", "esm.embeddings.word_embeddings.weight")] if config.tied_head else []
     name = "esm2" if config.token_dropout else "dplm"

@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 
 from pymdm.network.config import ModelConfig
-from pymdm.network.layouts.family import Conventions, Family, Layout, Part, Settings, ids, linear, need, vector
+from pymdm.network.layouts.family import Conventions, Family, Layout, Names, Shapes, named
+from pymdm.network.layouts.settings import Settings, ids, need
 
 MASK, CLS, PAD, EOS = 32, 0, 1, 2  # of its tokenizer, in every published one
+_BLOCK = "transformer.blocks.{}"
+_NAMES: Names = {
+    "embed": "embed",
+    "blocks.{}.norm1": f"{_BLOCK}.attn.layernorm_qkv.0",
+    "blocks.{}.qkv": f"{_BLOCK}.attn.layernorm_qkv.1",
+    "blocks.{}.q_norm": f"{_BLOCK}.attn.q_ln",
+    "blocks.{}.k_norm": f"{_BLOCK}.attn.k_ln",
+    "blocks.{}.out": f"{_BLOCK}.attn.out_proj",
+    "blocks.{}.norm2": f"{_BLOCK}.ffn.0",
+    "blocks.{}.mlp_in": f"{_BLOCK}.ffn.1",
+    "blocks.{}.mlp_out": f"{_BLOCK}.ffn.3",
+    "norm_final": "transformer.norm",
+    "head_dense": "sequence_head.0",
+    "head_norm": "sequence_head.2",
+    "head": "sequence_head.3",
+}
 
 
-def _layout(settings: Settings, shapes: Mapping[str, tuple[int, ...]]) -> Layout:
+def _layout(settings: Settings, shapes: Shapes) -> Layout:
     vocab, width = shapes.get("embed.weight", (64, 0))
     layers = 1 + max(int(name.split(".")[2]) for name in shapes if name.startswith("transformer.blocks."))
     ffn = shapes.get("transformer.blocks.0.ffn.3.weight", (0, 0))[1]
@@ -28,20 +44,8 @@ def _layout(settings: Settings, shapes: Mapping[str, tuple[int, ...]]) -> Layout
         qk_norm="all",
         head_transform=True,
     )
-    found = {"embed.weight": [Part("embed.weight", (vocab, width))]}
-    for i in range(layers):
-        ours, theirs = f"blocks.{i}", f"transformer.blocks.{i}"
-        found |= vector(f"{theirs}.attn.layernorm_qkv.0", width, True)(f"{ours}.norm1")
-        found |= linear(f"{theirs}.attn.layernorm_qkv.1", 3 * width, width)(f"{ours}.qkv")
-        found |= vector(f"{theirs}.attn.q_ln", width)(f"{ours}.q_norm")
-        found |= vector(f"{theirs}.attn.k_ln", width)(f"{ours}.k_norm")
-        found |= linear(f"{theirs}.attn.out_proj", width, width)(f"{ours}.out")
-        found |= vector(f"{theirs}.ffn.0", width, True)(f"{ours}.norm2")
-        found |= linear(f"{theirs}.ffn.1", 2 * ffn, width)(f"{ours}.mlp_in")
-        found |= linear(f"{theirs}.ffn.3", width, ffn)(f"{ours}.mlp_out")
-    found |= vector("transformer.norm", width)("norm_final")
-    found |= linear("sequence_head.0", width, width, True)("head_dense")
-    found |= vector("sequence_head.2", width, True)("head_norm") | linear("sequence_head.3", vocab, width, True)("head")
+    found = named(config, _NAMES)
+    del found["norm_final.bias"]  # zero: the last norm of theirs has none
     residual = math.sqrt(36 / layers)  # both sums of a block are divided by sqrt(layers / 36)
     banned = ids({"specials": [CLS, PAD, EOS, 3, 31, *range(33, vocab)]}, "specials")
     return Layout(

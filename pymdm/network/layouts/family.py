@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-from pymdm.files.read import short
 from pymdm.network.config import ModelConfig
+from pymdm.network.layouts.settings import Settings
+from pymdm.network.transformer import parameter_shapes
 
-Settings = Mapping[str, Any]
+Shapes = Mapping[str, tuple[int, ...]]  # of the file's tensors, by name
+Names = Mapping[str, str | tuple[str, ...]]
 
 
 @dataclass(frozen=True)
@@ -84,69 +85,37 @@ class Family:
     name: str
     source: str
     matches: Callable[[Settings, Collection[str]], bool]
-    layout: Callable[[Settings, Mapping[str, tuple[int, ...]]], Layout] = field(repr=False)
+    layout: Callable[[Settings, Shapes], Layout] = field(repr=False)
 
 
-def linear(name: str, out: int, into: int, bias: bool = False) -> Callable[[str], dict[str, list[Part]]]:
-    """Weight [out, into], and bias, of a layer `name` of the file, for a layer of ours."""
+def named(config: ModelConfig, names: Names, padded: bool = False) -> dict[str, list[Part]]:
+    """The parts of the file for those of our layers that have a name in it.
 
-    def ours(target: str) -> dict[str, list[Part]]:
-        found = {f"{target}.weight": [Part(f"{name}.weight", (out, into))]}
-        return found | ({f"{target}.bias": [Part(f"{name}.bias", (out,))]} if bias else {})
+    Weights and biases are those that a network of this config has, in its shapes.
 
-    return ours
+    Args:
+        names: layer of ours -> the file's, or the file's layers that are joined by rows; {} stands for the block's number.
+        padded: whether the file's embedding and head may have more rows.
 
-
-def vector(name: str, size: int, bias: bool = False) -> Callable[[str], dict[str, list[Part]]]:
-    """A norm's weight [size], and bias, of the file for a norm of ours."""
-
-    def ours(target: str) -> dict[str, list[Part]]:
-        kinds = ("weight", "bias") if bias else ("weight",)
-        return {f"{target}.{kind}": [Part(f"{name}.{kind}", (size,))] for kind in kinds}
-
-    return ours
-
-
-def joined(names: Mapping[str, int], into: int, bias: bool = False) -> Callable[[str], dict[str, list[Part]]]:
-    """Layers of the file (name -> outputs) that are one layer of ours, one below the other."""
-
-    def ours(target: str) -> dict[str, list[Part]]:
-        found = {f"{target}.weight": [Part(f"{name}.weight", (out, into)) for name, out in names.items()]}
-        return found | ({f"{target}.bias": [Part(f"{n}.bias", (o,)) for n, o in names.items()]} if bias else {})
-
-    return ours
-
-
-def need(settings: Settings, *keys: str, kind: type = int) -> Any:
-    """The first of the keys that the settings have, of that type.
-
-    Raises:
-        ValueError: none of them is there, or it is of another type.
+    >>> config = ModelConfig(vocab_size=5, length=4, width=8, layers=1, heads=1, out_bias=True)
+    >>> [part.key for parts in named(config, {"blocks.{}.out": "layers.{}.o"}).values() for part in parts]
+    ['layers.0.o.weight', 'layers.0.o.bias']
     """
-    for key in keys:
-        value = settings.get(key)
-        if value is None:
+    queries, keys = config.heads * config.head_dim, config.kv_heads * config.head_dim
+    found = {}
+    for name, (rows, *rest) in parameter_shapes(config).items():
+        layer, _, kind = name.rpartition(".")
+        number = layer.split(".")[1] if layer.startswith("blocks.") else ""
+        theirs = names.get(layer.replace(f"blocks.{number}.", "blocks.{}.") if number else layer)
+        if theirs is None:
             continue
-        if kind is float and type(value) is int:
-            value = float(value)
-        if type(value) is not kind:
-            raise ValueError(f"{key} must be {kind.__name__}, got {short(repr(value))}")
-        return value
-    raise ValueError(f"its settings have no {' or '.join(keys)}")
-
-
-def only(settings: Settings, **known: Any) -> None:
-    """Fails where a setting is there and is not the one that is computed here (a tuple gives several)."""
-    for key, value in known.items():
-        allowed = value if isinstance(value, tuple) else (value,)
-        if key in settings and settings[key] not in allowed:
-            raise ValueError(f"{key} {short(repr(settings[key]))} is not computed by the engine, only {allowed[0]!r}")
-
-
-def ids(settings: Settings, *keys: str) -> tuple[int, ...]:
-    """Token ids under these keys, each a number or a list of them."""
-    found: list[int] = []
-    for key in keys:
-        value = settings.get(key)
-        found += [v for v in (value if isinstance(value, list) else [value]) if type(v) is int and v not in found]
-    return tuple(found)
+        theirs = (theirs,) if isinstance(theirs, str) else theirs
+        counts = [rows // len(theirs)] * len(theirs)
+        if len(theirs) > 1 and layer.endswith(".qkv"):
+            counts = [queries, keys, keys]
+        more = padded and layer in ("embed", "head")
+        found[name] = [
+            Part(f"{one.format(number)}.{kind}", (count, *rest), padded=more)
+            for one, count in zip(theirs, counts, strict=True)
+        ]
+    return found

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from pymdm.network.config import ModelConfig
-from pymdm.network.layouts.family import (
-    Conventions,
-    Family,
-    Layout,
-    Part,
-    Settings,
-    ids,
-    joined,
-    linear,
-    need,
-    only,
-    vector,
-)
+from pymdm.network.layouts.decoder import IGNORED, decoder_conventions
+from pymdm.network.layouts.family import Family, Layout, Names, Shapes, named
+from pymdm.network.layouts.settings import Settings, need, only
+
+_BLOCK = "transformer.blocks.{}"
+_NAMES: Names = {
+    "embed": "transformer.wte",
+    "blocks.{}.norm1": f"{_BLOCK}.attn_norm",
+    "blocks.{}.qkv": (f"{_BLOCK}.q_proj", f"{_BLOCK}.k_proj", f"{_BLOCK}.v_proj"),
+    "blocks.{}.out": f"{_BLOCK}.attn_out",
+    "blocks.{}.norm2": f"{_BLOCK}.ff_norm",
+    "blocks.{}.mlp_in": (f"{_BLOCK}.ff_proj", f"{_BLOCK}.up_proj"),
+    "blocks.{}.mlp_out": f"{_BLOCK}.ff_out",
+    "norm_final": "transformer.ln_f",
+    "head": "transformer.ff_out",
+}
 
 
-def _layout(settings: Settings, shapes: Mapping[str, tuple[int, ...]]) -> Layout:
+def _layout(settings: Settings, shapes: Shapes) -> Layout:
     only(
         settings,
         block_type="llama",
@@ -39,14 +40,13 @@ def _layout(settings: Settings, shapes: Mapping[str, tuple[int, ...]]) -> Layout
         multi_query_attention=(False, None),
         rope_scaling=None,
     )
-    width, vocab = need(settings, "d_model"), need(settings, "vocab_size")
-    heads = need(settings, "n_heads")
+    width, heads = need(settings, "d_model"), need(settings, "n_heads")
     if settings.get("mlp_hidden_size") is None:
         ffn = need(settings, "mlp_ratio") * width
     else:
         ffn = need(settings, "mlp_hidden_size")
     config = ModelConfig(
-        vocab_size=vocab,
+        vocab_size=need(settings, "vocab_size"),
         mask_id=need(settings, "mask_token_id"),
         length=need(settings, "max_sequence_length"),
         width=width,
@@ -61,26 +61,8 @@ def _layout(settings: Settings, shapes: Mapping[str, tuple[int, ...]]) -> Layout
         tied_head=need(settings, "weight_tying", kind=bool),
         rope_base=need(settings, "rope_theta", kind=float),
     )
-    keys = config.kv_heads * config.head_dim
-    found = {"embed.weight": [Part("transformer.wte.weight", (vocab, width), padded=True)]}
-    for i in range(config.layers):
-        ours, theirs = f"blocks.{i}", f"transformer.blocks.{i}"
-        found |= vector(f"{theirs}.attn_norm", width)(f"{ours}.norm1")
-        found |= joined({f"{theirs}.q_proj": width, f"{theirs}.k_proj": keys, f"{theirs}.v_proj": keys}, width)(
-            f"{ours}.qkv"
-        )
-        found |= linear(f"{theirs}.attn_out", width, width)(f"{ours}.out")
-        found |= vector(f"{theirs}.ff_norm", width)(f"{ours}.norm2")
-        found |= joined({f"{theirs}.ff_proj": ffn, f"{theirs}.up_proj": ffn}, width)(f"{ours}.mlp_in")
-        found |= linear(f"{theirs}.ff_out", width, ffn)(f"{ours}.mlp_out")
-    found |= vector("transformer.ln_f", width)("norm_final")
-    if not config.tied_head:
-        found["head.weight"] = [Part("transformer.ff_out.weight", (vocab, width), padded=True)]
     same = (("transformer.ff_out.weight", "transformer.wte.weight"),) if config.tied_head else ()
-    banned = ids(settings, "bos_token_id", "pad_token_id")
-    ends = ids(settings, "eos_token_id")
-    conventions = Conventions("llada", ends, tuple(i for i in banned if i not in ends))
-    return Layout(config, found, conventions, same, (r"rotary_emb\.inv_freq",))
+    return Layout(config, named(config, _NAMES, padded=True), decoder_conventions(settings, "llada"), same, IGNORED)
 
 
 LLADA = Family(

@@ -2,43 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 
 from pymdm.network.config import ModelConfig
-from pymdm.network.layouts.family import Conventions, Family, Layout, Part, Settings, linear, need, only, vector
+from pymdm.network.layouts.family import Conventions, Family, Layout, Names, Part, Shapes, named
+from pymdm.network.layouts.settings import Settings, need, only
+
+_NAMES: Names = {
+    "blocks.{}.norm1": "blocks.{}.norm1",
+    "blocks.{}.qkv": "blocks.{}.attn_qkv",
+    "blocks.{}.out": "blocks.{}.attn_out",
+    "blocks.{}.norm2": "blocks.{}.norm2",
+    "blocks.{}.mlp_in": "blocks.{}.mlp.0",
+    "blocks.{}.mlp_out": "blocks.{}.mlp.2",
+    "blocks.{}.ada": "blocks.{}.adaLN_modulation",
+    "norm_final": "output_layer.norm_final",
+    "time_mlp.0": "sigma_map.mlp.0",
+    "time_mlp.2": "sigma_map.mlp.2",
+    "ada_final": "output_layer.adaLN_modulation",
+    "head": "output_layer.linear",
+}
 
 
 def dit_parameters(config: ModelConfig) -> dict[str, list[Part]]:
     """The names that MDLM, SEDD and RADD share; adaLN and norm biases where the config has them."""
-    D, F, C, bias = config.width, config.mlp_width, config.cond_dim, config.norm_bias
-    ada = config.conditioning != "none"
-    found = {"embed.weight": [Part("vocab_embed.embedding", (config.vocab_size, D), padded=True)]}
-    for i in range(config.layers):
-        ours, theirs = f"blocks.{i}", f"blocks.{i}"
-        found |= vector(f"{theirs}.norm1", D, bias)(f"{ours}.norm1")
-        found |= linear(f"{theirs}.attn_qkv", 3 * D, D)(f"{ours}.qkv")
-        found |= linear(f"{theirs}.attn_out", D, D)(f"{ours}.out")
-        found |= vector(f"{theirs}.norm2", D, bias)(f"{ours}.norm2")
-        found |= linear(f"{theirs}.mlp.0", F, D, True)(f"{ours}.mlp_in")
-        found |= linear(f"{theirs}.mlp.2", D, F, True)(f"{ours}.mlp_out")
-        if ada:
-            found |= linear(f"{theirs}.adaLN_modulation", 6 * D, C, True)(f"{ours}.ada")
-    found |= vector("output_layer.norm_final", D, bias)("norm_final")
-    found["head.weight"] = [Part("output_layer.linear.weight", (config.vocab_size, D), padded=True)]
-    found["head.bias"] = [Part("output_layer.linear.bias", (config.vocab_size,), padded=True)]
-    if ada:
-        found |= linear("sigma_map.mlp.0", C, 256, True)("time_mlp.0") | linear("sigma_map.mlp.2", C, C, True)(
-            "time_mlp.2"
-        )
-        found |= linear("output_layer.adaLN_modulation", 2 * D, C, True)("ada_final")
-    return found
+    embed = Part("vocab_embed.embedding", (config.vocab_size, config.width), padded=True)
+    return {"embed.weight": [embed]} | named(config, _NAMES, padded=True)
 
 
 def is_dit(names: Collection[str]) -> bool:
     return "vocab_embed.embedding" in names and "blocks.0.attn_qkv.weight" in names
 
 
-def _layout(settings: Settings, shapes: Mapping[str, tuple[int, ...]]) -> Layout:
+def _layout(settings: Settings, shapes: Shapes) -> Layout:
     only(settings, causal=False, adaln=True)
     vocab, length = need(settings, "vocab_size"), need(settings, "model_length")
     block = settings.get("block_size", length)

@@ -7,9 +7,24 @@ from typing import Any
 
 from pymdm.network.config import ModelConfig
 from pymdm.network.layouts.encoder import NOTE, tied
-from pymdm.network.layouts.family import Conventions, Family, Layout, Part, Settings, ids, linear, need, only, vector
+from pymdm.network.layouts.family import Conventions, Family, Layout, Names, Shapes, named
+from pymdm.network.layouts.settings import Settings, ids, need, only, transformers_shape
 
 FULL, LOCAL = "full_attention", "sliding_attention"
+_NAMES: Names = {
+    "embed": "model.embeddings.tok_embeddings",
+    "embed_norm": "model.embeddings.norm",
+    "blocks.{}.norm1": "model.layers.{}.attn_norm",  # but in the first
+    "blocks.{}.qkv": "model.layers.{}.attn.Wqkv",
+    "blocks.{}.out": "model.layers.{}.attn.Wo",
+    "blocks.{}.norm2": "model.layers.{}.mlp_norm",
+    "blocks.{}.mlp_in": "model.layers.{}.mlp.Wi",
+    "blocks.{}.mlp_out": "model.layers.{}.mlp.Wo",
+    "norm_final": "model.final_norm",
+    "head_dense": "head.dense",
+    "head_norm": "head.norm",
+    "head": "decoder",
+}
 
 
 def _full_every(settings: Settings) -> int:
@@ -36,21 +51,13 @@ def _rope_base(settings: Settings, kind: str, key: str) -> float:
     return float(need({key: inner.get("rope_theta"), "old": settings.get(key)}, key, "old", kind=float))
 
 
-def _layout(settings: Settings, shapes: Mapping[str, tuple[int, ...]]) -> Layout:
+def _layout(settings: Settings, shapes: Shapes) -> Layout:
     only(settings, hidden_activation="gelu", classifier_activation="gelu", attention_bias=False, mlp_bias=False)
-    width, vocab, ffn = need(settings, "hidden_size"), need(settings, "vocab_size"), need(settings, "intermediate_size")
-    bias = need(settings, "norm_bias", kind=bool)
     config = ModelConfig(
-        vocab_size=vocab,
-        mask_id=need(settings, "mask_token_id"),
-        length=need(settings, "max_position_embeddings"),
-        width=width,
-        layers=need(settings, "num_hidden_layers"),
-        heads=need(settings, "num_attention_heads"),
-        mlp_width=ffn,
+        **transformers_shape(settings),
         mlp="geglu",
         norm_eps=need(settings, "norm_eps", kind=float),
-        norm_bias=bias,
+        norm_bias=need(settings, "norm_bias", kind=bool),
         head_bias=need(settings, "decoder_bias", kind=bool),
         tied_head=tied(settings),
         embed_norm=True,
@@ -61,23 +68,10 @@ def _layout(settings: Settings, shapes: Mapping[str, tuple[int, ...]]) -> Layout
         rope_base=_rope_base(settings, FULL, "global_rope_theta"),
         local_rope_base=_rope_base(settings, LOCAL, "local_rope_theta"),
     )
-    found = {"embed.weight": [Part("model.embeddings.tok_embeddings.weight", (vocab, width))]}
-    found |= vector("model.embeddings.norm", width, bias)("embed_norm")
-    for i in range(config.layers):
-        ours, theirs = f"blocks.{i}", f"model.layers.{i}"
-        found |= vector(f"{theirs}.attn_norm", width, bias)(f"{ours}.norm1") if i > 0 else {}
-        found |= linear(f"{theirs}.attn.Wqkv", 3 * width, width)(f"{ours}.qkv")
-        found |= linear(f"{theirs}.attn.Wo", width, width)(f"{ours}.out")
-        found |= vector(f"{theirs}.mlp_norm", width, bias)(f"{ours}.norm2")
-        found |= linear(f"{theirs}.mlp.Wi", 2 * ffn, width)(f"{ours}.mlp_in")
-        found |= linear(f"{theirs}.mlp.Wo", width, ffn)(f"{ours}.mlp_out")
-    found |= vector("model.final_norm", width, bias)("norm_final") | vector("head.norm", width, bias)("head_norm")
-    dense = need(settings, "classifier_bias", kind=bool)
-    found |= linear("head.dense", width, width, dense)("head_dense")
-    if config.head_bias:
-        found["head.bias"] = [Part("decoder.bias", (vocab,))]
-    if not config.tied_head:
-        found["head.weight"] = [Part("decoder.weight", (vocab, width))]
+    found, zeros = named(config, _NAMES), dict[str, tuple[int, ...]]()
+    if not need(settings, "classifier_bias", kind=bool):
+        del found["head_dense.bias"]
+        zeros["head_dense.bias"] = (config.width,)
     same = (("decoder.weight", "model.embeddings.tok_embeddings.weight"),) if config.tied_head else ()
     banned = ids(settings, "bos_token_id", "eos_token_id", "pad_token_id", "cls_token_id", "sep_token_id")
     return Layout(
@@ -85,7 +79,7 @@ def _layout(settings: Settings, shapes: Mapping[str, tuple[int, ...]]) -> Layout
         found,
         Conventions("modernbert", banned=banned, framed=True, note=NOTE),
         same,
-        zeros={} if dense else {"head_dense.bias": (width,)},
+        zeros=zeros,
     )
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pymdm.network.config import ModelConfig
-from pymdm.network.layouts.family import Conventions, Family, Layout, Settings, need
+from pymdm.network.layouts.family import Conventions, Family, Layout, Shapes
 from pymdm.network.layouts.mdlm import dit_parameters, is_dit
+from pymdm.network.layouts.settings import Settings, need
 
 
 def score_settings(settings: Settings) -> tuple[Settings, int]:
@@ -20,7 +21,7 @@ def score_settings(settings: Settings) -> tuple[Settings, int]:
     return inner, need(settings, "tokens")
 
 
-def _layout(settings: Settings, shapes: Mapping[str, tuple[int, ...]]) -> Layout:
+def _layout(settings: Settings, shapes: Shapes) -> Layout:
     inner, mask = score_settings(settings)
     config = ModelConfig(
         vocab_size=mask + 1,
@@ -34,7 +35,7 @@ def _layout(settings: Settings, shapes: Mapping[str, tuple[int, ...]]) -> Layout
     return Layout(config, dit_parameters(config), Conventions("radd"), ignored=(r"rotary_emb\.inv_freq",))
 
 
-def _sedd(settings: Settings, shapes: Mapping[str, tuple[int, ...]]) -> Layout:
+def _sedd(settings: Settings, shapes: Shapes) -> Layout:
     """Its log-scores are logits but for a constant of each row, so the softmax over the tokens is mu."""
     inner, mask = score_settings(settings)
     noise = settings.get("noise")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from pymdm.network.layouts.family import Settings
+from pymdm.network.layouts.settings import Settings
 
 CALLABLE = "load it with its own code and pass it to pymdm.sample as a callable (docs/models.md)"
 

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from pymdm.network.config import ModelConfig
-from pymdm.network.layouts.family import Conventions, Family, Layout, Part, Settings, joined, linear, need, only, vector
+from pymdm.network.layouts.family import Conventions, Family, Layout, Names, Part, Shapes, named
+from pymdm.network.layouts.settings import Settings, need, only
+
+_NAMES: Names = {
+    "embed": "transformer.wte",
+    "blocks.{}.norm1": "transformer.h.{}.norm_1",
+    "blocks.{}.out": "transformer.h.{}.attn.proj",
+    "blocks.{}.norm2": "transformer.h.{}.norm_2",
+    "blocks.{}.mlp_in": ("transformer.h.{}.mlp.swiglu.w1", "transformer.h.{}.mlp.swiglu.w2"),
+    "blocks.{}.mlp_out": "transformer.h.{}.mlp.swiglu.w3",
+    "norm_final": "transformer.ln_f",
+    "head": "lm_head",
+}
 
 
-def _layout(settings: Settings, shapes: Mapping[str, tuple[int, ...]]) -> Layout:
+def _layout(settings: Settings, shapes: Shapes) -> Layout:
     only(
         settings,
         bias=False,
@@ -45,16 +55,9 @@ def _layout(settings: Settings, shapes: Mapping[str, tuple[int, ...]]) -> Layout
         places = [(0, share * hd), (share * hd, hd), ((share + 1) * hd, hd)]
         return [Part(key, (rows, width), g * span + first, count) for first, count in places for g in range(groups)]
 
-    found = {"embed.weight": [Part("transformer.wte.weight", (vocab + 1, width))]}
+    found = named(config, _NAMES)
     for i in range(config.layers):
-        ours, theirs = f"blocks.{i}", f"transformer.h.{i}"
-        found |= vector(f"{theirs}.norm_1", width)(f"{ours}.norm1")
-        found[f"{ours}.qkv.weight"] = qkv(f"{theirs}.attn.attn.weight")
-        found |= linear(f"{theirs}.attn.proj", width, width)(f"{ours}.out")
-        found |= vector(f"{theirs}.norm_2", width)(f"{ours}.norm2")
-        found |= joined({f"{theirs}.mlp.swiglu.w1": ffn, f"{theirs}.mlp.swiglu.w2": ffn}, width)(f"{ours}.mlp_in")
-        found |= linear(f"{theirs}.mlp.swiglu.w3", width, ffn)(f"{ours}.mlp_out")
-    found |= vector("transformer.ln_f", width)("norm_final") | linear("lm_head", vocab, width)("head")
+        found[f"blocks.{i}.qkv.weight"] = qkv(f"transformer.h.{i}.attn.attn.weight")
     note = "published code rounds its rotary tables to bfloat16, which moves logits by up to 1%; here they are float32"
     return Layout(config, found, Conventions("smdm", note=note))
 
