@@ -9,7 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
+from pymdm.cli.options import OptionsOf, with_options
 from pymdm.cli.screen import say
+from pymdm.sampling.options import SampleOptions
 
 
 def _watched(stream: bool, quiet: bool, decode: Any, masks: int) -> Any:
@@ -97,8 +99,10 @@ def _lookahead(text: str) -> int | float | str:
     return text
 
 
+@with_options
 def sample(
     model: Annotated[Path | None, typer.Argument(help="Checkpoint folder; default: the model in the package.")] = None,
+    *,
     num_samples: Annotated[int, typer.Option("--num-samples", "-n", help="Sequences to draw.")] = 1,
     length: Annotated[int | None, typer.Option(help="Tokens in a sequence; default: the model's length.")] = None,
     prompt: Annotated[str | None, typer.Option(help="Text to begin with.")] = None,
@@ -132,11 +136,7 @@ def sample(
     call_schedule: Annotated[
         Path | None, typer.Option(help="First-hitting: tokens of each call, from `pymdm schedule --out`.")
     ] = None,
-    temperature: Annotated[float, typer.Option(help="1 is the model's law; 0 takes the most likely token.")] = 1.0,
-    top_k: Annotated[int, typer.Option(help="Keep the k most likely tokens; 0: all. Changes the law.")] = 0,
-    top_p: Annotated[
-        float, typer.Option(help="Keep the likeliest tokens of this mass; 1: all. Changes the law.")
-    ] = 1.0,
+    changes: Annotated[dict[str, Any], OptionsOf(SampleOptions, leave_out=("allowed",))],
     batch_size: Annotated[int | None, typer.Option(help="Sequences in one network call; changes no sample.")] = None,
     dtype: Annotated[
         str | None, typer.Option(help="float32 or bfloat16; default: float32, for models of others as their file is.")
@@ -189,7 +189,7 @@ def sample(
     masks = [start.count(config.mask_id) for start in starts]
     ahead = _lookahead(lookahead)
     how = _sampler(sampler, nfe, max(masks), order, rule, block_length, strategy, ahead, schedule, call_schedule)
-    options = pymdm.SampleOptions(temperature, top_k, top_p, allowed=allowed_of(allowed))
+    options = SampleOptions(**changes, allowed=allowed_of(allowed))
     law = options.law(how.law)
     with processes() as group:
         seed = group.share(check_seed(seed))
@@ -225,13 +225,8 @@ def sample(
     if json_output:
         facts = {"law": law, "sampler": sampler, "calls": calls, "rounds": rounds, "rows": rows}
         facts |= {"seconds": seconds, "seed": seed}
-        used = {
-            "dtype": loaded.engine.dtype,
-            "device": device,
-            "temperature": temperature,
-            "top_k": top_k,
-            "top_p": top_p,
-        }
+        used = {"dtype": loaded.engine.dtype, "device": device}
+        used |= {name: getattr(options, name) for name in ("temperature", "top_k", "top_p", "banned_tokens")}
         print(json.dumps({"samples": samples, **facts, **used, "tokens_per_second": speed}))
         return
     if output_format != "text":

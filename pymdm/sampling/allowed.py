@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-import torch
-
 from pymdm.sampling.check import entries, integer
 
 Allowed = tuple[tuple[int, tuple[int, ...]], ...]
@@ -26,11 +23,15 @@ def allowed_sets(value: Any) -> Allowed:
 
     >>> allowed_sets({3: [7, 5, 5], 0: [1]})
     ((0, (1,)), (3, (5, 7)))
+    >>> import torch
     >>> allowed_sets(torch.tensor([[True, True], [False, True]]))
     ((1, (1,)),)
     """
-    if value is None:
+    if value is None or (isinstance(value, tuple) and not value):
         return ()
+    import numpy as np  # here, so that the command line shows its help without them
+    import torch
+
     if isinstance(value, torch.Tensor):
         value = value.detach().cpu().numpy()
     if isinstance(value, np.ndarray):

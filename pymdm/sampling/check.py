@@ -5,8 +5,6 @@ from __future__ import annotations
 import operator
 from typing import Any
 
-import torch
-
 
 def integer(name: str, value: Any, low: int | None = None, high: int | None = None) -> int:
     """An int of anything that is one: int, NumPy integer, integer tensor of one element.
@@ -24,7 +22,7 @@ def integer(name: str, value: Any, low: int | None = None, high: int | None = No
     4
     """
     try:
-        if isinstance(value, bool) or (isinstance(value, torch.Tensor) and value.dtype == torch.bool):
+        if isinstance(value, bool) or str(getattr(value, "dtype", "")) == "torch.bool":
             raise TypeError
         found = operator.index(value)
     except (TypeError, ValueError, RuntimeError):

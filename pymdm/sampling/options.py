@@ -20,9 +20,9 @@ class SampleOptions:
 
     Args:
         temperature: logits are divided by it, at least 0; 0 takes the most likely token, 1 is the network's own law.
-        top_k: only the k most likely tokens are drawn; 0 is all of them.
-        top_p: only the likeliest tokens that together have this probability, in (0, 1], are drawn; 1 is all of them.
-        banned_tokens: ids that are never drawn.
+        top_k: only the k most likely tokens are drawn; 0 is all of them. Changes the law.
+        top_p: only the likeliest tokens that together have this probability, in (0, 1], are drawn; 1 is all. Changes the law.
+        banned_tokens: ids that are never drawn. Changes the law.
         allowed: position -> the only ids that may be drawn there (or a boolean [L, V]); positions as in the result's tokens.
             At each event the conditional mu(x)[l] is cut to the set of l and normalised again; that is another law than the
             sequences' own given that they keep to the sets.

@@ -20,43 +20,58 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 
 @dataclass(frozen=True)
 class Recipe:
-    """Settings of one training run.
+    """Settings of one training run; on the command line each is an option of `pymdm train`.
+
+    Objectives are defined in `pymdm.train.objective`, the network in `pymdm.ModelConfig`.
 
     Args:
-        source: text file or folder, or a folder made by `pymdm data`; none means the embedded default.
-        held_out: text file or folder to hold out, instead of a share of `source`.
-        init_from: checkpoint folder, or "bundled", whose weights, tokenizer and shape the run begins with (fine-tuning).
-        vocab: "char", "byte" or "bpe"; vocab_size: V for "bpe".
-        length, width, layers, heads, dropout, tied_head, rope_base: the network (see `ModelConfig`).
-        neighbours: how sharply each head looks at one near position before training (see `look_at_neighbours`); 0: the
-            usual start.
-        batch_size: B sequences a step.
-        steps, minutes: the budget; exactly one of them. With steps, a run is a pure function of the recipe, the text
-            and the number of threads; with minutes the learning rate follows the clock.
-        lr: peak learning rate; warmup: share of the budget in which it rises; lr_end: its last value, as a share of lr.
-        optimizer: "adamw", or "muon" (orthogonalised momentum for the blocks' matrices, AdamW for all else).
-        muon_lr: peak learning rate of those matrices with "muon".
-        weight_decay: on matrices only; beta2: of Adam; clip: largest gradient norm.
-        ema: decay of the moving average of the weights, which is what is kept.
-        objective: "count", "order-agnostic", "continuous", "autoregressive", "any-order" or "block" (see
-            `pymdm.train.objective`); the last three are of networks that keep what they have seen (`ModelConfig.attention`).
-        block_length: K of "block".
-        schedule: alpha(t) of "continuous" and of a time-conditioned network.
-        draw: how counts or times are drawn (see `draw_uniforms`).
-        weight_power, weights: of mask counts (see `count_weights`).
-        conditioning: "none" (time-free), "constant" or "time" (adaLN, see `ModelConfig`); cond_dim: its width.
-        seed: of initial weights, data order, masks and dropout.
-        accumulate: groups that a batch is split into, one after the other, to save memory.
-        recompute: keep only the blocks' inputs for the backward pass (activation checkpointing).
-        parallel: with several processes (torchrun): "ddp" copies the network, "fsdp" splits it.
-        compile: run the blocks through `torch.compile`.
+        source: UTF-8 text file, folder, JSON lines, hf:NAME, or a folder made by `pymdm data`; default: the prose of the
+            running Python.
+        held_out: text to hold out, a file or a folder, instead of a share by hash.
+        init_from: begin with the weights, tokenizer and shape of this checkpoint folder, or of: bundled.
+        vocab: "char", "byte" or "bpe".
+        vocab_size: number of bpe pieces.
+        length: tokens in a sequence.
+        width: size of a hidden state.
+        layers: transformer blocks.
+        heads: attention heads.
+        dropout: dropout while training.
+        tied_head: score with the embedding's own matrix.
+        rope_base: base of the rotary angles.
+        neighbours: how sharply heads start on near positions; 0: off.
+        batch_size: sequences in a step.
+        steps: budget in steps, instead of minutes; the run is then a pure function of settings, text and number of threads.
+        minutes: budget in minutes by the clock, which the learning rate then follows.
+        lr: peak learning rate of AdamW.
+        warmup: share of the budget with a rising rate.
+        lr_end: the last learning rate, as a share of the peak.
+        optimizer: "muon" (orthogonalised momentum for the blocks' matrices, AdamW for all else) or "adamw".
+        muon_lr: peak learning rate of the blocks' matrices with "muon".
+        weight_decay: weight decay of the matrices.
+        beta2: decay of AdamW's second moments.
+        clip: largest norm of the gradient.
+        ema: decay of the average of the weights, which is what is kept.
+        objective: "count" (mask counts), "order-agnostic", "continuous" (in time), "autoregressive", "any-order" or "block".
+        block_length: positions of a block, with "block".
+        schedule: of time: "linear", "cosine" or "geometric".
+        draw: counts or times: "low-discrepancy", "stratified" or "independent".
+        weight_power: 1: the bound; 0: every masked token alike.
+        weights: file with any positive weights w_1..w_L of the mask counts; from Python the numbers themselves.
+        conditioning: "none" (time-free), "constant" or "time" (adaLN).
+        cond_dim: size of adaLN's conditioning vector.
+        accumulate: groups that a batch is split into, to save memory.
+        recompute: recompute activations in the backward pass.
+        parallel: under torchrun: "ddp" (copies) or "fsdp" (split).
+        compile: run the blocks through torch.compile.
         eval_tokens: held-out tokens looked at at the end.
-        eval_every, save_every: steps between held-out bounds and between checkpoints (0: only at the end).
-        save_minutes: minutes between checkpoints, whatever the steps (0: never for that reason); longer where saving takes more
-            than a twentieth of it.
-        precision: "float32", "bfloat16" (autocast) or "auto": bfloat16 where the processor multiplies it natively.
-        device: "cpu", "cuda" or "auto": cuda where there is one.
-        threads: of torch; 0 leaves torch's own choice.
+        seed: of weights, data order, masks and dropout.
+        eval_every: steps between held-out bounds; 0: only at the end.
+        save_every: steps between checkpoints; 0: only at the end.
+        save_minutes: minutes between checkpoints, whatever the steps, or more where saving takes a twentieth of them; 0: never
+            for that reason.
+        precision: "auto" (bfloat16 where the processor multiplies it natively), "float32" or "bfloat16".
+        device: "auto" (cuda where there is one), "cpu" or "cuda".
+        threads: processor threads; 0: torch's choice.
 
     Raises:
         ValueError: a value out of range; the message names it.
