@@ -1,6 +1,7 @@
 """Builds pymdm._C by CMake and ninja against the torch of this interpreter. All sources are listed in CMakeLists.txt.
 
 In place (`pip install -e`), or with PYMDM_TESTING=1, pymdm._C_testing too, which the tests use; a wheel does not hold it.
+PYMDM_REPOSITORY is the address of the repository, for the links of the metadata; without it there are none.
 """
 
 import os
@@ -14,6 +15,7 @@ from setuptools.command.build_ext import build_ext
 from setuptools.command.egg_info import egg_info
 
 ROOT = Path(__file__).resolve().parent
+REPOSITORY = os.environ.get("PYMDM_REPOSITORY", "").rstrip("/")
 TESTING = bool({"editable_wheel", "--inplace", "develop"} & set(sys.argv) or os.environ.get("PYMDM_TESTING"))
 
 
@@ -63,17 +65,23 @@ class TiedToTorch(egg_info):
 
 
 def long_description() -> str:
-    """The README with links that work outside the repository, whose address PYMDM_REPOSITORY says; else without them."""
-    base = os.environ.get("PYMDM_REPOSITORY", "")
+    """The README with links that work outside the repository, or without them where its address is not known."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    link = rf"[\1]({base}/blob/main/\2)" if base else r"\1"
+    link = rf"[\1]({REPOSITORY}/blob/main/\2)" if REPOSITORY else r"\1"
     return re.sub(r"\[([^\]]*)\]\((?![a-z]+:)([^)]*)\)", link, text)
 
 
+URLS = {
+    "Homepage": REPOSITORY,
+    "Documentation": f"{REPOSITORY}/blob/main/docs/index.md",
+    "Issues": f"{REPOSITORY}/issues",
+    "Changelog": f"{REPOSITORY}/blob/main/CHANGELOG.md",
+}
 MODULES = ["pymdm._C", "pymdm._C_testing"] if TESTING else ["pymdm._C"]
 setup(
     long_description=long_description(),
     long_description_content_type="text/markdown",
+    project_urls=URLS if REPOSITORY else {},
     ext_modules=[Extension(name, sources=[]) for name in MODULES],
     cmdclass={"build_ext": CMakeBuild, "egg_info": TiedToTorch},
 )

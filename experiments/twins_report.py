@@ -36,7 +36,7 @@ def write_report(results: Path, docs: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for file in results.glob("*.json"):
         (folder / file.name).write_text(file.read_text(encoding="utf-8"), encoding="utf-8")
-    draw(runs, docs / "training.png")
+    picture(runs).savefig(docs / "training.png", dpi=110)
     sections = [INTRODUCTION]
     for group, make in (("enwik8", enwik8), ("bundled", bundled), ("variants", variants)):
         mine = [r for r in runs if r["group"] == group]
@@ -197,8 +197,8 @@ def commands(runs: list[Result], samples: Result | None) -> str:
     return "## Commands\n\n```\n" + "\n".join(lines) + "\n```"
 
 
-def draw(runs: list[Result], picture: Path) -> None:
-    """Held-out bits over tokens, a panel a group."""
+def picture(runs: list[Result]) -> Any:
+    """Held-out bits over tokens, a panel a group, as a figure."""
     from matplotlib.figure import Figure
 
     groups = [g for g in ("enwik8", "bundled", "variants") if any(r["group"] == g for r in runs)]
@@ -206,9 +206,10 @@ def draw(runs: list[Result], picture: Path) -> None:
     for axes, group in zip(figure.subplots(1, len(groups), squeeze=False)[0], groups, strict=True):
         for r in runs:
             if r["group"] == group:
-                held = [(p["tokens"], p["held_out"]) for p in r["curve"] if p["held_out"] is not None]
+                held = [(p["tokens"] / 1e6, p["held_out"]) for p in r["curve"] if p["held_out"] is not None]
                 axes.plot(*zip(*held, strict=True), marker=".", label=r["run"])
-        axes.set(title=group, xlabel="tokens", ylabel="held-out bits")
-        axes.legend(fontsize=7)
+        axes.set(title=group, xlabel="tokens, millions", ylabel="held-out bits")
+        below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.16), "ncols": 2} if len(axes.lines) > 4 else {}
+        axes.legend(fontsize=7, **below)
         axes.grid(alpha=0.3)
-    figure.savefig(picture, dpi=110)
+    return figure

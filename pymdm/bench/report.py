@@ -102,34 +102,55 @@ def figures() -> Any:
 
 
 def plot_rows(result: dict[str, Any], figure: Any) -> None:
-    """Bars of each unit's rows, logarithmic where they span more than a factor of thirty, with marks as lines."""
+    """A dot with its quartiles for each row, a panel a unit; marks, and of ratios the line where both are equal.
+
+    The axis is logarithmic, and says so, where the rows span more than a factor of thirty; else zero is on it.
+    """
     units = list(dict.fromkeys(r["unit"] for r in result["rows"]))
     groups = [[r for r in result["rows"] if r["unit"] == unit] for unit in units]
     panels = figure.subplots(len(units), 1, squeeze=False, gridspec_kw={"height_ratios": [len(g) + 1 for g in groups]})
-    figure.set_size_inches(9, 1.2 * len(units) + 0.28 * len(result["rows"]))
+    figure.set_size_inches(9, 1.4 * len(units) + 0.28 * len(result["rows"]))
     for axis, unit, group in zip(panels[:, 0], units, groups, strict=True):
         values = [r["value"] for r in group]
-        colors = ["tab:red" if r["passed"] is False else "tab:blue" for r in group]
-        spread = [[r["value"] - r["low"] for r in group], [r["high"] - r["value"] for r in group]]
-        axis.barh(range(len(group)), values, color=colors, xerr=spread, error_kw={"lw": 0.8})
-        for i, r in enumerate(group):
-            if r["mark"] is not None:
-                axis.plot([r["mark"]] * 2, [i - 0.45, i + 0.45], color="black")
+        logarithmic = min(values) > 0 and max(values) > 30 * min(values)
+        for missed, color, words in (
+            (False, "tab:blue", "median, quartiles"),
+            (True, "tab:red", "the same, mark missed"),
+        ):
+            shown = [i for i, r in enumerate(group) if (r["passed"] is False) == missed]
+            rows = [group[i] for i in shown]
+            spread = [[r["value"] - r["low"] for r in rows], [r["high"] - r["value"] for r in rows]]
+            if rows:
+                style = {"fmt": "o", "color": color, "markersize": 5, "elinewidth": 1.2, "capsize": 3, "label": words}
+                axis.errorbar([r["value"] for r in rows], shown, xerr=spread, **style)
+        marks = [(r["mark"], i) for i, r in enumerate(group) if r["mark"] is not None]
+        if marks:
+            axis.plot(*zip(*marks, strict=True), "|", color="black", markersize=14, markeredgewidth=1.5, label="mark")
+        if unit == "x":
+            axis.axvline(1.0, color="0.5", linestyle="--", linewidth=1, label="1: equal")
         names = [f"{r['subject']}: {r['measure']} {value_text(r)}" for r in group]
         axis.set_yticks(range(len(group)), names, fontsize=7)
-        axis.invert_yaxis()
-        axis.set_xlabel({"x": "ratio", "%": "fraction"}.get(unit, unit or "value"))
-        if min(values) > 0 and max(values) > 30 * min(values):
+        axis.set_ylim(len(group) - 0.5, -0.5)
+        axis.grid(axis="x", color="0.92")
+        axis.set_axisbelow(True)
+        name = {"x": "ratio", "%": "fraction"}.get(unit, unit or "value")
+        axis.set_xlabel(f"{name}, logarithmic axis" if logarithmic else name)
+        if logarithmic:
             axis.set_xscale("log")
+        else:
+            left, right = axis.get_xlim()
+            axis.set_xlim(0 if min(values) >= 0 else left, 0 if max(values) < 0 else right)
+            axis.locator_params(axis="x", nbins=6)
+        axis.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
 
 
 def write_png(result: dict[str, Any], path: str | os.PathLike[str], plot: Any = None) -> None:
-    """Draws a result: by the case's own `plot(result, figure)`, or as bars; black lines are marks."""
+    """Draws a result: by the case's own `plot(result, figure)`, or as dots with their quartiles."""
     plt = figures()
     figure = plt.figure()
     (plot or plot_rows)(result, figure)
-    figure.suptitle(result["command"], fontsize=9)
     figure.tight_layout()
+    figure.suptitle(result["command"], fontsize=9, y=1.0, va="bottom")
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110, format="png", bbox_inches="tight")
     plt.close(figure)

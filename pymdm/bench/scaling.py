@@ -24,6 +24,7 @@ from pymdm.bench.network import DTYPES, check_same_network, first_hitting_operat
 from pymdm.bench.rows import Row, row
 from pymdm.bench.sampling import Forms, expected_calls, whole_runs
 from pymdm.bench.timing import interleaved, ratio, spread, threads
+from pymdm.report.figure import ticks_at
 
 EXAMPLE = "pymdm bench scaling --dtype float32 --threads 1"
 BASE = {"layers": 4, "width": 256, "heads": 4, "vocab": 8192, "length": 128, "steps": 1024, "batch": 1}
@@ -166,6 +167,7 @@ def plot(result: dict[str, Any], figure: Any) -> None:
             x, y = zip(*sorted(points), strict=True)
             panel.loglog(x, y, marker=marker, label=measure)
         panel.set_xlabel(letter)
+        ticks_at(panel.xaxis, x)
     panels[0].set_ylabel("seconds of a run")
     panels[0].legend()
 

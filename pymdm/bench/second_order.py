@@ -17,6 +17,7 @@ import pymdm
 from pymdm.bench import common
 from pymdm.bench.rows import Row, row
 from pymdm.reference import laws
+from pymdm.report.figure import ticks_at
 
 EXAMPLE = "pymdm bench second_order --samples 131072 --models 3"
 TIMED = False
@@ -104,6 +105,7 @@ def plot(result: dict[str, Any], figure: Any) -> None:
             nfe = [int(r["subject"].removeprefix(start)) for r in mine]
             axis.loglog(nfe, [r["value"] for r in mine], marker=marker, label=name)
         axis.set(title=f"interaction {strength}", xlabel="NFE")
+        ticks_at(axis.xaxis, nfe)
     panels[0].set_ylabel("total variation")
     panels[0].legend()
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from pymdm.evaluate.excess import Excess
+    from pymdm.report.table import Table
 
 SHOWN = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 512, 1024)
 
@@ -24,6 +28,13 @@ def schedule(
     windows: Annotated[int, typer.Option(help="Sequences of the text, evenly spread.")] = 64,
     length: Annotated[int | None, typer.Option(help="Tokens in a sequence; default: the model's length.")] = None,
     given: Annotated[int, typer.Option(help="Tokens known before the first call, randomly placed.")] = 0,
+    measure: Annotated[
+        list[int] | None,
+        typer.Option(
+            help="Also measure so many calls, on the half of the texts that no schedule was found on; repeatable."
+        ),
+    ] = None,
+    orders: Annotated[int, typer.Option(help="Random orders of each text, where it is measured.")] = 8,
     seed: Annotated[int, typer.Option(help="Of the orders, and of the interval.")] = 0,
     out: Annotated[
         Path | None, typer.Option(help="Write the schedule there, for `pymdm sample --call-schedule`.")
@@ -34,19 +45,30 @@ def schedule(
     """The certificate of drawing several tokens a call: nats a sequence from the exact law, and the best schedule.
 
     The information curve is measured on text; the schedule follows by dynamic programming, its 95% interval by resampling
-    texts.
+    texts. With --measure, predictions from one half of the texts stand beside measurements on the other, and order=2 too.
 
     Example: pymdm schedule --calls 32 --out calls32.json
+
+    Example: pymdm schedule --length 64 --measure 16 --measure 32 --png schedule.png
     """
     import pymdm
+    from pymdm.evaluate.excess import measure_excess
     from pymdm.evaluate.schedule import best_sizes, excess, measure_information, see_both_ways, uniform_sizes
-    from pymdm.evaluate.subject import load_subject, sequences
+    from pymdm.evaluate.subject import finite, load_subject, sequences
+    from pymdm.report import figure
+    from pymdm.report.table import show
+    from pymdm.report.terminal import console
 
     for path in (out, png):
         if path is not None and not path.absolute().parent.is_dir():
             raise ValueError(f"schedule: there is no folder {path.absolute().parent}")
-    if windows < 2:
-        raise ValueError(f"schedule: windows must be at least 2, got {windows}")
+    if png is not None and not figure.available():
+        raise ValueError("schedule: the picture needs matplotlib: pip install matplotlib")
+    least = 4 if measure else 2
+    if windows < least:
+        raise ValueError(f"schedule: windows must be at least {least}, got {windows}")
+    if orders < 1:
+        raise ValueError(f"schedule: orders must be at least 1, got {orders}")
     if sum(v is not None for v in (calls, nats, share)) > 1:
         raise ValueError("schedule: give one of --calls, --nats and --share")
     loaded = pymdm.load(model)
@@ -55,6 +77,10 @@ def schedule(
     L = length if length is not None else loaded.config.length
     if not 2 <= L <= loaded.config.length:
         raise ValueError(f"schedule: length must be in 2..{loaded.config.length}, got {L}")
+    if not 0 <= given < L or any(not 1 <= k <= L - given for k in measure or []):
+        raise ValueError(
+            f"schedule: --measure takes 1..{L - given} calls of {L} tokens with {given} given, got {measure}"
+        )
     texts = sequences(subject.tokens, L, windows)
     information = measure_information(
         loaded.engine,
@@ -74,15 +100,32 @@ def schedule(
         for k in sorted({*SHOWN, found.calls, 2 * found.calls})
         if k <= len(best)
     ]
+    measured = []
+    if measure:
+        measured = measure_excess(
+            loaded.engine,
+            texts,
+            information,
+            sorted(set(measure)),
+            mask_id=loaded.config.mask_id,
+            drawable=loaded.tokenizer.size,
+            given=given,
+            orders=orders,
+            seed=seed,
+            progress=lambda n: print(f"measured on {n} of {len(texts) // 2} texts", file=sys.stderr),
+        )
     result: dict[str, Any] = found.to_dict() | {
         "length": L,
         "texts": len(texts),
         "seed": seed,
         "curve": {"known": information.known.tolist(), "nats": curve[information.known].tolist()},
         "by_calls": [{"calls": k, "uniform_nats": u, "best_nats": b} for k, u, b in table],
+        "measured": finite([m.to_dict() for m in measured]),
+        "orders": orders if measure else None,
     }
     if png is not None:
-        _draw(png, table)
+        with figure.styled():
+            png.write_bytes(figure.png(picture(table, measured, orders)))
         print(f"wrote {png}", file=sys.stderr)
     if out is not None:
         out.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
@@ -94,25 +137,59 @@ def schedule(
     print("calls   uniform      best")
     for k, u, b in table:
         print(f"{k:5d} {u:9.3f} {b:9.3f}{'   <- this one' if k == found.calls else ''}")
+    if measured:
+        print()
+        show(_measured_table(measured, orders), console())
     print(f"\n{found.calls} calls: {found.law}; calls of equal size: {found.uniform_nats:.2f}")
     print("tokens a call:", " ".join(map(str, found.sizes)))
 
 
-def _draw(path: Path, table: list[tuple[int, float, float]]) -> None:
-    """Excess nats over calls, uniform and best, as PNG.
+def _measured_table(measured: list[Excess], orders: int) -> Table:
+    """Predicted and measured, a row a sampler and number of calls."""
+    from pymdm.report.table import Table
 
-    Raises:
-        ValueError: matplotlib is missing.
-    """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise ValueError("schedule: the picture needs matplotlib: pip install matplotlib") from None
-    figure = Figure(figsize=(5.6, 4.2), layout="constrained")
-    ax = figure.subplots()
-    for column, name in ((1, "calls of equal size"), (2, "best schedule")):
-        ax.plot([row[0] for row in table], [row[column] for row in table], marker="o", markersize=3, label=name)
-    ax.set(xlabel="network calls a sequence", ylabel="nats from the exact law", xscale="log")
-    ax.set_yscale("symlog", linthresh=0.1)
-    ax.legend()
-    figure.savefig(path, dpi=120)
+    def cell(found: tuple[float, tuple[float, float]] | None) -> str:
+        return "" if found is None else f"{found[0]:.2f} ({found[1][0]:.2f} to {found[1][1]:.2f})"
+
+    rows = [
+        [str(len(m.sizes)), m.name, *map(cell, (m.predicted, m.measured, m.forgotten)), f"{m.impossible:.1%}"]
+        for m in measured
+    ]
+    head = ["calls", "sampler", "predicted", "measured", "order forgotten", "impossible"]
+    text = (
+        "Nats a sequence against one token a call, with 95% intervals. predicted: from the half of the texts that the "
+        f"schedules were found on; measured: on the others, along {orders} random orders each; order forgotten: the same texts "
+        "and orders, of the law of the tokens alone; impossible: texts and orders to which the line of order=2, cut at 0, "
+        "gives probability 0."
+    )
+    return Table(head, rows, text=text)
+
+
+def picture(table: list[tuple[int, float, float]], measured: list[Excess], orders: int) -> Any:
+    """Excess nats over calls as a figure: predicted as lines, measured as dots with intervals, side by side."""
+    from pymdm.evaluate.excess import BEST, EQUAL, SECOND
+    from pymdm.report import figure
+
+    drawn, axes = figure.axes(6.4, 4.4)
+    kinds = ((1, EQUAL, "tab:blue"), (2, BEST, "tab:orange"))
+    for column, name, colour in kinds:
+        axes.plot([row[0] for row in table], [row[column] for row in table], color=colour, label=f"{name}, predicted")
+    marks = [(name, colour, "o", "measured", "measured") for _, name, colour in kinds]
+    marks += [(EQUAL, "tab:cyan", "s", "forgotten", f"measured, order forgotten ({orders} orders)")]
+    marks += [(SECOND, "tab:red", "^", "forgotten", f"measured, order forgotten ({orders} orders)")]
+    for i, (name, colour, marker, of, words) in enumerate(marks):
+        points = [(len(m.sizes), *found) for m in measured if m.name == name and (found := getattr(m, of)) is not None]
+        if points:
+            x = [k * 1.035 ** (i - 1.5) for k, _, _ in points]  # side by side, not on top of each other
+            ends = [
+                [max(0.0, v - low) for _, v, (low, _) in points],
+                [max(0.0, high - v) for _, v, (_, high) in points],
+            ]
+            style = {"fmt": marker, "color": colour, "ms": 4, "capsize": 2, "lw": 1}
+            axes.errorbar(x, [v for _, v, _ in points], yerr=ends, label=f"{name}, {words}", **style)
+    axes.set(xlabel="network calls a sequence", ylabel="nats from the exact law, 95% intervals", xscale="log")
+    axes.set_yscale("symlog", linthresh=0.1)
+    axes.axhline(0, color=figure.REFERENCE, lw=1, label="the exact law")
+    figure.ticks_at(axes.xaxis, [row[0] for row in table])
+    axes.legend()
+    return drawn

@@ -12,6 +12,7 @@ from pymdm.data.round_trip import lost_words
 from pymdm.evaluate.generative import CONTROLS, Generation, ranking
 from pymdm.evaluate.judges import describe_judge
 from pymdm.evaluate.subject import finite
+from pymdm.report.figure import name_points
 
 UNITS = {"char": "character", "byte": "byte"}
 
@@ -213,8 +214,8 @@ class NoPicture(UserWarning):
     """An evaluation is written without its picture."""
 
 
-def draw(result: dict[str, Any], path: Path) -> bool:
-    """The information curve, and bits per character over entropy for every judge, as PNG; whether there was anything to draw.
+def picture(result: dict[str, Any]) -> Any:
+    """The information curve, and bits per character over entropy for every judge, as a figure; None without either.
 
     Raises:
         ImportError: matplotlib is missing.
@@ -225,35 +226,42 @@ def draw(result: dict[str, Any], path: Path) -> bool:
     judges = list(result["generation"]["judges"]) if "generation" in result else []
     panels = bool(curve) + len(judges)
     if not panels:
-        return False
+        return None
     figure = Figure(figsize=(5.2 * panels, 4.2), layout="constrained")
     axes = list(figure.subplots(1, panels, squeeze=False)[0])
     if curve:
         ax, mean = axes.pop(0), curve["nats_per_masked_token"]
         error = [[m - (e[0] if e[0] is not None else m) for m, e in zip(mean, curve["interval95"], strict=True)]] * 2
-        ax.errorbar(curve["masked_share"], mean, yerr=error, marker="o", markersize=3, capsize=2)
+        ax.errorbar(curve["masked_share"], mean, yerr=error, marker="o", markersize=3, capsize=2, label="mean, 95%")
+        per_token = result["likelihood"]["nats_per_token"]
+        ax.axhline(
+            per_token, color="0.5", linestyle="--", linewidth=1, label=f"bound, {per_token:.3f} nats a token: the area"
+        )
+        ax.legend(fontsize=8)
         ax.set(xlabel="masked share n / L", ylabel="nats per masked token", title="information curve", ylim=(0, None))
     for ax, judge in zip(axes, judges, strict=True):
         _frontier_panel(ax, judge, result["generation"]["generations"])
-    figure.savefig(path, dpi=120)
-    return True
+    return figure
 
 
 def _frontier_panel(ax: Any, judge: str, generations: list[dict[str, Any]]) -> None:
-    """One line a temperature, along the NFE; held-out text as a star. Controls are off the scale and stay in the table."""
-    lines: dict[float, list[tuple[float, float, float]]] = {}
+    """One line a temperature, along the NFE, with 95% intervals; held-out text as a star. Controls stay in the table."""
+    lines: dict[float, list[tuple[float, float, tuple[float, float], float]]] = {}
     for g in generations:
-        point = (g["entropy"]["mean"], g["judges"][judge]["bits_per_char"])
+        x, score = g["entropy"]["mean"], g["judges"][judge]
+        y, ends = score["bits_per_char"], score["interval95"]
+        around = (max(0.0, y - ends[0]), max(0.0, ends[1] - y)) if None not in ends else (0.0, 0.0)
         if g["sampler"]:
-            lines.setdefault(g["sampler"]["temperature"], []).append((*point, g["sampler"]["nfe"]))
+            lines.setdefault(g["sampler"]["temperature"], []).append((x, y, around, g["sampler"]["nfe"]))
         elif g["name"] == CONTROLS[0]:
-            ax.plot(*point, "*", color="black", markersize=12, label=CONTROLS[0])
+            ax.errorbar(x, y, yerr=[[around[0]], [around[1]]], fmt="*", color="black", markersize=12, label=CONTROLS[0])
     for temperature, points in sorted(lines.items()):
-        ax.plot([p[0] for p in points], [p[1] for p in points], marker="o", markersize=4, label=f"T = {temperature:g}")
-        for x, y, nfe in points:
-            ax.annotate(f"{nfe:.0f}", (x, y), textcoords="offset points", xytext=(4, 3), fontsize=7)
-    ax.set(xlabel="entropy, nats", ylabel="bits per character", title=f"judge {judge}; numbers: NFE")
+        error = list(zip(*(p[2] for p in points), strict=True))
+        style = {"marker": "o", "markersize": 4, "capsize": 2, "elinewidth": 0.8}
+        ax.errorbar([p[0] for p in points], [p[1] for p in points], yerr=error, label=f"T = {temperature:g}", **style)
+    ax.set(xlabel="entropy, nats", ylabel="bits per character, 95% intervals", title=f"judge {judge}; numbers: NFE")
     ax.legend(fontsize=8)
+    name_points(ax, [(x, y, f"{nfe:.0f}") for points in lines.values() for x, y, _, nfe in points])
 
 
 def write(result: dict[str, Any], stem: Path) -> list[Path]:
@@ -263,12 +271,14 @@ def write(result: dict[str, Any], stem: Path) -> list[Path]:
         OSError: a file cannot be written.
     """
     stem.parent.mkdir(parents=True, exist_ok=True)
-    numbers, text, picture = (stem.with_name(stem.name + suffix) for suffix in (".json", ".md", ".png"))
+    numbers, text, image = (stem.with_name(stem.name + suffix) for suffix in (".json", ".md", ".png"))
     numbers.write_text(json.dumps(finite(result), indent=1) + "\n", encoding="utf-8")  # first: it cannot be had again
     try:
-        drawn = draw(result, picture)
+        drawn = picture(result)
     except ImportError:
-        drawn = False
-        warnings.warn(f"evaluate: {picture} is not drawn, matplotlib is not installed", NoPicture, stacklevel=2)
-    text.write_text(markdown(finite(result), picture.name if drawn else ""), encoding="utf-8")
-    return [numbers, text, *([picture] if drawn else [])]
+        drawn = None
+        warnings.warn(f"evaluate: {image} is not drawn, matplotlib is not installed", NoPicture, stacklevel=2)
+    if drawn is not None:
+        drawn.savefig(image, dpi=120)
+    text.write_text(markdown(finite(result), image.name if drawn is not None else ""), encoding="utf-8")
+    return [numbers, text, *([image] if drawn is not None else [])]

@@ -102,13 +102,11 @@ def _known(axes: Any, result: dict[str, Any]) -> None:
     known = result["known"]
     labels = []
     for i, k in enumerate(known):
-        colour = COLOURS[k["noise"]]
         measured, law = ("measured, 95%", "its law") if not i else (None, None)
-        error = 1.96 * k["nats_error"]
         axes.errorbar(
-            k["nats"], -i, xerr=error, color=colour, marker=MARKS[k["noise"]], ms=4, capsize=2, label=measured
+            k["nats"], -i, xerr=1.96 * k["nats_error"], fmt="o", color="tab:blue", ms=4, capsize=2, label=measured
         )
-        axes.vlines(k["expected_nats"], -i - 0.35, -i + 0.35, color=colour, lw=2, label=law)
+        axes.vlines(k["expected_nats"], -i - 0.35, -i + 0.35, color="#222222", lw=2, label=law)
         labels.append(f"{k['sampler']}, {k['noise']}" + (f", N={k['steps']:,}" if k["steps"] else ""))
     axes.axvline(known[0]["exact_nats"], color="0.75", lw=1, zorder=0, label="without a cap")
     axes.set_yticks([-i for i in range(len(known))], labels, fontsize=8)

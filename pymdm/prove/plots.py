@@ -62,7 +62,11 @@ def _distances(proof: Proof) -> Any:
     if failed.any():
         axes.plot(x[failed], y[failed], "x", ms=6, color="tab:red", label="tests that failed")
     axes.set(xlabel="tests of a law, by number of samples", ylabel="excess of the distance, standard errors")
-    axes.set_yscale("symlog", linthresh=10)
+    if max(abs(y)) > 10:  # logarithmic beyond it
+        axes.set_yscale("symlog", linthresh=10)
+        beyond = [10.0**k for k in range(1, 9) if 10.0**k <= 2 * max(abs(y))]
+        ticks = [*(-b for b in reversed(beyond) if -b >= 2 * min(y)), -3, 0, 3, *beyond]
+        axes.set_yticks(ticks, [f"{t:,g}" for t in ticks])
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.legend(loc="best")
     caption = (
@@ -87,7 +91,7 @@ def _approximations(proof: Proof) -> Any:
         low, high = [d.distance.low for d in mine], [d.distance.high for d in mine]
         x = np.clip([d.distance.tv for d in mine], low, high)
         axes.errorbar(x, y, xerr=[x - low, np.array(high) - x], fmt="o", ms=4, lw=1, capsize=2, label=group)
-    axes.axvline(0, color=figure.REFERENCE, lw=1)
+    axes.axvline(0, color=figure.REFERENCE, lw=1, label="exact")
     axes.axvline(TV, color="tab:red", lw=0.8, ls=":", label=f"{TV:.0%}")
     axes.set_xscale("function", functions=(lambda v: np.sqrt(np.maximum(v, 0)), np.square))
     most = max(d.distance.high for d in proof.distances)
@@ -99,7 +103,7 @@ def _approximations(proof: Proof) -> Any:
     axes.set_xticks(ticks, [f"{t:g}" for t in ticks])
     axes.set(xlabel="total variation from the exact law (square-root axis); 0 is exact", xlim=(0, min(1, 1.1 * most)))
     axes.set_yticks([-i for i in range(len(rows))], rows, fontsize=8)
-    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(groups) + 1)
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=min(3, len(groups) + 2))
     who = proof.implementation if audit else "each approximate sampler"
     return picture, "approximations", f"How far {who} is from the exact law of the network, with intervals; 0 is exact."
 
@@ -116,7 +120,13 @@ def _cells(proof: Proof) -> Any:
     axes.axvline(1, color=figure.REFERENCE, lw=1, label="the law")
     axes.errorbar(ratio, y, xerr=[np.minimum(half, ratio), half], fmt="o", ms=4, lw=1, capsize=2, label="95% interval")
     axes.set_yticks(y, [f"{c.sequence}  ({c.model})" for c in cells], fontsize=8)
-    axes.set(xlabel="the sampler's frequency over the law's probability", xlim=(0, None))
+    words = "the sampler's frequency over the law's probability"
+    if max(ratio) > 10:
+        axes.set_xscale("symlog", linthresh=1)
+        ticks = [0.0, *(10.0**k for k in range(9) if 10.0**k <= 2 * max(ratio + half))]
+        axes.set_xticks(ticks, [f"{t:g}" for t in ticks])
+        words += ", logarithmic beyond 1"
+    axes.set(xlabel=words, xlim=(0, None))
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)
     return picture, "cells", "Frequency over probability of the sequences that differ most; 1 is the law."
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable
 from typing import Any
 
 STYLE: dict[str, Any] = {
@@ -43,6 +44,64 @@ def styled() -> Any:
     import matplotlib
 
     return matplotlib.rc_context(STYLE)
+
+
+def ticks_at(axis: Any, values: Iterable[float]) -> None:
+    """Ticks of a logarithmic axis (`axes.xaxis`) at these values alone, in plain digits, without those that would touch."""
+    from matplotlib.ticker import NullFormatter, NullLocator
+
+    kept: list[float] = []
+    ends = sorted(set(values))
+    for value in ends:
+        if not kept or value >= kept[-1] * (ends[-1] / ends[0]) ** 0.12:
+            kept.append(value)
+    axis.set_ticks(kept, [f"{value:,g}" for value in kept])
+    axis.set_minor_locator(NullLocator())
+    axis.set_minor_formatter(NullFormatter())
+
+
+def name_points(axes: Any, points: Iterable[tuple[float, float, str]], size: float = 7) -> None:
+    """Writes a word beside each point (x, y, word), where it covers no other word and no other point; all else is drawn before.
+
+    Of places around the point, near ones first, the first that is free is taken, else the one that covers least.
+    """
+    from matplotlib.patheffects import withStroke
+    from matplotlib.transforms import Bbox
+
+    points, figure = list(points), axes.figure
+    figure.draw_without_rendering()  # the layout, which places the points on the page
+    at = axes.transData.transform([point[:2] for point in points]) if points else []
+    dot = 4 * figure.dpi / 72
+    taken = [Bbox.from_bounds(x - dot / 2, y - dot / 2, dot, dot) for x, y in at]
+    legend = axes.get_legend()
+    taken += [legend.get_window_extent()] if legend is not None else []
+    around = ((5, 3), (5, -9), (-5, 3), (-5, -9), (0, 6), (0, -12))  # points; 1/72 inch
+    places = [(x * far, y * far) for far in (1, 1.8, 2.6, 3.4, 4.2) for x, y in around]
+    for x, y, word in points:
+        style = {"fontsize": size, "in_layout": False, "path_effects": [withStroke(linewidth=2, foreground="white")]}
+        best: tuple[float, tuple[float, float], Any] | None = None
+        for place in places:
+            side = "left" if place[0] > 0 else "right" if place[0] < 0 else "center"
+            text = axes.annotate(word, (x, y), xytext=place, textcoords="offset points", ha=side, **style)
+            box = text.get_window_extent()
+            covered = sum(_shared(box, other) for other in taken)
+            inside = (
+                axes.bbox.x0 <= box.x0 and box.x1 <= axes.bbox.x1 and axes.bbox.y0 <= box.y0 and box.y1 <= axes.bbox.y1
+            )
+            covered += 0 if inside else box.width * box.height
+            text.remove()
+            if best is None or covered < best[0]:
+                best = covered, place, side
+            if not covered:
+                break
+        assert best is not None
+        text = axes.annotate(word, (x, y), xytext=best[1], textcoords="offset points", ha=best[2], **style)
+        taken.append(text.get_window_extent())
+
+
+def _shared(a: Any, b: Any) -> float:
+    """Area that two boxes share."""
+    return max(0.0, min(a.x1, b.x1) - max(a.x0, b.x0)) * max(0.0, min(a.y1, b.y1) - max(a.y0, b.y0))
 
 
 def png(figure: Any, dpi: int = 110) -> bytes:

@@ -93,16 +93,34 @@ def show(table: Table, console: Console) -> None:
     if table.text:
         console.print(Text(table.text))
     used = [i for i in range(len(table.head)) if any(row[i] for row in table.rows)]
-    narrowest = [_longest_word(table.head[i], *(row[i] for row in table.rows)) for i in used]
-    if sum(narrowest) + 3 * len(used) + 1 > console.width:
+    columns = [[table.head[i], *(row[i] for row in table.rows)] for i in used]
+    widths = _widths(
+        [_longest_word(*c) for c in columns], [_longest(*c) for c in columns], console.width - 3 * len(used) - 1
+    )
+    if widths is None:
         _show_as_lists(table, used, console)
         return
     grid, right = Grid(), table.numbers()
-    for i, least in zip(used, narrowest, strict=True):
-        grid.add_column(Text(table.head[i]), min_width=least, justify="right" if i in right else "left")
+    for i, width in zip(used, widths, strict=True):
+        grid.add_column(Text(table.head[i]), width=width, justify="right" if i in right else "left")
     for row in table.rows:
         grid.add_row(*(Text(row[i]) for i in used), style="red" if is_bad(row) else "")
     console.print(grid)
+
+
+def _widths(least: list[int], most: list[int], room: int) -> list[int] | None:
+    """Widths between least and most that fill the room at most; None where the least do not fit. The widest give way first.
+
+    >>> _widths([3, 4], [3, 20], 12), _widths([3, 4], [3, 5], 12), _widths([3, 10], [3, 20], 12)
+    ([3, 9], [3, 5], None)
+    """
+    if sum(least) > room:
+        return None
+    widths = list(most)
+    while sum(widths) > room:
+        widest = max((i for i in range(len(widths)) if widths[i] > least[i]), key=lambda i: widths[i])
+        widths[widest] -= 1
+    return widths
 
 
 def _show_as_lists(table: Table, used: list[int], console: Console) -> None:
@@ -124,3 +142,9 @@ def _longest_word(*texts: str) -> int:
     from rich.cells import cell_len
 
     return max((cell_len(word) for text in texts for word in text.split()), default=1)
+
+
+def _longest(*texts: str) -> int:
+    from rich.cells import cell_len
+
+    return max((cell_len(line) for text in texts for line in text.splitlines()), default=1)

@@ -10,9 +10,9 @@ import pytest
 from helpers.fake_bench import fake_case, run
 
 import pymdm
-from pymdm.bench import common, docs, report
+from pymdm.bench import common, docs, report, timing
 from pymdm.bench.compare import compare
-from pymdm.bench.rows import value_text
+from pymdm.bench.rows import row, value_text
 from pymdm.environment import environment
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -122,3 +122,19 @@ def test_the_page_is_made_from_results(tmp_path):
 def test_the_committed_page_is_what_the_results_say():
     folder, page = ROOT / "bench" / "results", ROOT / "docs" / "benchmarks.md"
     assert page.read_text() == docs.benchmarks(folder, page)
+
+
+def test_pictures_are_dots_with_intervals_and_a_line_of_equal_ratios():
+    """No bar, whose length would mean nothing on a logarithmic axis; every mark of the picture is in its legend."""
+    figures = pytest.importorskip("matplotlib.figure")
+    times = [row("a", f"form {i}", timing.Spread(10.0**i, 0.9 * 10**i, 1.1 * 10**i, 5), "s") for i in range(3)]
+    ratios = [row("a", "ratio", timing.Spread(v, v * 0.9, v * 1.1, 5), "x", mark=2.0) for v in (3.0, 1.5)]
+    figure = figures.Figure()
+    report.plot_rows({"rows": [*ratios, *times]}, figure)
+    ratio, seconds = figure.axes
+    assert not ratio.patches and not seconds.patches
+    words = [[text.get_text() for text in axis.get_legend().get_texts()] for axis in (ratio, seconds)]
+    assert sorted(words[0]) == ["1: equal", "mark", "median, quartiles", "the same, mark missed"]
+    assert words[1] == ["median, quartiles"]
+    assert (ratio.get_xscale(), seconds.get_xscale()) == ("linear", "log") and ratio.get_xlim()[0] == 0
+    assert seconds.get_xlabel() == "s, logarithmic axis" and ratio.get_xlabel() == "ratio"

@@ -108,6 +108,11 @@ def test_the_metadata_says_the_torch_and_has_no_link_that_breaks(tmp_path):
         links = re.findall(r"\]\(([^)]*)\)", about)
         assert links and all(link.startswith("https://") for link in links)
         assert (f"{repository}/blob/main/docs/samplers.md" in links) is bool(base)
+        urls = dict(re.findall(r"^Project-URL: (\w+), (\S+)$", about, re.MULTILINE))
+        assert set(urls) == ({"Homepage", "Documentation", "Issues", "Changelog"} if base else set())
+        assert all(url == base or url.startswith(f"{base}/") for url in urls.values())
+        for name in ("Documentation", "Changelog"):  # files that are there
+            assert not base or (ROOT / urls[name].removeprefix(f"{base}/blob/main/")).is_file()
 
 
 def test_hashes_are_of_the_locked_versions():

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from helpers.pictures import watched
 from typer.testing import CliRunner
 
 import pymdm
@@ -19,6 +20,7 @@ from pymdm.precision.caps import cap_of_bits
 from pymdm.precision.experiment import experiment, masks_left
 from pymdm.precision.findings import ALPHA, findings
 from pymdm.precision.report import html_page, markdown
+from pymdm.precision.tables import audit_table, audit_verdict, facts, tables
 from pymdm.precision.theory import ancestral_run, zipf
 from pymdm.precision.zipf import known_law
 
@@ -152,9 +154,10 @@ def _times(scores, factor):
     return replace(scores, nats=scores.nats * factor)
 
 
-def test_a_result_is_json_and_its_reports_are_whole(result):
-    result = json.loads(json.dumps(result))
+def test_a_result_is_json_and_its_reports_are_whole(result, monkeypatch):
+    result, pictures = json.loads(json.dumps(result)), watched(monkeypatch)
     page, text = html_page(result), markdown(result)
+    assert not any(pictures), pictures
     for word in (
         "held-out text",
         "first-hitting",
@@ -279,6 +282,23 @@ def test_the_pages_link_each_other_where_both_are(result, tmp_path):
     run("precision", "audit", "--from", audit, "--markdown", pages[1])
     run("precision", "--from", saved, "--markdown", pages[0])
     assert "[noise_audit.md](noise_audit.md)" in pages[0].read_text() and "[noise.md](noise.md)" in pages[1].read_text()
+
+
+def test_no_word_is_folded_at_80_columns(result, tmp_path, monkeypatch):
+    """Every word that `precision` and `precision audit` print is a whole word of their tables, and no line is longer."""
+    saved, audit = tmp_path / "result.json", tmp_path / "audit.json"
+    saved.write_text(json.dumps(result))
+    audit.write_text(json.dumps(result | {"audits": [a | {"yours": False} for a in result["audits"]]}))
+    audits = [audit_table(result["audits"])]
+    for command, parts in ((("--from", saved), tables(result)), (("audit", "--from", audit), audits)):
+        monkeypatch.setenv("COLUMNS", "80")
+        printed = run("precision", *command).stdout
+        assert max(map(len, printed.splitlines())) <= 80
+        told = [text for t in parts for text in (t.title, t.text, *t.head, *(cell for row in t.rows for cell in row))]
+        told += [*facts(result), *(f"{a['name']}: {audit_verdict(a)}" for a in result["audits"])]
+        words = {word.rstrip(",:") for text in told for word in text.split()}
+        shown = {word.rstrip(",:") for word in re.sub("[\u2500-\u257f]", " ", printed).split()}
+        assert shown <= words, shown - words
 
 
 def test_both_commands_show_an_example():

@@ -7,6 +7,7 @@ from html import escape
 import numpy as np
 import pytest
 import torch
+from helpers.pictures import watched
 from helpers.planted import FAULTS
 
 from pymdm.prove import report
@@ -135,8 +136,9 @@ def test_wrong_shapes_are_named():
         audit(lambda model, mask_id, length, num_samples, seed: np.zeros((1, 1)), samples=100)
 
 
-def test_reports(tmp_path):
+def test_reports(tmp_path, monkeypatch):
     pytest.importorskip("matplotlib")
+    pictures = watched(monkeypatch)
     chosen = [FAULTS["greedy last step"], FAULTS["mask leaks into the tokens"]]
 
     def two_a_call(model, seed, ids):
@@ -156,15 +158,19 @@ def test_reports(tmp_path):
     for v in proof.plan.verdicts:  # every law is in both, every test in the page
         assert f"| {v.law.replace('|', chr(92) + '|')} |" in markdown and escape(v.name) in html
     assert proof.approximations and all(0 < tv < 1 for _, _, tv in proof.approximations)
+    assert len(pictures) >= 5 and not any(pictures), pictures
 
 
-def test_a_failed_proof_says_so():
+def test_a_failed_proof_says_so(monkeypatch):
+    pictures = watched(monkeypatch)
+
     def zeros(model, mask_id, length, num_samples, seed):
         return np.zeros((num_samples, length), dtype=int)
 
     proof = audit(zeros, samples=500, wide=False)
     assert not proof.passed and "FAILED" in report.markdown(proof) and 'class="bad"' in report.html_page(proof)
     assert isinstance(proof.plan, Plan)
+    assert not any(pictures), pictures
 
 
 def test_faults_of_a_module_are_planted(tmp_path):
