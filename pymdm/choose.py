@@ -25,6 +25,7 @@ def choose(
     top_k: int = 0,
     top_p: float = 1.0,
     banned: Tensor | Sequence[int] | None = None,
+    allowed: Tensor | Sequence[Sequence[int] | None] | None = None,
     purpose: int = Purpose.TOKEN,
     out: Tensor | None = None,
 ) -> Tensor:
@@ -49,6 +50,8 @@ def choose(
         top_k: keep the k largest logits of a row, ties to the lowest index; 0 keeps all.
         top_p: then keep the likeliest tokens, of the tempered law, whose mass reaches top_p in (0, 1]; 1 keeps all.
         banned: tokens that are never drawn: their ids, or bool [V].
+        allowed: for each row, in order, the ids of the only tokens that may be drawn, or None for all; or bool [..., V]. Of a
+            row with few of them only these logits are read.
         purpose: purpose of the draws; the default gives the tokens that `pymdm.sample` draws at these addresses.
         out: int64 [...] on the device of the logits, to write into.
 
@@ -91,12 +94,31 @@ def choose(
         purpose=number,
         temperature=heat,
         banned=_banned(banned, vocab),
+        allowed=_allowed(allowed, shape, vocab),
         top_k=integer("choose", "top_k", top_k, 2**63),
         top_p=mass,
     )
     if out is None:
         return rows.view(shape)
     return out.copy_(rows.view(shape))
+
+
+def _allowed(
+    allowed: Tensor | Sequence[Sequence[int] | None] | None, shape: tuple[int, ...], vocab: int
+) -> list[list[int] | None] | None:
+    """Ids of each row that may be drawn, None where all may."""
+    if allowed is None:
+        return None
+    if isinstance(allowed, Tensor):
+        if allowed.dtype != torch.bool or tuple(allowed.shape) != (*shape, vocab):
+            raise ValueError(
+                f"choose: allowed must be bool {[*shape, vocab]} or ids for each row, got {allowed.dtype} {list(allowed.shape)}"
+            )
+        rows = allowed.cpu().view(-1, vocab)
+        return [None if bool(row.all()) else row.nonzero().flatten().tolist() for row in rows]
+    if len(allowed) != math.prod(shape):
+        raise ValueError(f"choose: expected allowed tokens of {math.prod(shape)} rows, got {len(allowed)}")
+    return [None if ids is None else [integer("choose", "allowed tokens", i, vocab) for i in ids] for ids in allowed]
 
 
 def _banned(banned: Tensor | Sequence[int] | None, vocab: int) -> Tensor | None:

@@ -1,5 +1,9 @@
 #include "binding/choose.h"
 
+#include <pybind11/stl.h>
+
+#include <algorithm>
+
 #include "binding/bind.h"
 #include "device/choose.h"
 #include "ops/choose_emulated.h"
@@ -15,7 +19,8 @@ constexpr const char* kOp = "choose";
 
 ChooseCall::ChooseCall(const at::Tensor& logits_in, uint64_t seed, const at::Tensor& sequence_in,
                        const at::Tensor& event_in, const std::optional<at::Tensor>& base_in, int64_t purpose,
-                       double temperature, const std::optional<at::Tensor>& banned_in, int64_t top_k, double top_p) {
+                       double temperature, const std::optional<at::Tensor>& banned_in, int64_t top_k, double top_p,
+                       const AllowedIds& allowed) {
   check(logits_in.dim() == 2 && logits_in.size(1) > 0, kOp, "logits must be [M, V] with V at least 1, got ",
         shape_of(logits_in));
   check(logits_in.device().is_cpu() || logits_in.device().is_cuda(), kOp, "logits must be on cpu or cuda, got ",
@@ -49,6 +54,21 @@ ChooseCall::ChooseCall(const at::Tensor& logits_in, uint64_t seed, const at::Ten
     banned = cpu_tensor(kOp, "banned", *banned_in, at::kBool, 1);
     check(banned.numel() == vocab, kOp, "banned must have V = ", vocab, " entries, got ", banned.numel());
   }
+  if (allowed) {
+    check(static_cast<int64_t>(allowed->size()) == rows, kOp, "expected allowed tokens of ", rows, " rows, got ",
+          allowed->size());
+    ids.resize(rows), sets.resize(rows);
+    for (int64_t row = 0; row < rows; ++row) {
+      if (!(*allowed)[row]) continue;
+      ids[row] = *(*allowed)[row];
+      check(!ids[row].empty(), kOp, "row ", row, " allows no token");
+      std::sort(ids[row].begin(), ids[row].end());
+      check(ids[row].front() >= 0 && ids[row].back() < vocab, kOp, "allowed tokens must be in [0, ", vocab, "), got ",
+            ids[row].front() < 0 ? ids[row].front() : ids[row].back(), " in row ", row);
+      sets[row] = {ids[row].data(), static_cast<int64_t>(ids[row].size())};
+    }
+    args.allowed = sets.data();
+  }
   args.dtype = logits_dtype(kOp, logits);
   args.rows = rows;
   args.vocab = vocab;
@@ -72,8 +92,8 @@ namespace {
 
 at::Tensor choose(const at::Tensor& logits, uint64_t seed, const at::Tensor& sequence, const at::Tensor& event,
                   const std::optional<at::Tensor>& base, int64_t purpose, double temperature,
-                  const std::optional<at::Tensor>& banned, int64_t top_k, double top_p) {
-  const ChooseCall call(logits, seed, sequence, event, base, purpose, temperature, banned, top_k, top_p);
+                  const std::optional<at::Tensor>& banned, int64_t top_k, double top_p, const AllowedIds& allowed) {
+  const ChooseCall call(logits, seed, sequence, event, base, purpose, temperature, banned, top_k, top_p, allowed);
   const bool on_cpu = logits.device().is_cpu();
   check(on_cpu || (top_k == 0 && top_p == 1), kOp, "top_k and top_p are not available on cuda");
   py::gil_scoped_release release;
@@ -127,7 +147,7 @@ void bind_choose(py::module_& m) {
   m.def("choose", &choose, py::arg("logits"), py::arg("seed"), py::arg("sequence"), py::arg("event"),
         py::arg("base") = std::nullopt, py::arg("purpose") = 3, py::arg("temperature") = 1.0,
         py::arg("banned") = std::nullopt, py::arg("top_k") = 0, py::arg("top_p") = 1.0,
-        "[M] int64 tokens for logits [M, V] by exact Gumbel-max.");
+        py::arg("allowed") = std::nullopt, "[M] int64 tokens for logits [M, V] by exact Gumbel-max.");
 }
 
 }  // namespace pymdm::binding

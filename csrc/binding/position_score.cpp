@@ -29,6 +29,14 @@ at::ScalarType scalar_type(DType dtype) {
   }
 }
 
+// Makes a row of logits -inf outside of what its position allows.
+void cut(const at::Tensor& row, const Logits& logits, int64_t r) {
+  if (logits.allowed == nullptr || logits.allowed[r].data == nullptr) return;
+  const at::Tensor ids = tensor_of(std::vector<int64_t>(logits.allowed[r].begin(), logits.allowed[r].end()), at::kLong);
+  const at::Tensor kept = row.index_select(0, ids);
+  row.fill_(-INFINITY).index_copy_(0, ids, kept);
+}
+
 std::vector<double> scores_of(const py::object& score, const State& state, const Plan& plan, const Logits& logits,
                               const std::vector<int64_t>& tokens) {
   std::vector<double> out(plan.rows(), sample::kNever);
@@ -49,6 +57,7 @@ std::vector<double> scores_of(const py::object& score, const State& state, const
       for (int64_t r = plan.row_begin[i]; r < plan.row_begin[i + 1]; ++r) rows[m * length + plan.positions[r]] = r;
     }
     const at::Tensor read = all.index_select(0, tensor_of(rows, at::kLong)).view({count, length, logits.vocab});
+    for (int64_t k = 0; k < count * length; ++k) cut(read.view({-1, logits.vocab})[k], logits, rows[k]);
     const py::object answer = score(tensor_of(shown, at::kLong).view({count, length}), read);
     const at::Tensor scores = cpu_tensor(kOp, "scores", answer.cast<at::Tensor>(), at::kDouble, 2);
     check(scores.size(0) == count && scores.size(1) == length, kOp, "scores must be [", count, ", ", length, "], got ",

@@ -98,6 +98,7 @@ void run(State& state, const SamplerRef& sampler, const py::object& network, int
   options.draw.top_p = top_p;
   options.banned = std::move(banned);
   options.drawable = drawable;
+  for (auto& entry : allowed) std::sort(entry.second.begin(), entry.second.end());
   std::sort(allowed.begin(), allowed.end());
   options.allowed = std::move(allowed);
   PythonWatch python_watch(watch, watch_interval);

@@ -13,7 +13,8 @@ void queue_choose(const ops::Where& where, const ops::ChooseArgs& args, const at
 at::Tensor choose_scratch(const at::Device& device, int64_t rows, int64_t vocab);
 
 // Draws, and waits: the logits are rows of `logits` [M, V]; addresses, bans and tokens of `args` are in the CPU's
-// memory. Throws Error, naming the row, where a row has NaN, +inf, or nothing above -inf that is not banned.
+// memory. Of rows with a set of tokens only these logits come to the CPU, where the choice is made. Throws Error,
+// naming the row, where a row has NaN, +inf, or nothing above -inf that is allowed and not banned.
 void choose(const at::Tensor& logits, ops::ChooseArgs args);
 
 }  // namespace pymdm::device

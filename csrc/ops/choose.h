@@ -12,6 +12,9 @@
 
 namespace pymdm::ops {
 
+// The only tokens that may be chosen, in increasing order; without data: every token.
+using TokenSet = Span<const int64_t>;
+
 struct ChooseArgs {
   const void* logits = nullptr;  // [M, V], rows `row_stride` elements apart
   DType dtype = DType::kFloat32;
@@ -25,13 +28,14 @@ struct ChooseArgs {
   const uint64_t* base = nullptr;      // [M] index of column 0, a multiple of 4; null means 0
   double temperature = 1.0;            // 0 takes the arg-max without noise
   const uint8_t* banned = nullptr;     // [V], nonzero is never chosen; null bans nothing
+  const TokenSet* allowed = nullptr;   // [M] on the CPU, a set a row; null allows all. choose_tiles does not look at it
   int64_t top_k = 0;                   // 0 off; a change of law
   double top_p = 1.0;                  // 1 off; a change of law
   bool mark_bad = false;               // bad rows get token -1 in place of an error
   int64_t* token = nullptr;            // [M] out
 };
 
-// Throws Error, naming the row, where a row has NaN, +inf, or nothing above -inf that is not banned.
+// Throws Error, naming the row, where a row has NaN, +inf, or nothing above -inf that is allowed and not banned.
 void choose(const ChooseArgs& args);
 
 // The same law with every element evaluated, for tests. Rows are taken to be good, top_k and top_p are not looked at.

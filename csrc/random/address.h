@@ -18,8 +18,9 @@ enum class Purpose : uint32_t {
   kLiteral = 5,     // ancestral, literal form: one class of V tokens and the mask
   kConfidence = 6,  // which of the proposed tokens to keep
   kCorrector = 7,
-  kRemask = 8,  // is this drawn token masked again in this step
-  kFree = 9,    // left for callers and tests
+  kRemask = 8,   // is this drawn token masked again in this step
+  kFree = 9,     // left for callers and tests
+  kLength = 10,  // of a sequence, where lengths have a law
 };
 
 constexpr uint64_t kMaxSequence = (uint64_t{1} << 56) - 1;  // sequence ids have 56 bits

@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "core/parallel.h"
+#include "ops/cpu/choose_allowed.h"
 #include "ops/cpu/choose_truncate.h"
 #include "ops/log_softmax.h"
 
@@ -28,6 +29,7 @@ std::vector<int64_t> draw(State& state, const Addresses& at, const Logits& logit
   args.base = at.base.empty() ? nullptr : at.base.data();
   args.temperature = options.temperature;
   args.banned = options.banned.empty() ? nullptr : options.banned.data();
+  args.allowed = logits.allowed;
   args.top_k = options.top_k;
   args.top_p = options.top_p;
   args.mark_bad = mark_bad;
@@ -42,6 +44,7 @@ std::vector<int64_t> draw(State& state, const Addresses& at, const Logits& logit
 Logits rows_from(const Logits& logits, int64_t row) {
   Logits out = logits;
   out.data = static_cast<const char*>(logits.data) + row * logits.stride * element_size(logits.dtype);
+  if (out.allowed != nullptr) out.allowed += row;
   return out;
 }
 
@@ -85,15 +88,16 @@ Addresses addresses(const State& state, const Plan& plan, bool several_positions
 
 void log_probabilities(const Logits& logits, int64_t row, const Options& options, double* out) {
   const char* data = static_cast<const char*>(logits.data) + row * logits.stride * element_size(logits.dtype);
-  const uint8_t* banned = options.banned.empty() ? nullptr : options.banned.data();
-  static thread_local std::vector<uint8_t> cut;
+  static thread_local std::vector<uint8_t> own;
+  ops::ChooseArgs args;
+  args.logits = logits.data, args.dtype = logits.dtype, args.vocab = logits.vocab, args.row_stride = logits.stride;
+  args.banned = options.banned.empty() ? nullptr : options.banned.data(), args.allowed = logits.allowed;
+  args.temperature = options.temperature, args.top_k = options.top_k, args.top_p = options.top_p;
+  const uint8_t* banned = ops::bans_of(args, row, 0, logits.vocab, own);
   if (options.temperature > 0 && (options.top_k > 0 || options.top_p < 1)) {
-    ops::ChooseArgs args;
-    args.logits = logits.data, args.dtype = logits.dtype, args.vocab = logits.vocab, args.row_stride = logits.stride;
-    args.temperature = options.temperature, args.banned = banned;
-    args.top_k = options.top_k, args.top_p = options.top_p;
-    cut.resize(logits.vocab);
-    if (ops::truncate_row(args, row, cut.data())) banned = cut.data();  // else the row is bad, and refused below
+    own.resize(logits.vocab);
+    if (ops::truncate_row(args, row, banned, own.data()))
+      banned = own.data();  // else the row is bad, and refused below
   }
   ops::log_softmax(data, logits.dtype, logits.vocab, options.temperature, banned, row, out);
 }

@@ -42,7 +42,7 @@ inline uint64_t base_of(int64_t position, int64_t classes) {
 inline int64_t rows_at_once(int64_t vocab) { return vocab < 8192 ? 8192 / vocab : 1; }
 
 // Row r of the network's answer as the logarithms of what is drawn from: mu at the temperature, without the banned
-// tokens, truncated by top_k and top_p.
+// tokens, cut to the row's set, truncated by top_k and top_p.
 void log_probabilities(const Logits& logits, int64_t row, const Options& options, double* out);
 
 // After a step of planned sequence i: its next event and m, and one network evaluation more if it asked.

@@ -27,6 +27,7 @@ double score_gap(const State& state, const Plan& plan, int64_t i, int64_t r, int
   args.sequence = &sequence, args.event = &plan.events[r], args.base = &base;
   args.temperature = options.temperature, args.top_k = options.top_k, args.top_p = options.top_p;
   args.banned = banned.data();
+  args.allowed = rows_from(logits, r).allowed;
   args.mark_bad = true;
   args.token = &second;
   ops::choose(args);

@@ -23,6 +23,7 @@ struct Logits {
   int64_t vocab = 0, stride = 0;
   // Set where `data` is a device's: only the chooser can draw from the rows, and nobody can read them.
   Chooser* chooser = nullptr;
+  const ops::TokenSet* allowed = nullptr;  // [M] what the rows' positions allow, or null: all tokens
 };
 
 class Network {

@@ -1,13 +1,11 @@
 #include "sample/run.h"
 
 #include <algorithm>
-#include <cstring>
 #include <limits>
 #include <optional>
 #include <vector>
 
 #include "core/error.h"
-#include "core/parallel.h"
 #include "sample/draw.h"
 #include "sample/lookahead.h"
 
@@ -68,59 +66,36 @@ void set_banned(Options& draw, const RunOptions& options, int64_t mask_id, int64
   }
 }
 
-// The planned rows with -inf at the tokens that their positions do not allow. Copies the rows where one is restricted:
-// the network's own memory may be the caller's.
-class Restricted {
+// What the planned rows' positions allow.
+class AllowedRows {
  public:
-  explicit Restricted(const RunOptions& options) : options_(options) {}
+  explicit AllowedRows(const RunOptions& options) : options_(options) {}
 
-  Logits operator()(const Plan& plan, const Logits& logits) {
-    std::vector<const std::vector<int64_t>*> sets(plan.rows(), nullptr);
-    bool any = false;
-    for (int64_t r = 0; r < plan.rows(); ++r) any |= (sets[r] = set(plan.positions[r])) != nullptr;
-    if (!any) return logits;
+  void check_ids(int64_t vocab) const {
     for (const auto& [position, ids] : options_.allowed)
       for (const int64_t token : ids)
-        check(token >= 0 && token < logits.vocab, "sample", "allowed tokens must be in [0, ", logits.vocab, "), got ",
-              token, " at position ", position);
-    const size_t size = element_size(logits.dtype), row = static_cast<size_t>(logits.vocab) * size;
-    rows_.resize(static_cast<size_t>(plan.rows()) * row);
-    parallel_for(plan.rows(), rows_at_once(logits.vocab), [&](int64_t begin, int64_t end) {
-      for (int64_t r = begin; r < end; ++r) {
-        const char* from = static_cast<const char*>(logits.data) + r * logits.stride * static_cast<int64_t>(size);
-        char* to = rows_.data() + static_cast<size_t>(r) * row;
-        if (sets[r] == nullptr) {
-          std::memcpy(to, from, row);
-          continue;
-        }
-        fill(logits.dtype, logits.vocab, to);
-        for (const int64_t token : *sets[r]) std::memcpy(to + token * size, from + token * size, size);
-      }
-    });
-    Logits out = logits;
-    out.data = rows_.data();
-    out.stride = logits.vocab;
-    return out;
+        check(token >= 0 && token < vocab, "sample", "allowed tokens must be in [0, ", vocab, "), got ", token,
+              " at position ", position);
+  }
+
+  // [M], or null where no row is restricted.
+  const ops::TokenSet* of(const Plan& plan) {
+    if (options_.allowed.empty()) return nullptr;
+    sets_.assign(plan.rows(), {});
+    bool any = false;
+    for (int64_t r = 0; r < plan.rows(); ++r) {
+      const auto at = std::lower_bound(options_.allowed.begin(), options_.allowed.end(), plan.positions[r],
+                                       [](const auto& entry, int64_t p) { return entry.first < p; });
+      if (at == options_.allowed.end() || at->first != plan.positions[r]) continue;
+      sets_[r] = view(at->second);
+      any = true;
+    }
+    return any ? sets_.data() : nullptr;
   }
 
  private:
-  const std::vector<int64_t>* set(int64_t position) const {
-    const auto at = std::lower_bound(options_.allowed.begin(), options_.allowed.end(), position,
-                                     [](const auto& entry, int64_t p) { return entry.first < p; });
-    return at != options_.allowed.end() && at->first == position ? &at->second : nullptr;
-  }
-  // n times minus infinity.
-  static void fill(DType dtype, int64_t n, char* to) {
-    if (dtype == DType::kFloat64)
-      std::fill_n(reinterpret_cast<double*>(to), n, -std::numeric_limits<double>::infinity());
-    else if (dtype == DType::kFloat32)
-      std::fill_n(reinterpret_cast<float*>(to), n, -std::numeric_limits<float>::infinity());
-    else
-      std::fill_n(reinterpret_cast<uint16_t*>(to), n, uint16_t(dtype == DType::kBFloat16 ? 0xFF80 : 0xFC00));
-  }
-
   const RunOptions& options_;
-  std::vector<char> rows_;
+  std::vector<ops::TokenSet> sets_;
 };
 
 // Says of a bad row of logits which position of which sequence it is.
@@ -144,7 +119,7 @@ void run(State& state, const Sampler& sampler, Network& network, const RunOption
   Plan plan;
   Packed packed;
   Options draw = options.draw;
-  Restricted restricted(options);
+  AllowedRows allowed(options);
   std::vector<int64_t> active;
   std::optional<Lookahead> lookahead;
   if (const Drawing* drawing = sampler.drawing(); drawing != nullptr && !drawing->ahead().off())
@@ -172,10 +147,12 @@ void run(State& state, const Sampler& sampler, Network& network, const RunOption
       if (state.vocab == 0) state.vocab = logits.vocab;
       check(logits.vocab == state.vocab && logits.vocab > 0, "sample", "the network gave ", logits.vocab,
             " logits a row after ", state.vocab);
-      if (draw.banned.empty()) set_banned(draw, options, state.mask_id, logits.vocab);
-      if (!sampler.only_draws() || lookahead || draw.top_k > 0 || draw.top_p < 1 || !options.allowed.empty())
-        logits = network.on_host(logits);
-      if (!options.allowed.empty()) logits = restricted(plan, logits);
+      if (draw.banned.empty()) {
+        set_banned(draw, options, state.mask_id, logits.vocab);
+        allowed.check_ids(logits.vocab);
+      }
+      if (!sampler.only_draws() || lookahead || draw.top_k > 0 || draw.top_p < 1) logits = network.on_host(logits);
+      logits.allowed = allowed.of(plan);
       state.calls += network.calls();
     }
     count(state, plan);

@@ -1,6 +1,8 @@
 // The forms of choose that only tests call, the bounds that it skips elements by, and Philox itself.
 #include "binding/choose.h"
 
+#include <pybind11/stl.h>
+
 #include <array>
 
 #include "ops/choose_lazy.h"
@@ -17,9 +19,9 @@ using namespace binding;
 template <void (*kForm)(const ops::ChooseArgs&)>
 at::Tensor choose(const at::Tensor& logits, uint64_t seed, const at::Tensor& sequence, const at::Tensor& event,
                   const std::optional<at::Tensor>& base, int64_t purpose, double temperature,
-                  const std::optional<at::Tensor>& banned) {
+                  const std::optional<at::Tensor>& banned, const AllowedIds& allowed) {
   check(logits.is_cpu(), "choose", "this form is for cpu");
-  const ChooseCall call(logits, seed, sequence, event, base, purpose, temperature, banned, 0, 1.0);
+  const ChooseCall call(logits, seed, sequence, event, base, purpose, temperature, banned, 0, 1.0, allowed);
   py::gil_scoped_release release;
   kForm(call.args);
   return call.token;
@@ -40,7 +42,7 @@ template <void (*kForm)(const ops::ChooseArgs&)>
 void bind_form(py::module_& m, const char* name, const char* doc) {
   m.def(name, &choose<kForm>, py::arg("logits"), py::arg("seed"), py::arg("sequence"), py::arg("event"),
         py::arg("base") = std::nullopt, py::arg("purpose") = 3, py::arg("temperature") = 1.0,
-        py::arg("banned") = std::nullopt, doc);
+        py::arg("banned") = std::nullopt, py::arg("allowed") = std::nullopt, doc);
 }
 
 }  // namespace

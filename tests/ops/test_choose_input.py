@@ -47,7 +47,7 @@ def test_bad_rows(monkeypatch, path, dtype, temperature) -> None:
     x[2, 3000] = 5
     with pytest.raises(ValueError) as error:
         C.choose(x, **address(12), banned=banned, temperature=temperature)
-    assert str(error.value) == "choose: row 2 has no token to choose: every logit is -inf or banned"
+    assert str(error.value) == "choose: row 2 has no token to choose: every logit is -inf, banned or not allowed"
     x[4, 10] = math.nan
     with pytest.raises(ValueError, match="choose: row 2 has no token"):
         C.choose(x, **address(12), banned=banned, temperature=temperature)

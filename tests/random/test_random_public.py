@@ -1,5 +1,8 @@
 """`pymdm.random` against the reference's own stream."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +11,7 @@ import pymdm
 from pymdm.reference import philox
 from pymdm.reference.gumbel import gumbel
 from pymdm.reference.uniform import exponential, uniform
+from pymdm.sampling.lengths import PURPOSE
 
 
 def test_is_the_reference_stream():
@@ -29,10 +33,14 @@ def test_variates_are_those_of_the_bits(ours, theirs):
     assert np.allclose(ours(500, seed=4, sequence=2).numpy(), theirs(bits), rtol=1e-14, atol=0)
 
 
-def test_purposes_are_those_of_the_reference():
+def test_purposes_are_those_of_the_reference_and_of_the_core():
     names = ["HITTING", "POSITION", "TOKEN", "MOVE", "LITERAL", "CONFIDENCE", "CORRECTOR", "REMASK", "FREE"]
     names += ["LENGTH"]
     assert [int(p) for p in pymdm.random.Purpose] == [getattr(philox, name) for name in names]
+    header = (Path(__file__).parents[2] / "csrc/random/address.h").read_text()
+    core = {name.upper(): int(value) for name, value in re.findall(r"^  k(\w+) = (\d+),", header, re.MULTILINE)}
+    assert core == {p.name.replace("_", ""): int(p) for p in pymdm.random.Purpose}
+    assert PURPOSE == pymdm.random.Purpose.LENGTH
 
 
 def test_an_address_gives_the_same_however_it_is_asked():

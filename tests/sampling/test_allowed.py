@@ -42,16 +42,36 @@ def test_a_leak_is_caught():
     assert histogram(out)[law == 0].sum() > 0
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("sampler", SAMPLERS, ids=str)
-def test_every_sampler_sees_the_cut_conditionals(sampler):
-    """The same tokens as from a network whose own logits are cut."""
-    mu = table(4)
-    logits = torch.from_numpy(np.log(mu))
-    cut = lambda tokens: logits[tokens @ POWERS].masked_fill(~INSIDE, -torch.inf)  # noqa: E731
-    want = pymdm.sample(cut, mask_id=V, length=L, num_samples=64, seed=11, sampler=sampler)
-    got = draw(sampler, n=64, mu=mu, allowed=INSIDE)
-    assert torch.equal(got.tokens, want.tokens) and torch.equal(got.rank, want.rank)
-    assert got.law in ("truncated", "approximate")
+def test_every_sampler_sees_the_cut_conditionals(sampler, dtype):
+    """The same tokens as from a network whose own logits are cut, with one thread or three."""
+    logits = torch.from_numpy(np.log(table(4))).to(dtype)
+    whole = lambda tokens: logits[tokens @ POWERS]  # noqa: E731
+    cut = lambda tokens: whole(tokens).masked_fill(~INSIDE, -torch.inf)  # noqa: E731
+    options = dict(mask_id=V, length=L, num_samples=32, seed=11, sampler=sampler)
+    want, threads = pymdm.sample(cut, **options), torch.get_num_threads()
+    for count in (1, 3):
+        torch.set_num_threads(count)
+        try:
+            got = pymdm.sample(whole, allowed=INSIDE, **options)
+        finally:
+            torch.set_num_threads(threads)
+        assert torch.equal(got.tokens, want.tokens) and torch.equal(got.rank, want.rank)
+        assert torch.equal(got.log_prob.nan_to_num(7.0), want.log_prob.nan_to_num(7.0))
+        assert got.law in ("truncated", "approximate")
+
+
+def test_a_score_of_the_users_sees_what_a_position_allows():
+    seen = []
+
+    def score(tokens, logits):
+        seen.append(logits.clone())
+        return logits.max(-1).values
+
+    net = lambda tokens: torch.arange(float(V)).expand(*tokens.shape, V).clone()  # noqa: E731
+    pymdm.sample(net, mask_id=V, length=L, seed=1, sampler=pymdm.Confidence(score=score), allowed=SETS)
+    assert seen and all(torch.equal(logits[0].isinf(), ~INSIDE) for logits in seen)
 
 
 def test_engine_and_callable_give_the_same_tokens_and_a_stop_changes_nothing(tmp_path):

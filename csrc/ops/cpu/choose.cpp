@@ -10,7 +10,7 @@
 #include "core/error.h"
 #include "core/parallel.h"
 #include "ops/convert.h"
-#include "ops/cpu/choose_part.h"
+#include "ops/cpu/choose_allowed.h"
 #include "ops/cpu/choose_truncate.h"
 
 namespace pymdm::ops {
@@ -22,12 +22,14 @@ constexpr int64_t kTask = 32768;  // columns, about, of one task where rows are 
 // Says what is wrong with a row: its first NaN or +inf, else that it is empty.
 [[noreturn]] void fail_bad_row(const ChooseArgs& a, int64_t row) {
   const char* logits = static_cast<const char*>(a.logits) + row * a.row_stride * element_size(a.dtype);
+  std::vector<uint8_t> own;
+  const uint8_t* banned = bans_of(a, row, 0, a.vocab, own);
   for (int64_t v = 0; v < a.vocab; ++v) {
     const double x = load_element(logits, a.dtype, v);
-    if ((a.banned && a.banned[v]) || x < std::numeric_limits<double>::infinity()) continue;
+    if ((banned && banned[v]) || x < std::numeric_limits<double>::infinity()) continue;
     fail_row("choose", row, "has ", std::isnan(x) ? "nan" : "inf", " at token ", v, "; expected finite logits or -inf");
   }
-  fail_row("choose", row, "has no token to choose: every logit is -inf or banned");
+  fail_row("choose", row, "has no token to choose: every logit is -inf, banned or not allowed");
 }
 
 // Ties go to the lower column, so the parts of a row may be joined in any order.
@@ -39,12 +41,18 @@ Part better(Part a, Part b) {
 }
 
 Part choose_columns(const SearchKernels& use, const ChooseArgs& args, int64_t row, int64_t begin, int64_t end) {
-  if (args.temperature == 0) return greedy_part(use, args, row, args.banned, begin, end);
-  if (args.top_k == 0 && args.top_p == 1) return choose_part(use, args, row, args.banned, begin, end);
-  static thread_local std::vector<uint8_t> banned;
-  banned.resize(args.vocab);
-  if (!truncate_row(args, row, banned.data())) return Part{0, -1, true};
-  return choose_part(use, args, row, banned.data(), begin, end);
+  static thread_local std::vector<uint8_t> own;
+  const bool truncated = args.temperature > 0 && (args.top_k > 0 || args.top_p < 1);
+  if (!truncated && small_set(args, row, args.vocab)) {
+    const char* logits = static_cast<const char*>(args.logits) + row * args.row_stride * element_size(args.dtype);
+    return choose_set(args, row, logits, false, begin, end);
+  }
+  const uint8_t* banned = bans_of(args, row, begin, end, own);
+  if (args.temperature == 0) return greedy_part(use, args, row, banned, begin, end);
+  if (!truncated) return choose_part(use, args, row, banned, begin, end);
+  own.resize(args.vocab);
+  if (!truncate_row(args, row, banned, own.data())) return Part{0, -1, true};
+  return choose_part(use, args, row, own.data(), begin, end);
 }
 
 }  // namespace

@@ -8,7 +8,7 @@
 #include "core/error.h"
 #include "core/parallel.h"
 #include "ops/convert.h"
-#include "ops/cpu/choose_search.h"
+#include "ops/cpu/choose_allowed.h"
 #include "random/gumbel.h"
 
 namespace pymdm::ops {
@@ -39,6 +39,7 @@ class Row {
         kind_(kind),
         row_(row),
         logits_(static_cast<const char*>(a.logits) + row * a.row_stride * element_size(a.dtype)),
+        banned_(bans_of(a, row, 0, a.vocab, own_)),
         inverse_temperature_(1.0 / a.temperature),
         flip_(kind == Noise::kTruncated ? 0u : ~0u) {}
 
@@ -71,7 +72,7 @@ class Row {
  private:
   // -inf where banned.
   double scaled(int64_t v) const {
-    if (a_.banned && a_.banned[v]) return -std::numeric_limits<double>::infinity();
+    if (banned_ && banned_[v]) return -std::numeric_limits<double>::infinity();
     return load_element(logits_, a_.dtype, v) * inverse_temperature_;
   }
 
@@ -82,7 +83,7 @@ class Row {
     int64_t highest = 0;
     for (int64_t begin = 0; begin < a_.vocab; begin += kChunk) {
       const int64_t end = std::min(a_.vocab, begin + kChunk);
-      const Extent extent = kernels_.extent(logits_, a_.dtype, a_.banned, begin, end);
+      const Extent extent = kernels_.extent(logits_, a_.dtype, banned_, begin, end);
       if (extent.unordered || extent.most == INFINITY)  // or a float64 beyond float32
         for (int64_t v = begin; v < end; ++v)
           if (!(scaled(v) < kInfinity)) fail_row("choose", row_, "has ", scaled(v), " at token ", v);
@@ -94,7 +95,7 @@ class Row {
     double most = -kInfinity;
     for (int64_t v = highest * kChunk; v < std::min(a_.vocab, (highest + 1) * kChunk); ++v)
       if (const double x = scaled(v); x > most) most = x, token_ = v;
-    if (token_ < 0) fail_row("choose", row_, "has no token to choose: every logit is -inf or banned");
+    if (token_ < 0) fail_row("choose", row_, "has no token to choose: every logit is -inf, banned or not allowed");
     best_ = most + emulated_gumbel(bits(token_), kind_);
   }
 
@@ -113,6 +114,8 @@ class Row {
   Noise kind_;
   int64_t row_;
   const char* logits_;
+  std::vector<uint8_t> own_;
+  const uint8_t* banned_;
   double inverse_temperature_;
   uint32_t flip_;
   double best_ = 0;

@@ -1,10 +1,11 @@
 // The definition of choose, element by element in float64: what the lazy forms are tested against.
 #include <cmath>
+#include <vector>
 
 #include "core/parallel.h"
-#include "ops/choose.h"
 #include "ops/choose_lazy.h"
 #include "ops/convert.h"
+#include "ops/cpu/choose_allowed.h"
 
 namespace pymdm::ops {
 
@@ -14,11 +15,13 @@ void choose_full(const ChooseArgs& a) {
       const char* logits = static_cast<const char*>(a.logits) + row * a.row_stride * element_size(a.dtype);
       const double inverse_temperature = a.temperature > 0 ? 1.0 / a.temperature : 1.0;
       const uint64_t base = a.base ? a.base[row] : 0;
+      std::vector<uint8_t> own;
+      const uint8_t* banned = bans_of(a, row, 0, a.vocab, own);
       double best = 0;
       int64_t token = -1;
       for (int64_t v = 0; v < a.vocab; ++v) {
         const double x = load_element(logits, a.dtype, v);
-        if ((a.banned && a.banned[v]) || x == -INFINITY) continue;
+        if ((banned && banned[v]) || x == -INFINITY) continue;
         const double score = a.temperature > 0
                                  ? full_score(x, inverse_temperature,
                                               random_bits(a.seed, a.sequence[row], a.event[row], a.purpose, base + v))

@@ -42,12 +42,12 @@ int64_t prefix(const ChooseArgs& args, Iterator begin, Iterator end) {
 
 }  // namespace
 
-bool truncate_row(const ChooseArgs& args, int64_t row, uint8_t* banned) {
+bool truncate_row(const ChooseArgs& args, int64_t row, const uint8_t* banned, uint8_t* out) {
   const char* logits = static_cast<const char*>(args.logits) + row * args.row_stride * element_size(args.dtype);
   static thread_local std::vector<Entry> entries;
   entries.clear();
   for (int64_t v = 0; v < args.vocab; ++v) {
-    if (args.banned && args.banned[v]) continue;
+    if (banned && banned[v]) continue;
     const double x = load_element(logits, args.dtype, v);
     if (std::isnan(x) || x == INFINITY) return false;
     if (x != -INFINITY) entries.push_back(Entry{x, v});
@@ -59,8 +59,8 @@ bool truncate_row(const ChooseArgs& args, int64_t row, uint8_t* banned) {
     end = cut;
   }
   if (args.top_p < 1 && end != entries.begin()) end = entries.begin() + prefix(args, entries.begin(), end);
-  memset(banned, 1, args.vocab);
-  for (Iterator i = entries.begin(); i != end; ++i) banned[i->column] = 0;
+  memset(out, 1, args.vocab);
+  for (Iterator i = entries.begin(); i != end; ++i) out[i->column] = 0;
   return true;
 }
 

@@ -23,7 +23,7 @@ void log_softmax(const void* logits, DType dtype, int64_t vocab, double temperat
     out[v] = off ? -kInfinity : x * inverse;
     if (out[v] > largest) largest = out[v], best = v;
   }
-  if (best < 0) fail_row("choose", row, "has no token to choose: every logit is -inf or banned");
+  if (best < 0) fail_row("choose", row, "has no token to choose: every logit is -inf, banned or not allowed");
   if (temperature == 0) {
     std::fill(out, out + vocab, -kInfinity);
     out[best] = 0;
