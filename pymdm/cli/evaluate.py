@@ -69,6 +69,12 @@ def evaluate(
     ] = "exact",
     seed: Annotated[int, typer.Option(help="Of masks, samples and controls.")] = 0,
     dtype: Annotated[str, typer.Option(help="float32 or bfloat16, of the model's arithmetic.")] = "float32",
+    diversity: Annotated[
+        Path | None,
+        typer.Option(
+            help="Instead: how far the sequences of a .fasta, .smi or other file (one a line) differ and repeat."
+        ),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Write OUT.json, OUT.md and OUT.png.")] = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -79,6 +85,11 @@ def evaluate(
 
     Example: pymdm evaluate --samples 32 --judge ngram
     """
+    if diversity is not None:
+        if model or text or samples or judge or rule or out or full or exact or frontier or nfe:
+            raise ValueError("evaluate: --diversity goes with no other option but --json")
+        _diversity(diversity, json_output)
+        return
     from pymdm.evaluate.run import evaluate as run
 
     if samples == 0 and (frontier or skip_likelihood or judge or nfe):
@@ -122,6 +133,17 @@ def evaluate(
         print(json.dumps(found.to_dict()))
     else:
         _show(found.to_dict())
+
+
+def _diversity(path: Path, json_output: bool) -> None:
+    """Figures of the sequences in a file."""
+    from pymdm.data.sequences import FASTA, SMILES, read_records
+    from pymdm.evaluate.diversity import figures, lines
+
+    kind = path.suffix.lower()
+    form = "fasta" if kind in FASTA else "smiles" if kind in SMILES else "text"
+    found = figures([record.sequence for record in read_records(path, "diversity")], form)
+    print(json.dumps(found) if json_output else "\n".join(lines(found)))
 
 
 def _show(result: dict[str, Any]) -> None:

@@ -21,8 +21,12 @@ class Record(NamedTuple):
     sequence: str
 
 
-def read_records(path: Path) -> list[Record]:
+def read_records(path: Path, where: str = "prompt-file") -> list[Record]:
     """The sequences of a FASTA file, of a SMILES file (a name may follow behind a space), or the lines of another one.
+
+    Args:
+        path: the file; its suffix tells its form.
+        where: what messages begin with.
 
     Raises:
         ValueError: a file that cannot be read, holds none, or has text before FASTA's first ">".
@@ -30,20 +34,20 @@ def read_records(path: Path) -> list[Record]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"prompt-file: cannot read {path}: {reason(error)}") from None
+        raise ValueError(f"{where}: cannot read {path}: {reason(error)}") from None
     kind = path.suffix.lower()
     if kind in FASTA:
-        records = _fasta(path, lines)
+        records = _fasta(path, lines, where)
     elif kind in SMILES:
         records = [Record(" ".join(rest), first) for first, *rest in (line.split() for line in lines if line.strip())]
     else:
         records = [Record("", line) for line in lines if line.strip()]
     if not records:
-        raise ValueError(f"prompt-file: {path} holds no sequence")
+        raise ValueError(f"{where}: {path} holds no sequence")
     return records
 
 
-def _fasta(path: Path, lines: list[str]) -> list[Record]:
+def _fasta(path: Path, lines: list[str], where: str) -> list[Record]:
     names: list[str] = []
     parts: list[list[str]] = []
     for number, line in enumerate(lines, 1):
@@ -53,12 +57,12 @@ def _fasta(path: Path, lines: list[str]) -> list[Record]:
             parts.append([])
         elif text and not text.startswith(";"):  # an old form of comment
             if not parts:
-                raise ValueError(f"prompt-file: {path}, line {number}: a sequence before the first line with >")
+                raise ValueError(f"{where}: {path}, line {number}: a sequence before the first line with >")
             parts[-1].append("".join(text.split()))
     records = [Record(name, "".join(part)) for name, part in zip(names, parts, strict=True)]
     for record in records:
         if not record.sequence:
-            raise ValueError(f"prompt-file: {path}: {record.name or 'a record'} has no sequence")
+            raise ValueError(f"{where}: {path}: {record.name or 'a record'} has no sequence")
     return records
 
 
