@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -101,9 +102,10 @@ def _watch_masks(console: Any, model: Any, seed: int) -> Any:
     """Samples one sequence and shows, while it happens, how its masks fill in."""
     import pymdm
     from pymdm.cli.stream import Stream
+    from pymdm.data.wrapped import text_of
 
     length = 64
-    with Stream(console, model.tokenizer.decode, length, pause=0.06) as live:  # slow enough to watch
+    with Stream(console, partial(text_of, model.tokenizer), length, pause=0.06) as live:  # slow enough to watch
         out = pymdm.sample(model, length=length, seed=seed, watch=live.watch)
     return pymdm.sample(model, length=length, seed=seed) if console.is_terminal else out  # undisturbed, an honest clock
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -147,12 +148,25 @@ def sample(
     ] = False,
     prompt_file: Annotated[
         Path | None,
-        typer.Option(help="Prompts, or infills where one has a hole: .fasta, .smi, or one a line."),
+        typer.Option(
+            help="Prompts, or infills where one has a hole: .fasta, .smi, or one a line. With --chat .json too."
+        ),
     ] = None,
+    chat: Annotated[
+        bool,
+        typer.Option(
+            "--chat",
+            help="Put the prompt, a user's text or JSON messages with roles, through the model's chat template; print answers.",
+        ),
+    ] = False,
     output_format: Annotated[str, typer.Option("--format", help="text, fasta or smiles.")] = "text",
     allowed: Annotated[
         Path | None, typer.Option(help='JSON, position to the only ids that may be drawn there: {"3": [5, 7]}.')
     ] = None,
+    stats: Annotated[
+        bool,
+        typer.Option("--stats", help="Also print how far the samples differ from each other and repeat themselves."),
+    ] = False,
     json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Sample text from a masked diffusion model: exactly, unless an option says otherwise. The law is printed.
@@ -162,8 +176,9 @@ def sample(
     if stream and json_output:
         raise ValueError("sample: --stream is for reading and --json for machines; give one of them")
     import pymdm
-    from pymdm.cli.sequences import allowed_of, prompts_of, title
+    from pymdm.cli.sequences import allowed_of, conversations_of, prompts_of, title
     from pymdm.data.sequences import FORMATS, Record, written
+    from pymdm.data.wrapped import text_of
     from pymdm.distributed import processes
     from pymdm.sampling.prompt import start_tokens
     from pymdm.sampling.sample import check_seed
@@ -172,7 +187,11 @@ def sample(
     config = loaded.config
     names: list[str] = []
     given: Any = {"prompt": prompt, "infill": infill}
-    if prompt_file is not None:
+    if chat:
+        if infill is not None or output_format != "text":
+            raise ValueError("sample: --chat goes with neither --infill nor --format")
+        given = {"prompt": [loaded.chat(c) for c in conversations_of(prompt, prompt_file)], "infill": None}
+    elif prompt_file is not None:
         if prompt is not None or infill is not None:
             raise ValueError("sample: --prompt-file stands for --prompt and --infill; give one of them")
         names, given = prompts_of(prompt_file)
@@ -194,7 +213,7 @@ def sample(
     with processes() as group:
         seed = group.share(check_seed(seed))
         ids = pymdm.sequence_ids_of_rank(len(starts))
-        decode = loaded.tokenizer.decode if loaded.tokenizer is not None else str
+        decode = partial(text_of, loaded.tokenizer) if loaded.tokenizer is not None else lambda ids, *_: str(ids)
         with _watched(stream, group.rank != 0, decode, sum(masks[i] for i in ids)) as watch:
             out = (
                 pymdm.sample(
@@ -213,6 +232,7 @@ def sample(
             )
         mine = [
             {"text": s.text, "tokens": s.tokens.tolist(), "nfe": s.nfe, "law": law, "sequence_id": s.sequence_id}
+            | ({"answer": loaded.answer(s)} if chat else {})
             for s in out or ()
         ]
         parts = group.gather((mine, out.calls if out else 0, out.seconds if out else 0.0, out.rows if out else 0))
@@ -222,12 +242,20 @@ def sample(
     calls, seconds = max(part[1] for part in parts), max(part[2] for part in parts)
     rounds, rows = max(s["nfe"] for s in samples), sum(part[3] for part in parts)
     speed = sum(masks) / max(seconds, 1e-9)
+    measured: dict[str, Any] = {}
+    if stats:
+        from pymdm.evaluate.diversity import figures, lines
+
+        texts = [s["answer" if chat else "text"] for s in samples]
+        if None in texts:
+            raise ValueError("sample: --stats needs text, and the model has no tokenizer")
+        measured = {"stats": figures(texts, output_format)}
     if json_output:
         facts = {"law": law, "sampler": sampler, "calls": calls, "rounds": rounds, "rows": rows}
         facts |= {"seconds": seconds, "seed": seed}
         used = {"dtype": loaded.engine.dtype, "device": device}
         used |= {name: getattr(options, name) for name in ("temperature", "top_k", "top_p", "banned_tokens")}
-        print(json.dumps({"samples": samples, **facts, **used, "tokens_per_second": speed}))
+        print(json.dumps({"samples": samples, **facts, **used, "tokens_per_second": speed, **measured}))
         return
     if output_format != "text":
         records = [
@@ -237,9 +265,11 @@ def sample(
     for i, s in enumerate(samples if output_format == "text" else ()):
         if len(samples) > 1:
             print(f"--- sample {i}")
-        say(s["text"])
+        say(s["answer" if chat else "text"])
     work = f"{calls} network calls"
     if lookahead != "1":
         work = f"{rounds} rounds for {max(masks)} tokens, {calls} network calls of {rows} sequences"
+    if stats:
+        print("\n".join(lines(measured["stats"])), file=sys.stderr)
     line = f"law {law}, {work}, {seconds:.2f} s, {speed:.0f} tokens/s, seed {seed}"
     print("\n".join((line, *how.warnings)), file=sys.stderr)

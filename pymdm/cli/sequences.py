@@ -1,7 +1,8 @@
-"""Files that `pymdm sample` reads and writes besides plain text: prompts, allowed sets, FASTA's and SMILES' titles."""
+"""What `pymdm sample` reads and writes besides plain text: prompts, conversations, allowed sets, FASTA's and SMILES' titles."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,42 @@ def prompts_of(path: Path) -> tuple[list[str], dict[str, list[str] | None]]:
     given: dict[str, list[str] | None] = {"prompt": None, "infill": None}
     given["infill" if holes else "prompt"] = texts
     return [record.name for record in records], given
+
+
+def conversations_of(prompt: str | None, path: Path | None) -> list[Any]:
+    """Conversations for a chat template: a user's text each, or messages with roles.
+
+    Args:
+        prompt: a user's text, or JSON, a list of messages with "role" and "content".
+        path: JSON, such a list or a list of them; or any other file with a user's text a line.
+
+    Raises:
+        ValueError: neither or both are given, a file that cannot be read, or one without a conversation.
+    """
+    if (prompt is None) == (path is None):
+        raise ValueError("sample: --chat needs one of --prompt and --prompt-file")
+    if path is None:
+        try:
+            found = json.loads(prompt or "")
+        except (ValueError, RecursionError):
+            return [prompt]
+        return [found] if isinstance(found, list) and found and _is_message(found[0]) else [prompt]
+    if path.suffix.lower() != ".json":
+        from pymdm.data.sequences import read_records
+
+        return [record.sequence for record in read_records(path)]
+    from pymdm.files.read import read_json
+
+    whole = read_json(path, "sample")
+    if not isinstance(whole, list) or not whole:
+        raise ValueError(
+            f'sample: {path} must be a list of messages with "role" and "content", or a list of such lists'
+        )
+    return [whole] if _is_message(whole[0]) else whole
+
+
+def _is_message(value: Any) -> bool:
+    return isinstance(value, dict) and "role" in value
 
 
 def allowed_of(path: Path | None) -> Any:

@@ -18,12 +18,14 @@ class Stream:
 
     Args:
         console: of rich.
-        decode: token ids -> text, with a glyph for each mask.
+        decode: token ids, ranks, mask id -> text, with a glyph for each mask.
         masks: positions to be drawn, over all sequences.
         pause: seconds after each picture, for those who want to watch.
     """
 
-    def __init__(self, console: Any, decode: Callable[[list[int]], str], masks: int, pause: float = 0.0) -> None:
+    def __init__(
+        self, console: Any, decode: Callable[[list[int], list[int], int], str], masks: int, pause: float = 0.0
+    ) -> None:
         self.console, self.decode, self.masks, self.pause = console, decode, masks, pause
         self.live: Any = None
         self.shown = 0
@@ -58,6 +60,6 @@ class Stream:
     def texts(self, state: Any) -> list[str]:
         """The text of each sequence on one line, controls and line ends as escapes."""
         ends = state.offsets.tolist()
-        tokens = state.tokens.tolist()
-        decoded = (self.decode(tokens[a:b]) for a, b in itertools.pairwise(ends))
+        tokens, rank = state.tokens.tolist(), state.rank.tolist()
+        decoded = (self.decode(tokens[a:b], rank[a:b], state.mask_id) for a, b in itertools.pairwise(ends))
         return [harmless(json.dumps(text, ensure_ascii=False)[1:-1]) for text in decoded]

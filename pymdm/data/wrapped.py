@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,8 @@ class WrappedTokenizer:
 
     Attributes:
         size: ids are below it. mask_id: None where the tokenizer has no mask. banned: special tokens but the ends, and
-        ids that stand for nothing. frame: ids that the tokenizer puts before and after a text.
+        ids that stand for nothing. frame: ids that the tokenizer puts before and after a text. turn_ends: ids that end a
+        turn of a conversation.
 
     Raises:
         TypeError: something else.
@@ -63,6 +64,7 @@ class WrappedTokenizer:
             even_out(tokenizer)
         self._tokenizer, self._fast = tokenizer, fast
         pieces: dict[str, int] = tokenizer.get_vocab(with_added_tokens=True) if fast else tokenizer.get_vocab()
+        self._pieces = pieces
         self.size = max(pieces.values(), default=-1) + 1
         if own is None:
             own = next((pieces[t] for t in ("[MASK]", "<mask>", "<|mask|>", "<|mdm_mask|>") if t in pieces), None)
@@ -75,7 +77,8 @@ class WrappedTokenizer:
             self.mask_id = own if mask_id is None else mask_id
         unused = set(range(self.size)) - set(pieces.values())
         unused |= {i for piece, i in pieces.items() if _UNUSED.fullmatch(piece)}
-        kept = {*ends, *(pieces[t] for t in _ENDS if t in pieces)}
+        self.turn_ends = frozenset(pieces[t] for t in _ENDS if t in pieces)
+        kept = {*ends, *self.turn_ends}
         self.specials = frozenset(special)
         self.banned = tuple(sorted((special | unused) - kept - {self.mask_id}))
         self.frame = self._frame()
@@ -95,14 +98,22 @@ class WrappedTokenizer:
             return (), ()
         return tuple(whole[: inner[0]]), tuple(whole[inner[-1] + 1 :])
 
+    def id_of(self, piece: str) -> int | None:
+        """The id of a piece by its own text; None where it is none."""
+        return self._pieces.get(piece)
+
     def encode(self, text: str) -> list[int]:
         """Tokens of a text, without the frame; a special token's own text ("[MASK]") becomes its id."""
         if self._fast:
             return guarded("encode", lambda: list(self._tokenizer.encode(text, add_special_tokens=False).ids))
         return list(self._tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
 
-    def decode(self, ids: Iterable[int]) -> str:
-        """Text of ids up to the first end of text, "░" for each mask, without the frame's tokens.
+    def decode(self, ids: Iterable[int], start: int = 0) -> str:
+        """Text of ids up to the first end of text from `start` on, "░" for each mask, without the frame's tokens.
+
+        Args:
+            ids: of a sequence.
+            start: ends before it are part of the text, such as those of the turns of a conversation that was given.
 
         Raises:
             ValueError: an id outside 0..size-1 that is not the mask.
@@ -113,10 +124,10 @@ class WrappedTokenizer:
                 raise ValueError(f"decode: token ids must be in 0..{self.size - 1}, got {i}")
         before, after = self.frame
         if before and tuple(row[: len(before)]) == before:
-            row = row[len(before) :]
+            row, start = row[len(before) :], start - len(before)
         if after and tuple(row[-len(after) :]) == after:
             row = row[: -len(after)]
-        end = next((n for n, i in enumerate(row) if i in self.ends), len(row))
+        end = next((n for n, i in enumerate(row) if n >= start and i in self.ends), len(row))
         text: list[str] = []
         for masked, run in groupby(row[:end], lambda i: i == self.mask_id):
             some = list(run)
@@ -125,6 +136,27 @@ class WrappedTokenizer:
 
     def _decoded(self, ids: list[int]) -> str:
         return guarded("decode", lambda: str(self._tokenizer.decode(ids, skip_special_tokens=False)))
+
+
+def text_of(tokenizer: Any, tokens: Sequence[int], rank: Sequence[int], mask_id: int) -> str:
+    """Text of a sequence; an end of text that was given before the first other token does not end it.
+
+    Args:
+        tokenizer: of ours or of others.
+        tokens: [L]. rank: [L], -1 where they were given. mask_id: stands where nothing is drawn yet.
+    """
+    if not getattr(tokenizer, "ends", ()):
+        return str(tokenizer.decode(tokens))
+    return str(tokenizer.decode(tokens, first_free(tokens, rank, mask_id)))
+
+
+def first_free(tokens: Sequence[int], rank: Sequence[int], mask_id: int) -> int:
+    """The first position that was not given; L where all were.
+
+    >>> first_free([7, 8, 5, 9], [-1, -1, 0, -1], 9)
+    2
+    """
+    return next((n for n, (i, r) in enumerate(zip(tokens, rank, strict=True)) if r >= 0 or i == mask_id), len(tokens))
 
 
 def as_tokenizer(value: Any, mask_id: int | None = None) -> Tokenizer | WrappedTokenizer | None:

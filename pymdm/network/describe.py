@@ -53,6 +53,11 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
     kinds = {Tokenizer: "its own", WrappedTokenizer: "with special tokens", type(None): "none"}
     attention = "both directions" if config.attention == "bidirectional" else config.attention
     attention += f" of {config.block_length}" if config.block_length else ""
+    positions = f"rotary, base {config.rope_base:g}" if config.positions == "rotary" else "learned"
+    if config.window:
+        local = sum(map(config.local, range(config.layers)))
+        attention += f"; in {local} of {config.layers} layers {config.window} positions to each side"
+        positions += f", {config.local_rope_base:g} in those layers" if config.positions == "rotary" else ""
     exact = {
         "bidirectional": "first-hitting, ancestral (choose)",
         "causal": "first-hitting, from left to right",
@@ -73,6 +78,7 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
         "never_drawn": len([i for i in banned if i < config.vocab_size]),
         "time_input": {"none": "none", "constant": "none (folded)", "time": "t"}[config.conditioning],
         "attention": attention,
+        "positions": positions,
         "logit_shift": config.logit_shift,
         "exact": exact,
         "dtype": dtype,

@@ -12,7 +12,7 @@ from pymdm._native import C
 from pymdm.bundled import bundled_path
 from pymdm.data.chat import Messages, read_chat_template, render
 from pymdm.data.tokenizer import Tokenizer
-from pymdm.data.wrapped import WrappedTokenizer, as_tokenizer, read_tokenizer
+from pymdm.data.wrapped import WrappedTokenizer, as_tokenizer, first_free, read_tokenizer
 from pymdm.files.replace import last_written
 from pymdm.network.checkpoint import CONFIG, TOKENIZER, Checkpoint, load_checkpoint
 from pymdm.network.config import ModelConfig
@@ -73,6 +73,13 @@ class Model:
             raise ValueError(f"chat: {self.path} has no chat template; give the prompt as text")
         tokens: list[int] = self.tokenizer.encode(render(*found, messages))
         return tokens
+
+    def answer(self, sample: Any) -> str:
+        """The answer in a `Sample` whose prompt `chat` gave: its text from the first drawn token to the end of the turn."""
+        tokens: list[int] = sample.tokens.tolist()
+        row = tokens[first_free(tokens, sample.rank.tolist(), self.config.mask_id) :]
+        ends = {*self.conventions.end_of_text, *getattr(self.tokenizer, "turn_ends", ())}
+        return str(self.tokenizer.decode(row[: next((n for n, i in enumerate(row) if i in ends), len(row))]))
 
     @property
     def frame(self) -> Frame:
@@ -176,7 +183,11 @@ def opened(
         source.settings.update({} if mask is None else {"mask_token_id": mask})
     converted = convert(source)
     if not ours:
-        found = WrappedTokenizer(found, converted.config.mask_id, converted.conventions.end_of_text)
+        conventions = converted.conventions
+        found = WrappedTokenizer(found, converted.config.mask_id, conventions.end_of_text)
+        never = tuple(i for piece in conventions.never if (i := found.id_of(piece)) is not None)
+        if never:
+            converted = replace(converted, conventions=replace(conventions, banned=(*conventions.banned, *never)))
     return converted, found
 
 

@@ -180,20 +180,25 @@ def _torch_file(file: Path) -> dict[str, Tensor]:
 def _averaged(file: Path, tensors: dict[str, Tensor], averaged: Any) -> dict[str, Tensor]:
     """The tensors with their running averages in their place: a mapping by name, or a list in the order of parameters."""
     shadow = averaged.get("shadow_params", averaged) if isinstance(averaged, Mapping) else averaged
-    if isinstance(shadow, Mapping):
-        found = {strip(str(k)): t for k, t in shadow.items() if isinstance(t, Tensor)}
-        return {name: found.get(strip(name), t) for name, t in tensors.items()}
-    if not isinstance(shadow, list) or not all(isinstance(t, Tensor) for t in shadow):
-        raise ValueError(f"load: the averaged weights (ema) of {file} are neither named tensors nor a list of them")
-    seen: set[tuple[int, Any]] = set()
-    names = []
+    first: dict[tuple[int, Any], str] = {}
     for name, t in tensors.items():  # parameters in order: no buffers, and a shared one once
-        place = (t.untyped_storage().data_ptr(), t.storage_offset())
-        if not name.endswith("inv_freq") and t.is_floating_point() and place not in seen:
-            names.append(name)
-            seen.add(place)
-    if [tuple(tensors[n].shape) for n in names] != [tuple(t.shape) for t in shadow]:
+        if not name.endswith("inv_freq") and t.is_floating_point():
+            first.setdefault(_place(t), name)
+    names = list(first.values())
+    if isinstance(shadow, Mapping):
+        by_name = {strip(str(k)): t for k, t in shadow.items() if isinstance(t, Tensor)}
+        new = {name: by_name[strip(name)] for name in tensors if strip(name) in by_name}
+    elif not isinstance(shadow, list) or not all(isinstance(t, Tensor) for t in shadow):
+        raise ValueError(f"load: the averaged weights (ema) of {file} are neither named tensors nor a list of them")
+    elif [tuple(tensors[n].shape) for n in names] != [tuple(t.shape) for t in shadow]:
         raise ValueError(
             f"load: the {len(shadow)} averaged weights (ema) of {file} do not match its {len(names)} parameters in order"
         )
-    return tensors | dict(zip(names, shadow, strict=True))
+    else:
+        new = dict(zip(names, shadow, strict=True))
+    # A shared parameter has one average, whatever its other names.
+    return {name: new.get(name, new.get(first.get(_place(t), name), t)) for name, t in tensors.items()}
+
+
+def _place(t: Tensor) -> tuple[int, Any]:
+    return t.untyped_storage().data_ptr(), t.storage_offset()

@@ -12,6 +12,7 @@ from typing import Any, overload
 from torch import Tensor
 
 from pymdm._native import C
+from pymdm.data.wrapped import text_of
 from pymdm.files.read import reason
 from pymdm.sampling.html import replay_html
 from pymdm.sampling.options import SampleOptions
@@ -137,7 +138,7 @@ class Samples:
     @property
     def text(self) -> list[str | None]:
         """The samples as text; None without a tokenizer."""
-        return [self._text(tokens) for tokens in self.tokens]
+        return [self._text(tokens, rank) for tokens, rank in zip(self.tokens, self.rank, strict=True)]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, numbers, text and tensors, for `from_dict`, `pymdm.resume` and `torch.save`."""
@@ -206,7 +207,7 @@ class Samples:
         tokens = self.tokens[i]
         return Sample(
             tokens,
-            self._text(tokens),
+            self._text(tokens, self.rank[i]),
             self.times[i],
             self.rank[i],
             self.nfe[i],
@@ -230,8 +231,10 @@ class Samples:
         """For notebooks: the facts, and the first texts with their masks filled in, in the order they were drawn."""
         return replay_html(self)
 
-    def _text(self, tokens: Tensor) -> str | None:
-        return self.tokenizer.decode(tokens.tolist()) if self.tokenizer is not None else None
+    def _text(self, tokens: Tensor, rank: Tensor) -> str | None:
+        if self.tokenizer is None:
+            return None
+        return text_of(self.tokenizer, tokens.tolist(), rank.tolist(), self.state.mask_id)
 
     def _by_sequence(self, flat: Tensor) -> Tensor | list[Tensor]:
         lengths = self.state.offsets.diff().tolist()

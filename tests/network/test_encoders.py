@@ -8,6 +8,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from tokenizers.processors import TemplateProcessing
 
 import pymdm
+from pymdm.network.describe import describe
 
 transformers = pytest.importorskip("transformers", reason="the independent implementation is transformers'")
 SIZES = dict(vocab_size=33, hidden_size=32, num_hidden_layers=3, num_attention_heads=4, intermediate_size=72,
@@ -83,9 +84,10 @@ def test_logits_are_those_of_transformers(saved):
         want = model(input_ids=tokens).logits
     got = loaded.engine(tokens)
     assert float(want.std()) > 0.3
-    assert float((got - want).abs().max() / want.abs().max()) < 1e-5
     half = pymdm.load(folder, dtype="bfloat16").engine(tokens)
-    assert float((half - want).abs().max() / want.abs().max()) < 4e-2
+    error, rounded = (float((x - want).abs().max() / want.abs().max()) for x in (got, half))
+    print(f"{folder.parent.name}: {error:.1e} {rounded:.1e}")
+    assert error < 1e-5 and rounded < 4e-2
 
 
 @all_families
@@ -140,3 +142,21 @@ def test_settings_of_windows_that_are_not_computed_are_named(saved):
         with pytest.raises(ValueError, match=word) as error:
             pymdm.load(folder)
         assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("saved", "attention", "positions"),
+    [
+        (
+            "modernbert",
+            "both directions; in 2 of 4 layers 3 positions to each side",
+            "rotary, base 160000, 10000 in those layers",
+        ),
+        ("bert", "both directions", "learned"),
+        ("dplm", "both directions", "rotary, base 10000"),
+    ],
+    indirect=["saved"],
+)
+def test_info_tells_windows_and_positions(saved, attention, positions):
+    about = describe(saved[1])
+    assert (about["attention"], about["positions"]) == (attention, positions)

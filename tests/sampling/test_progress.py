@@ -83,7 +83,7 @@ def test_text_fills_in_line_by_line_without_a_terminal():
 def test_text_fills_in_in_place_on_a_terminal():
     file = io.StringIO()
     console = Console(file=file, force_terminal=True, width=60, height=20)
-    with Stream(console, lambda ids: "".join("abcd░"[i] for i in ids), 24) as live:
+    with Stream(console, lambda ids, *_: "".join("abcd░"[i] for i in ids), 24) as live:
         out = pymdm.sample(uniform, watch=live.watch, **OPTIONS)
     text = file.getvalue()
     assert "\x1b[1A" in text or "\x1b[2K" in text  # lines are written over, and taken away at the end

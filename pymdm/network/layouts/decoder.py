@@ -64,6 +64,10 @@ def decoder_conventions(settings: Settings, name: str) -> Conventions:
 
 
 def _dream(settings: Settings, shapes: Shapes) -> Layout:
+    if settings.get("block_size") is not None:  # DreamReasoner: Dream's model_type, blocks, scores at the same position
+        raise ValueError(
+            f"its attention is block-causal in blocks of {settings['block_size']}, which Dream's layout has not"
+        )
     return decoder_layout(settings, name="dream", qkv_bias=True, logit_shift=True)
 
 

@@ -48,12 +48,14 @@ def _layout(settings: Settings, shapes: Shapes) -> Layout:
     found = named(config, _NAMES) | {"head.bias": [Part("lm_head.bias", (config.vocab_size,))]}
     same = [("lm_head.decoder.bias", "lm_head.bias")]
     same += [("lm_head.decoder.weight", "esm.embeddings.word_embeddings.weight")] if config.tied_head else []
-    name = "esm2" if config.token_dropout else "dplm"
-    note = NOTE if config.token_dropout else ""
+    dplm = "dplm_type" in settings or not config.token_dropout
+    banned = ids(settings, "bos_token_id", "eos_token_id", "pad_token_id")
     return Layout(
         config,
         found,
-        Conventions(name, banned=ids(settings, "bos_token_id", "eos_token_id", "pad_token_id"), framed=True, note=note),
+        Conventions("dplm", banned=banned, never=("X",), framed=True)
+        if dplm
+        else Conventions("esm2", banned=banned, framed=True, note=NOTE),
         tuple(same),
         (
             r"rotary_embeddings\.inv_freq",

@@ -35,6 +35,7 @@ class Conventions:
         family: its name.
         end_of_text: ids after which a text is over; they may be drawn, and decoded text ends there.
         banned: ids known from the settings that are never drawn (the tokenizer's special tokens come on top).
+        never: texts of the tokenizer's pieces that its authors' code never draws.
         framed: whether sequences stand between the tokenizer's first and last tokens ([CLS] ... [SEP]).
         note: what a user must know, or "".
     """
@@ -42,6 +43,7 @@ class Conventions:
     family: str = "pymdm"
     end_of_text: tuple[int, ...] = ()
     banned: tuple[int, ...] = ()
+    never: tuple[str, ...] = ()
     framed: bool = False
     note: str = ""
 

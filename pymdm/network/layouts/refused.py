@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from pymdm.files.read import short
 from pymdm.network.layouts.settings import Settings
 
 CALLABLE = "load it with its own code and pass it to pymdm.sample as a callable (docs/models.md)"
 
 _BLOCKS = f"its attention is block-causal, which load does not map to the engine yet; {CALLABLE}"
 _EXPERTS = f"mixture-of-experts layers are not computed by the engine; {CALLABLE}"
+_NO_MASK = "it starts from random tokens and has no mask, so it is not a masked model"
 _TYPES = {
     "sdar": _BLOCKS,
     "trado": _BLOCKS,
@@ -17,10 +19,12 @@ _TYPES = {
     "fast_dllm_qwen": _BLOCKS,
     "nemotron_labs_diffusion": _BLOCKS,
     "llada2_moe": _EXPERTS,
+    "llada2_moe_veomni": _EXPERTS,
     "llada_moe": _EXPERTS,
+    "lladamoe": _EXPERTS,
     "sdar_moe": _EXPERTS,
-    "diffusion_gemma": "it starts from random tokens and has no mask, so it is not a masked model",
-    "diffusiongemma": "it starts from random tokens and has no mask, so it is not a masked model",
+    "diffusion_gemma": _NO_MASK,
+    "diffusiongemma": _NO_MASK,
 }
 
 
@@ -29,8 +33,10 @@ def refusal(settings: Settings, names: Collection[str]) -> str | None:
     kind = str(settings.get("model_type") or "")
     if kind in _TYPES:
         return f"{kind}: {_TYPES[kind]}"
-    if any(".experts." in name for name in names):
-        return f"{kind or 'this model'}: {_EXPERTS}"
+    if any(".experts." in name for name in names):  # LLaDA-MoE has LLaDA's model_type
+        classes = settings.get("architectures")
+        named = classes[0] if isinstance(classes, list) and classes and isinstance(classes[0], str) else kind
+        return f"{short(named) or 'this model'}: {_EXPERTS}"
     if any(name.startswith("embedder.") or ".sequence_conv" in name for name in names):
         return f"{kind or 'evodiff'}: convolutions are not computed by the engine; {CALLABLE}"
     if kind:
