@@ -141,7 +141,11 @@ def load_training_data(
         return _same_tokenizer(load_data(str(recipe.source)), start, recipe)
     corpus = corpus or load_corpus(recipe.source, recipe.held_out)
     if not corpus.train_text or not corpus.held_out_text:
-        raise ValueError(f"train: {corpus.name} is too short to hold some of it out")
+        pieces = len({*corpus.train, *corpus.held_out})
+        raise ValueError(
+            f"train: to hold some of it out, {corpus.name} needs 2 different pieces of text, got {pieces} (pieces that are "
+            "equal stay together); give more text, or another text to hold out"
+        )
     told("tokenizing")
     return encode_corpus(corpus, start.tokenizer if start is not None else train_tokenizer(recipe, corpus))
 

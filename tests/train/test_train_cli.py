@@ -49,7 +49,12 @@ def bad_input(tmp_path, kind):
         return [file, "--length", 400], "fewer than one sequence of 400"
     if kind == "one character":
         file.write_text("a")
-        return [file], "too short"
+        return [file], "needs 2 different pieces of text, got 1"
+    if kind == "one piece over and over":
+        file.write_text(
+            ("the quick brown fox jumps over the lazy dog, said the scribe to his dozing cat\n" * 2 + "\n") * 90
+        )
+        return [file], "needs 2 different pieces of text, got 1"
     if kind == "not UTF-8":
         file.write_bytes(b"caf\xe9 " * 200)
         return [file], "is not UTF-8 text (byte 3)"
@@ -79,7 +84,16 @@ def bad_input(tmp_path, kind):
     return [file, *options[kind][0]], options[kind][1]
 
 
-KINDS = ["missing", "empty", "short", "one character", "not UTF-8", "empty folder", "output is a file"]
+KINDS = [
+    "missing",
+    "empty",
+    "short",
+    "one character",
+    "one piece over and over",
+    "not UTF-8",
+    "empty folder",
+    "output is a file",
+]
 KINDS += ["output cannot be made", "nothing to resume", "steps", "both budgets", "negative seed", "length", "heads"]
 KINDS += ["rate", "vocabulary", "vocabulary size", "size without pieces", "preset", "device"]
 
