@@ -111,6 +111,20 @@ def test_token_dropout_needs_a_known_token(saved):
     assert pymdm.sample(loaded, length=5, seed=1).tokens.shape == (1, 7)  # the frame is known
 
 
+@pytest.mark.parametrize(("saved", "banned"), [("esm2", (0, 1, 2)), ("dplm", (0, 1, 2, 24))], indirect=["saved"])
+def test_what_its_authors_never_draw_is_not_drawn(saved, banned):
+    """DPLM's own code bans X, which is no special token of the tokenizer."""
+    text = (saved[1] / "tokenizer.json").read_text()
+    (saved[1] / "tokenizer.json").write_text(text.replace('"w24"', '"X"'))
+    loaded = pymdm.load(saved[1])
+    assert loaded.banned == banned and loaded.tokenizer.id_of("X") == 24 and loaded.tokenizer.id_of("none") is None
+    settings = json.loads((saved[1] / "config.json").read_text()) | {"dplm_type": "dplm_esm"}
+    (saved[1] / "config.json").write_text(json.dumps(settings))
+    named = pymdm.load(saved[1])  # by its settings, whatever they say of token dropout
+    assert named.conventions.family == "dplm" and named.banned == (0, 1, 2, 24)
+    assert named.config.token_dropout == loaded.config.token_dropout
+
+
 @pytest.mark.parametrize("saved", ["bert"], indirect=True)
 def test_settings_that_are_not_computed_are_named(saved):
     _, folder = saved

@@ -6,7 +6,7 @@ from helpers import published as p
 from helpers.command_line import run
 
 import pymdm
-from pymdm.network.layouts import recognise
+from pymdm.network.layouts import FAMILIES, recognise
 
 EXPERTS = ["model.embed_tokens.weight", "model.layers.1.mlp.experts.0.gate_proj.weight"]
 MIXTURE = "mixture-of-experts layers are not computed by the engine"
@@ -48,6 +48,14 @@ def test_evodiffs_own_file_is_refused_by_name(tmp_path):
     torch.save({"model_state_dict": {"module.embedder.embedder.weight": torch.zeros(2, 2)}}, tmp_path / "oa_dm.pt")
     with pytest.raises(ValueError, match=f"evodiff: {CONVOLUTIONS}"):
         pymdm.load(tmp_path / "oa_dm.pt")
+
+
+def test_dplm_2_is_not_opened_as_dplm():
+    """Its rotary positions begin anew for each kind of token."""
+    family = next(f for f in FAMILIES if f.name == "esm2, dplm")
+    for kind in ("dplm2_esm", "dplm2_bit_esm"):
+        with pytest.raises(ValueError, match=f"dplm_type '{kind}' is not computed"):
+            family.layout({"model_type": "esm", "dplm_type": kind, "position_embedding_type": "rotary"}, {})
 
 
 def test_a_reasoner_with_dreams_model_type_is_not_opened_as_dream(tmp_path):

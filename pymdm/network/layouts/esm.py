@@ -32,6 +32,7 @@ def _layout(settings: Settings, shapes: Shapes) -> Layout:
         is_decoder=False,
         add_cross_attention=False,
         is_folding_model=(False, None),
+        dplm_type=("dplm_esm", None),  # DPLM-2 turns residues and structure tokens by positions of their own
     )
     need(settings, "position_embedding_type", kind=str)  # the class's default is another
     config = ModelConfig(
