@@ -12,7 +12,7 @@ import torch
 import pymdm
 from pymdm.data.letters import letters_tokenizer, read_letters
 from pymdm.data.sequences import Record, written
-from pymdm.evaluate.metrics import distinct_n, repetition
+from pymdm.evaluate.diversity import figures, lines
 
 RESIDUES = "ACDEFGHIKLMNPQRSTVWY"
 HEAVY = (
@@ -40,5 +40,4 @@ ids = [tokenizer.encode(r)[0] for r in RESIDUES if r != "C"]
 free = pymdm.sample(model, infill=HEAVY, num_samples=32, seed=2, allowed={first + i: ids for i in range(9)}, **options)
 loops = ["".join(text.split())[-len("WGQGTLVTVSS") - 9 :][:9] for text in free.text]
 print(f"loops without C: {not any('C' in loop for loop in loops)}, law {free.law}")
-print(f"different loops {len(set(loops))} of {len(loops)}, different pairs of residues {distinct_n(loops, 2):.2f}, "
-      f"repeats within a loop {sum(repetition(loop, 2) for loop in loops) / len(loops):.2f}")  # fmt: skip
+print(*lines(figures(loops, "fasta")), sep="\n")

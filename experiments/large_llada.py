@@ -1,8 +1,8 @@
 """A random checkpoint in LLaDA-8B's layout, written shard by shard, then opened and sampled, with its costs.
 
 python -m experiments.large_llada write FOLDER              16 GB of bfloat16 in shards of 1 GB
-python -m experiments.large_llada open FOLDER               seconds, CPU-seconds and memory of opening, then a hole of 64 tokens
-python -m experiments.large_llada open FOLDER --json FILE
+python -m experiments.large_llada open FOLDER --json FILE   seconds, CPU-seconds and memory of opening, then a hole of 64 tokens
+python -m experiments.large_llada both FOLDER --json FILE   one after the other, each in a process of its own
 `--size 0.2` makes one of 0.2 billion weights, with the same vocabulary's share and shape of a block.
 """
 
@@ -12,6 +12,8 @@ import argparse
 import json
 import resource
 import shutil
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -189,26 +191,26 @@ def measure(folder: Path, hole: int = 64, given: int = 64) -> dict[str, Any]:
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["write", "open"])
+    parser.add_argument("what", choices=["write", "open", "both"])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--size", choices=["8", "0.2"], default="8", help="billions of weights")
     parser.add_argument("--hole", type=int, default=64)
     parser.add_argument("--json", type=Path)
     args = parser.parse_args(arguments)
-    if args.what == "write":
+    if args.what in ("write", "both"):
         settings = SETTINGS if args.size == "8" else SETTINGS | SMALL
         total = write(args.folder, settings)
-        print(f"{total / 1e9:.2f} GB in {len(list(args.folder.glob('*.safetensors')))} shards")
+        print(f"{total / 1e9:.2f} GB in {len(list(args.folder.glob('*.safetensors')))} shards", flush=True)
+    if args.what == "both":  # what writing left in this process's memory would serve opening
+        given = sys.argv[1:] if arguments is None else arguments
+        again = ["open" if word == "both" else word for word in given]
+        raise SystemExit(subprocess.run([sys.executable, "-m", "experiments.large_llada", *again]).returncode)
+    if args.what == "write":
         return
     found = measure(args.folder, args.hole)
     for name, value in found.items():
-        print(
-            f"{name:<32}{value:,.4g}"
-            if isinstance(value, float)
-            else f"{name:<32}{value:,}"
-            if isinstance(value, int)
-            else f"{name:<32}{value}"
-        )
+        shown = f"{value:,.4g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else value
+        print(f"{name:<32}{shown}")
     if args.json:
         args.json.write_text(json.dumps(found, indent=1) + "\n")
 

@@ -33,6 +33,14 @@ def test_a_small_one_is_written_in_shards_and_measured(tmp_path, capsys):
         big.write(tmp_path / "m", TINY)
 
 
+def test_both_is_one_command(tmp_path, monkeypatch):
+    monkeypatch.setattr(big, "SMALL", TINY)
+    with pytest.raises(SystemExit) as left:
+        big.main(["both", str(tmp_path / "m"), "--size", "0.2", "--hole", "3", "--json", str(tmp_path / "found.json")])
+    assert left.value.code == 0
+    assert json.loads((tmp_path / "found.json").read_text())["weights"] == big.weights(TINY)
+
+
 def test_a_disk_without_room_is_said_first(tmp_path, monkeypatch):
     monkeypatch.setattr(big.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 10**9}))
     with pytest.raises(ValueError, match=r"needs 16.0 GB, the disk has 1.0 GB free"):
