@@ -44,14 +44,10 @@ for name, values in found.items():
     print(f"{name:24}", "  ".join(f"{calls} calls {tv:.3f}" for calls, tv in zip(CALLS, values, strict=True)))
 
 if len(sys.argv) > 1:
-    import matplotlib
+    from pymdm.report.figure import drawing
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
-    for name, values in found.items():
-        plt.plot(CALLS, values, "o-", label=name)
-    plt.xlabel("network calls a sequence")
-    plt.ylabel("total variation from the exact law")
-    plt.legend()
-    plt.savefig(sys.argv[1], dpi=120)
+    with drawing(sys.argv[1], "compare_samplers") as axes:
+        for name, values in found.items():
+            axes.plot(CALLS, values, "o-", label=name)
+        axes.set(xlabel="network calls a sequence", ylabel="total variation from the exact law")
+        axes.legend()

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import shlex
 import sys
 from dataclasses import replace
@@ -26,6 +27,7 @@ from pymdm.data.tokens import TokenData
 from pymdm.evaluate.any_order import BetaTimes
 from pymdm.evaluate.autoregressive import causal_losses
 from pymdm.evaluate.bound import evaluate_bound
+from pymdm.evaluate.intervals import ratio_bits
 from pymdm.network.checkpoint import Checkpoint, load_checkpoint
 from pymdm.train import Recipe, train
 from pymdm.train.log import read_curve
@@ -84,19 +86,17 @@ def score(checkpoint: Checkpoint, data: TokenData, recipe: Recipe) -> dict[str, 
             nats.append(float(causal_losses(model, tokens).double().sum()))
         else:
             nats.append(evaluate_bound(network, [tokens], mask_id, samples=SAMPLES, seed=i).nats)
-    bits, size = np.array(nats) / np.log(2.0), np.array(units, dtype=float)
-    mean = bits.sum() / size.sum()
-    half = 1.96 * (bits - mean * size).std(ddof=1) / np.sqrt(len(bits)) / size.mean()
+    found = ratio_bits(nats, units, data.unit)
     kind = "exact" if recipe.objective == "autoregressive" else "upper bound"
     return {
         "side": side,
         "kind": kind,
         "unit": data.unit,
-        "bits": float(mean),
-        "interval95": [float(mean - half), float(mean + half)],
-        "sequences": len(bits),
+        "bits": found.value,
+        "interval95": list(found.interval),
+        "sequences": len(nats),
         "samples": SAMPLES,
-        "per_sequence_bits": [round(b, 3) for b in bits],
+        "per_sequence_bits": [round(n / math.log(2.0), 3) for n in nats],
         "per_sequence_units": [int(u) for u in units],
     }
 

@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 
 from experiments.twins import RUNS
+from pymdm.report import figure
+from pymdm.report.bits import Bits
+from pymdm.report.table import Table, markdown
 
 # bits per byte on enwik8's last 5M bytes, as published
 PUBLISHED = {
@@ -36,7 +39,8 @@ def write_report(results: Path, docs: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for file in results.glob("*.json"):
         (folder / file.name).write_text(file.read_text(encoding="utf-8"), encoding="utf-8")
-    picture(runs).savefig(docs / "training.png", dpi=110)
+    with figure.styled():
+        figure.save(picture(runs), docs / "training.png")
     sections = [INTRODUCTION]
     for group, make in (("enwik8", enwik8), ("bundled", bundled), ("variants", variants)):
         mine = [r for r in runs if r["group"] == group]
@@ -65,14 +69,12 @@ def not_run(runs: list[Result]) -> dict[str, list[str]]:
 
 def table(head: list[str], rows: list[list[str]]) -> str:
     """Markdown."""
-    lines = ["| " + " | ".join(cells) + " |" for cells in (head, ["---"] * len(head), *rows)]
-    return "\n".join(lines)
+    return markdown(Table(head, rows)).rstrip()
 
 
 def bits(r: Result) -> str:
     """A score with its interval."""
-    low, high = r["score"]["interval95"]
-    return f"{r['score']['bits']:.3f} ({low:.3f} to {high:.3f})"
+    return str(Bits.between(r["score"]["bits"], r["score"]["interval95"]))
 
 
 def size(r: Result) -> str:
@@ -149,7 +151,7 @@ def bundled(runs: list[Result], samples: Result | None) -> str:
     rows = [
         [
             s["run"],
-            f"{s['bits_per_char']:.3f} ({s['interval95'][0]:.3f} to {s['interval95'][1]:.3f})",
+            str(Bits.between(s["bits_per_char"], s["interval95"])),
             f"{s['entropy_nats']:.3f}",
             s["law"],
             str(s["nfe"] or ""),
@@ -199,17 +201,14 @@ def commands(runs: list[Result], samples: Result | None) -> str:
 
 def picture(runs: list[Result]) -> Any:
     """Held-out bits over tokens, a panel a group, as a figure."""
-    from matplotlib.figure import Figure
-
     groups = [g for g in ("enwik8", "bundled", "variants") if any(r["group"] == g for r in runs)]
-    figure = Figure(figsize=(5 * len(groups), 4), layout="constrained")
-    for axes, group in zip(figure.subplots(1, len(groups), squeeze=False)[0], groups, strict=True):
+    drawn, grid = figure.axes(5.0 * len(groups), 4.0, len(groups), squeeze=False)
+    for axes, group in zip(grid[0], groups, strict=True):
         for r in runs:
             if r["group"] == group:
                 held = [(p["tokens"] / 1e6, p["held_out"]) for p in r["curve"] if p["held_out"] is not None]
                 axes.plot(*zip(*held, strict=True), marker=".", label=r["run"])
         axes.set(title=group, xlabel="tokens, millions", ylabel="held-out bits")
         below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.16), "ncols": 2} if len(axes.lines) > 4 else {}
-        axes.legend(fontsize=7, **below)
-        axes.grid(alpha=0.3)
-    return figure
+        axes.legend(**below)
+    return drawn

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -176,12 +175,3 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--paths", type=common.at_least(2), default=256, help="sampled paths (default 256)")
     parser.add_argument("--length", type=common.at_least(1), default=64, help="tokens of a path (default 64)")
     parser.add_argument("--seed", type=common.at_least(0), default=0, help="of masks and paths (default 0)")
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Command line of this case; see `common.main`."""
-    return common.main(sys.modules[__name__], argv)
-
-
-if __name__ == "__main__":
-    common.run_as_script(main)

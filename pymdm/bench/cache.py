@@ -8,7 +8,6 @@ take in all is extrapolated from a few: they cost alike.
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -113,12 +112,3 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--blocks", type=common.at_least(1), nargs="+", default=[4, 32], help="block lengths")
     parser.add_argument("--lookahead", type=common.at_least(2), default=8, help="copies in a call (default 8)")
     parser.add_argument("--seed", type=common.at_least(0), default=1, help="of the samples")
-
-
-def main(argv: list[str] | None = None) -> int:
-    """The case by itself."""
-    return common.main(sys.modules[__name__], argv)
-
-
-if __name__ == "__main__":
-    common.run_as_script(main)

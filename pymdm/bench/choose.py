@@ -8,7 +8,6 @@ maximum` (this package's widest vectors, no argument) is the time of reading the
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -103,12 +102,3 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--vocab", type=common.at_least(1), default=50_304, help="columns V (default 50304)")
     parser.add_argument("--rounds", type=common.at_least(1), default=15, help="interleaved rounds (default 15)")
     parser.add_argument("--slow-rounds", type=common.at_least(1), default=5, help="rounds of slow forms (default 5)")
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Command line of this case; see `common.main`."""
-    return common.main(sys.modules[__name__], argv)
-
-
-if __name__ == "__main__":
-    common.run_as_script(main)

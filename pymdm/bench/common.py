@@ -18,13 +18,13 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, NoReturn
 
-from rich.console import Console
-
 from pymdm.bench.cases import TOOLS, module_name
-from pymdm.bench.report import SCHEMA, figures, show, write_json, write_png
+from pymdm.bench.report import SCHEMA, show, write_json, write_png
 from pymdm.bench.rows import Row
 from pymdm.bench.timing import threads, use_clock
 from pymdm.environment import OtherWork, environment
+from pymdm.report.figure import require
+from pymdm.report.terminal import console as terminal
 
 OUTPUTS = {"--json": 1, "--png": 1, "--out": 1, "--check": 0}  # options that do not change what is measured
 
@@ -130,7 +130,7 @@ def measure(case: ModuleType, argv: list[str]) -> tuple[dict[str, Any], argparse
     """Runs a case: its result as it is written, and its options."""
     args = parse(case, argv)
     if args.png:
-        figures()  # a missing library is said before, not after, the measurement
+        require("bench")  # a missing library is said before, not after, the measurement
     with threads(args.threads):
         record, others = environment(), OtherWork()
 
@@ -167,7 +167,7 @@ def main(case: ModuleType, argv: list[str] | None = None) -> int:
         ValueError: bad options, in one line.
     """
     result, args = measure(case, sys.argv[1:] if argv is None else argv)
-    console = Console(stderr=args.json == "-", width=None if sys.stdout.isatty() else 160)
+    console = terminal(stderr=args.json == "-")
     show(result, console)
     plot = getattr(case, "plot", None)
     if args.json == "-":
@@ -186,7 +186,7 @@ def main(case: ModuleType, argv: list[str] | None = None) -> int:
 
 
 def run_as_script(main: Callable[[], int]) -> NoReturn:
-    """`python -m pymdm.bench.CASE`: bad input is one line and exit code 2."""
+    """`python -m pymdm.bench.gpu`, as bench/gpu.sh calls it: bad input is one line and exit code 2."""
     try:
         sys.exit(main())
     except (ValueError, TypeError, OSError) as error:

@@ -6,13 +6,13 @@ import json
 import sys
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from pymdm.bench import common
 from pymdm.bench.report import read_json
 from pymdm.bench.rows import value_text
+from pymdm.report.table import Table, show
+from pymdm.report.terminal import console
 
 SAME = ("processor", "features", "threads", "torch")  # of the environment; where they differ, ratios mean little
 
@@ -53,18 +53,19 @@ def compare(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
     return {"case": before["case"], "rows": rows, "differ": differ, "lost": any(r["lost"] for r in rows)}
 
 
-def show(found: dict[str, Any], console: Console) -> None:
-    """One line a row: before, after, after / before."""
-    table = Table(title=f"{found['case']}: after / before")
-    for column in ("subject", "measure", "before", "after", "after / before", ""):
-        table.add_column(column, justify="right" if column in ("before", "after", "after / before") else "left")
-    for r in found["rows"]:
-        change = "" if r["ratio"] is None else f"{r['ratio']:.3f}"
-        words = "mark LOST" if r["lost"] else "" if not r["apart"] else "quartiles apart"
-        table.add_row(*(Text(w) for w in (r["subject"], r["measure"], r["before"], r["after"], change, words)))
-    console.print(table)
-    for line in found["differ"]:
-        console.print(Text(f"differs in {line}"))
+def table(found: dict[str, Any]) -> Table:
+    """One row a measure: before, after, after / before."""
+    rows = [
+        [
+            "LOST" if r["lost"] else "",
+            *(r[key] for key in ("subject", "measure", "before", "after")),
+            "" if r["ratio"] is None else f"{r['ratio']:.3f}",
+            "its mark is missed now" if r["lost"] else "quartiles apart" if r["apart"] else "",
+        ]
+        for r in found["rows"]
+    ]
+    head = ["", "subject", "measure", "before", "after", "after / before", "note"]
+    return Table(head, rows, f"{found['case']}: after / before", right=tuple(head[3:6]))
 
 
 def make_parser() -> common.Parser:
@@ -92,9 +93,8 @@ def main(argv: list[str] | None = None) -> int:
     if args.json:
         print(json.dumps(found, indent=1))
     else:
-        show(found, Console(width=None if sys.stdout.isatty() else 160))
+        screen = console()
+        show(table(found), screen)
+        for line in found["differ"]:
+            screen.print(Text(f"differs in {line}"))
     return 1 if args.check and found["lost"] else 0
-
-
-if __name__ == "__main__":
-    common.run_as_script(main)

@@ -9,8 +9,9 @@ from typing import Any
 
 from pymdm.bench import common
 from pymdm.bench.cases import CASES
-from pymdm.bench.report import COLUMNS, cells, environment_text, read_json, setting_text, write_png
+from pymdm.bench.report import environment_text, read_json, setting_text, table, write_png
 from pymdm.bench.rows import mark_text, value_text, verdict_text
+from pymdm.report.table import markdown
 
 HEAD = """# Benchmarks
 
@@ -38,23 +39,10 @@ def results(folder: Path) -> list[tuple[Path, dict[str, Any]]]:
 
 def section(path: Path, result: dict[str, Any], page: Path) -> str:
     """One result: its command, table, notes, machine, and picture if there is one."""
-    shown = [cells(r) for r in result["rows"]]
-    used = [i for i in range(len(COLUMNS)) if any(line[i] for line in shown)]
-    right = ("median", "quartiles")
-
-    def line(words: list[str]) -> str:
-        return "| " + " | ".join(words[i].replace("|", "\\|") for i in used) + " |"
-
-    rule = "|" + "|".join("---:" if COLUMNS[i] in right else "---" for i in used) + "|"
     what = CASES.get(result["case"], result["case"])
-    parts = [
-        f"## {result['command'].removeprefix('pymdm bench ')}",
-        f"{what[0].upper()}{what[1:]}: `{result['command']}`",
-        f"{setting_text(result['settings'])}.",
-        "\n".join([line(list(COLUMNS)), rule, *map(line, shown)]),
-        *result["notes"],
-        f"Measured on {environment_text(result)}.",
-    ]
+    text = f"{what[0].upper()}{what[1:]}: `{result['command']}`\n\n{setting_text(result['settings'])}."
+    shown = table(result, result["command"].removeprefix("pymdm bench "), text)
+    parts = [markdown(shown).rstrip(), *result["notes"], f"Measured on {environment_text(result)}."]
     picture = path.with_suffix(".png")
     if picture.exists():
         parts.append(f"![{result['command']}]({Path(os.path.relpath(picture, page.parent)).as_posix()})")
@@ -108,7 +96,3 @@ def main(argv: list[str] | None = None) -> int:
             path.write_text(wanted[path])
             print(path)
     return int(args.check and bool(stale))
-
-
-if __name__ == "__main__":
-    common.run_as_script(main)

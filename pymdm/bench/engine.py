@@ -176,7 +176,6 @@ def first_hitting_rows(layers: int, calls: int) -> list[Row]:
             sys.executable,
             "-m",
             "pymdm.bench.engine",
-            "--child",
             dtype,
             *map(str, (layers, calls, C.num_threads())),
         ]
@@ -215,16 +214,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out (it needs a C++ compiler)")
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Command line of this case; see `common.main`."""
-    argv = sys.argv[1:] if argv is None else argv
-    if argv[:1] == ["--child"]:
-        C.set_num_threads(int(argv[4]))
-        torch.set_num_threads(int(argv[4]))
-        print(json.dumps(first_hitting(argv[1], int(argv[2]), int(argv[3]))))
-        return 0
-    return common.main(sys.modules[__name__], argv)
+def _child(dtype: str, layers: str, batch: str, threads: str) -> None:
+    C.set_num_threads(int(threads))
+    torch.set_num_threads(int(threads))
+    print(json.dumps(first_hitting(dtype, int(layers), int(batch))))
 
 
 if __name__ == "__main__":
-    common.run_as_script(main)
+    _child(*sys.argv[1:])

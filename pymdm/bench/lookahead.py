@@ -7,7 +7,6 @@ call, as a remote or eager network does, on top of a small network's own work.
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from functools import partial
 from typing import Any
@@ -153,12 +152,3 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--latency", type=float, default=0.02, help="seconds added to a call of the callable")
     parser.add_argument("--rounds", type=common.at_least(1), default=3, help="timed rounds (default 3)")
     parser.add_argument("--seed", type=common.at_least(0), default=1, help="of the samples")
-
-
-def main(argv: list[str] | None = None) -> int:
-    """The case by itself."""
-    return common.main(sys.modules[__name__], argv)
-
-
-if __name__ == "__main__":
-    common.run_as_script(main)

@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> common.Measured:
     for form in FORMS:
         sizes = [str(n) for n in (args.batch * args.length, args.vocab, args.width, torch.get_num_threads())]
         child = subprocess.run(
-            [sys.executable, "-m", "pymdm.bench.memory", "--child", form, *sizes], capture_output=True, text=True
+            [sys.executable, "-m", "pymdm.bench.memory", form, *sizes], capture_output=True, text=True
         )
         if child.returncode:
             raise RuntimeError(f"bench memory: the {form} form failed: {child.stderr.strip()[-300:]}")
@@ -94,17 +94,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--width", type=common.at_least(1), default=768, help="width D (default 768)")
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Command line of this case; see `common.main`."""
-    return common.main(sys.modules[__name__], argv)
-
-
-def _child() -> int:
-    form, rows, vocab, width, threads = sys.argv[2:]
+def _child(form: str, rows: str, vocab: str, width: str, threads: str) -> None:
     torch.set_num_threads(int(threads))
     print(json.dumps(peak_growth(form, int(rows), int(vocab), int(width))))
-    return 0
 
 
 if __name__ == "__main__":
-    common.run_as_script(_child if sys.argv[1:2] == ["--child"] else main)
+    _child(*sys.argv[1:])

@@ -8,7 +8,6 @@ measured by `pymdm bench engine`.
 from __future__ import annotations
 
 import argparse
-import sys
 from functools import partial
 from typing import Any
 
@@ -111,12 +110,3 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     ):
         parser.add_argument(f"--{name}", type=common.at_least(1), default=value, help=words)
     parser.add_argument("--seed", type=common.at_least(0), default=0, help="of the sequence")
-
-
-def main(argv: list[str] | None = None) -> int:
-    """The case by itself."""
-    return common.main(sys.modules[__name__], argv)
-
-
-if __name__ == "__main__":
-    common.run_as_script(main)

@@ -8,20 +8,27 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from pymdm.bench.rows import mark_text, spread_text, value_text, verdict_text
+from pymdm.report import facts
+from pymdm.report.figure import REFERENCE, require, save, styled
+from pymdm.report.table import Table
+from pymdm.report.table import show as show_table
 
 SCHEMA = 1
+NUMBERS = ("median", "quartiles")  # columns
 BUSY = 0.1  # share of the processors in other hands that makes ratios doubtful
 KEYS = ("schema", "case", "command", "settings", "rows", "notes", "passed", "timed", "environment")
-COLUMNS = ("subject", "measure", "median", "quartiles", "mark", "", "note")
 
 
-def cells(r: dict[str, Any]) -> list[str]:
-    """The texts of a row, in the order of COLUMNS."""
-    return [r["subject"], r["measure"], value_text(r), spread_text(r), mark_text(r), verdict_text(r), r["note"]]
+def table(result: dict[str, Any], title: str, text: str) -> Table:
+    """The rows of a result; the verdict stands first, so that a miss is seen."""
+    rows = [
+        [verdict_text(r), r["subject"], r["measure"], value_text(r), spread_text(r), mark_text(r), r["note"]]
+        for r in result["rows"]
+    ]
+    return Table(["", "subject", "measure", "median", "quartiles", "mark", "note"], rows, title, text, right=NUMBERS)
 
 
 def setting_text(settings: dict[str, Any]) -> str:
@@ -33,9 +40,7 @@ def setting_text(settings: dict[str, Any]) -> str:
 def environment_text(result: dict[str, Any]) -> str:
     """What it ran on, in one line; with other work on the machine if times were measured."""
     e = result["environment"]
-    features = ", ".join(e["features"]) or "none of AVX2, AVX-512, AMX"
-    words = [e["processor"], f"features {features}", f"{e['threads']} threads on {e['cores']} cores"]
-    words += [f"torch {e['torch']}", f"pymdm {e['pymdm']}" + (f" at {e['commit']}" if e["commit"] else "")]
+    words = [facts.machine(e), facts.versions(e)]
     if result["timed"] and e["other_work"] is not None:
         words.append(f"other work took {e['other_work']:.0%} of the cores meanwhile")
     return "; ".join([*words, e["date"]])
@@ -43,15 +48,7 @@ def environment_text(result: dict[str, Any]) -> str:
 
 def show(result: dict[str, Any], console: Console) -> None:
     """Prints the table, the notes and what it ran on."""
-    shown = [cells(r) for r in result["rows"]]
-    used = [i for i in range(len(COLUMNS)) if any(line[i] for line in shown)]
-    table = Table(title=Text(result["command"]), caption=Text(setting_text(result["settings"])))
-    for i in used:
-        table.add_column(COLUMNS[i], justify="right" if COLUMNS[i] in ("median", "quartiles") else "left")
-    for line in shown:
-        style = "red" if line[5] == "MISS" else "green"
-        table.add_row(*(Text(line[i], style=style if i == 5 else "") for i in used))
-    console.print(table)
+    show_table(table(result, result["command"], setting_text(result["settings"])), console)
     for note in result["notes"]:
         console.print(Text(note))
     if any(r["extrapolated"] for r in result["rows"]):
@@ -85,22 +82,6 @@ def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
     return result
 
 
-def figures() -> Any:
-    """matplotlib.pyplot without a screen.
-
-    Raises:
-        ValueError: matplotlib is not installed.
-    """
-    try:
-        import matplotlib
-    except ImportError:
-        raise ValueError("bench: plots need matplotlib: pip install matplotlib") from None
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    return plt
-
-
 def plot_rows(result: dict[str, Any], figure: Any) -> None:
     """A dot with its quartiles for each row, a panel a unit; marks, and of ratios the line where both are equal.
 
@@ -127,12 +108,11 @@ def plot_rows(result: dict[str, Any], figure: Any) -> None:
         if marks:
             axis.plot(*zip(*marks, strict=True), "|", color="black", markersize=14, markeredgewidth=1.5, label="mark")
         if unit == "x":
-            axis.axvline(1.0, color="0.5", linestyle="--", linewidth=1, label="1: equal")
+            axis.axvline(1.0, color=REFERENCE, linestyle="--", linewidth=1, label="1: equal")
         names = [f"{r['subject']}: {r['measure']} {value_text(r)}" for r in group]
         axis.set_yticks(range(len(group)), names, fontsize=7)
         axis.set_ylim(len(group) - 0.5, -0.5)
-        axis.grid(axis="x", color="0.92")
-        axis.set_axisbelow(True)
+        axis.grid(visible=False, axis="y")
         name = {"x": "ratio", "%": "fraction"}.get(unit, unit or "value")
         axis.set_xlabel(f"{name}, logarithmic axis" if logarithmic else name)
         if logarithmic:
@@ -141,16 +121,21 @@ def plot_rows(result: dict[str, Any], figure: Any) -> None:
             left, right = axis.get_xlim()
             axis.set_xlim(0 if min(values) >= 0 else left, 0 if max(values) < 0 else right)
             axis.locator_params(axis="x", nbins=6)
-        axis.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
+        axis.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.01, 0.5))
 
 
 def write_png(result: dict[str, Any], path: str | os.PathLike[str], plot: Any = None) -> None:
-    """Draws a result: by the case's own `plot(result, figure)`, or as dots with their quartiles."""
-    plt = figures()
-    figure = plt.figure()
-    (plot or plot_rows)(result, figure)
-    figure.tight_layout()
-    figure.suptitle(result["command"], fontsize=9, y=1.0, va="bottom")
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110, format="png", bbox_inches="tight")
-    plt.close(figure)
+    """Draws a result: by the case's own `plot(result, figure)`, or as dots with their quartiles.
+
+    Raises:
+        ValueError: matplotlib is not installed.
+    """
+    require("bench")
+    from matplotlib.figure import Figure
+
+    with styled():
+        figure = Figure()
+        (plot or plot_rows)(result, figure)
+        figure.tight_layout()
+        figure.suptitle(result["command"], fontsize=9, y=1.0, va="bottom")
+        save(figure, path, format="png", bbox_inches="tight")

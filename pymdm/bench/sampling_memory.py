@@ -67,8 +67,8 @@ def peak_of(form: str, size: dict[str, int], calls: int) -> dict[str, int]:
 
 def measured(form: str, size: dict[str, int], calls: int) -> dict[str, int]:
     """`peak_of` in a process of its own, with as many threads as this one has."""
-    what = json.dumps({"form": form, "size": size, "calls": calls, "threads": C.num_threads()})
-    command = [sys.executable, "-m", "pymdm.bench.sampling_memory", "--child", what]
+    what = json.dumps([form, size, calls, C.num_threads()])
+    command = [sys.executable, "-m", "pymdm.bench.sampling_memory", what]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["killed, perhaps for want of memory"])[-1]
@@ -103,16 +103,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Command line of this case; see `common.main`."""
-    argv = sys.argv[1:] if argv is None else argv
-    if argv[:1] == ["--child"]:
-        what = json.loads(argv[1])
-        with threads(what.pop("threads")):
-            print(json.dumps(peak_of(**what)))
-        return 0
-    return common.main(sys.modules[__name__], argv)
+def _child(form: str, size: dict[str, int], calls: int, count: int) -> None:
+    with threads(count):
+        print(json.dumps(peak_of(form, size, calls)))
 
 
 if __name__ == "__main__":
-    common.run_as_script(main)
+    _child(*json.loads(sys.argv[1]))

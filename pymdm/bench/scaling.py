@@ -9,7 +9,6 @@ measured t1 and t2 as in `pymdm bench speedup`; its calls are counted in runs of
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -170,12 +169,3 @@ def plot(result: dict[str, Any], figure: Any) -> None:
         ticks_at(panel.xaxis, x)
     panels[0].set_ylabel("seconds of a run")
     panels[0].legend()
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Command line of this case; see `common.main`."""
-    return common.main(sys.modules[__name__], argv)
-
-
-if __name__ == "__main__":
-    common.run_as_script(main)

@@ -7,7 +7,6 @@ alone would show is given beside.
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import Any
 
 import numpy as np
@@ -108,12 +107,3 @@ def plot(result: dict[str, Any], figure: Any) -> None:
         ticks_at(axis.xaxis, nfe)
     panels[0].set_ylabel("total variation")
     panels[0].legend()
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Command line of this case; see `common.main`."""
-    return common.main(sys.modules[__name__], argv)
-
-
-if __name__ == "__main__":
-    common.run_as_script(main)

@@ -11,7 +11,6 @@ ratio that would be reached if the network's operations ran at the rate of at::l
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import Any
 
 import torch
@@ -179,12 +178,3 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--part", type=common.at_least(1), default=8, help="steps that check the speed model (default 8)"
     )
     parser.add_argument("--rounds", type=common.at_least(1), default=5, help="interleaved rounds (default 5)")
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Command line of this case; see `common.main`."""
-    return common.main(sys.modules[__name__], argv)
-
-
-if __name__ == "__main__":
-    common.run_as_script(main)

@@ -65,6 +65,18 @@ precision_app.command("audit")(user_errors(audit_source))
 app.add_typer(precision_app, name="precision")
 
 
+def _told(error: Any) -> str:
+    """A bad option in one line; of an unknown command also those that there are."""
+    context = getattr(error, "ctx", None)
+    if context is None:
+        return str(error.format_message())
+    command, words = context.command_path.partition(" ")[2], error.format_message()
+    if words.startswith("No such command"):
+        known = [name for name, c in context.command.commands.items() if not c.hidden]
+        words = f"expected one of {', '.join(known)}; {words[0].lower()}{words[1:].partition('.')[0]}"
+    return f"{command + ': ' if command else ''}{words}"
+
+
 def run() -> int:
     """Runs the command line -> exit code; bad options are one line and code 2."""
     try:
@@ -80,8 +92,6 @@ def run() -> int:
         if type(error).__name__ == "NoArgsIsHelpError":
             error.show()
         else:
-            context = getattr(error, "ctx", None)
-            command = context.command_path.partition(" ")[2] if context is not None else ""
-            print(one_line(f"pymdm: {command + ': ' if command else ''}{error.format_message()}"), file=sys.stderr)
+            print(one_line(f"pymdm: {_told(error)}"), file=sys.stderr)
         return int(error.exit_code)
     return code if isinstance(code, int) else 0

@@ -54,14 +54,14 @@ def _function(name: str) -> Callable[..., Any]:
 def _facts() -> dict[str, str]:
     """What was run where, for the report."""
     from pymdm.environment import environment
+    from pymdm.report import facts
 
     where = environment()
     return {
         "command": " ".join(["pymdm", *sys.argv[1:]]),
         "date": where["date"],
-        "versions": f"pymdm {where['pymdm']}, torch {where['torch']}, Python {where['python']}",
-        "commit": where["commit"] or "not in a checkout",
-        "processor": f"{where['processor']}; in use: {', '.join(where['features']) or 'no vector extension'}",
+        "versions": f"{facts.versions(where)}; Python {where['python']}",
+        "machine": facts.machine(where),
     }
 
 

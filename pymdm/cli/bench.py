@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import importlib
 import inspect
 import subprocess
@@ -57,15 +58,14 @@ def _measure(name: str) -> Any:
     """The command of a case: its module, and so torch, is imported when it is called or asked for its help."""
 
     def measure(context: typer.Context) -> None:
-        module = importlib.import_module(TOOLS.get(name) or module_name(name))
-        if hasattr(module, "make_parser"):
-            parser = module.make_parser()
-        else:
-            from pymdm.bench.common import make_parser
+        from pymdm.bench import common
 
-            parser = make_parser(module)
+        module = importlib.import_module(TOOLS.get(name) or module_name(name))
+        case = name not in TOOLS or name == "gpu"
+        parser = common.make_parser(module) if case else module.make_parser()
+        run = functools.partial(common.main, module) if case else module.main
         inner = typer.Typer(rich_markup_mode=None, context_settings=HELP, add_completion=False)
-        inner.command(help=parser.description, epilog=parser.epilog)(_from_parser(parser, module.main))
+        inner.command(help=parser.description, epilog=parser.epilog)(_from_parser(parser, run))
         words = [*(context.obj or []), *context.args]
         raise typer.Exit(inner(words, prog_name=f"pymdm bench {name}", standalone_mode=False) or 0)
 

@@ -44,15 +44,16 @@ def compare(
     from pymdm.evaluate.compare import DEFAULT, at_rounds
     from pymdm.evaluate.judges import load_judge
     from pymdm.evaluate.schedule import measure_information
-    from pymdm.evaluate.subject import load_subject, sequences
+    from pymdm.evaluate.subject import sequences
+    from pymdm.evaluate.subject_text import load_subject
     from pymdm.report import figure
     from pymdm.report.table import show
     from pymdm.report.terminal import console
 
     if png is not None and not png.absolute().parent.is_dir():
         raise ValueError(f"compare: there is no folder {png.absolute().parent}")
-    if png is not None and not figure.available():
-        raise ValueError("compare: the picture needs matplotlib: pip install matplotlib")
+    if png is not None:
+        figure.require("compare")
     loaded, subject = pymdm.load(model), load_subject(model, text)
     L = length if length is not None else loaded.config.length
     for name in sampler or DEFAULT:

@@ -148,18 +148,20 @@ def _diversity(path: Path, json_output: bool) -> None:
 
 def _show(result: dict[str, Any]) -> None:
     """Tables, and the number that matters last."""
+    from dataclasses import replace
+
     from rich.text import Text
 
-    from pymdm.evaluate.screen import facts, headline, notes, tables
+    from pymdm.evaluate.report import facts, headline, notes, tables
     from pymdm.report.table import show
     from pymdm.report.terminal import console
 
     screen = console()
     for line in facts(result):
         screen.print(Text(harmless(line)))
-    for table in tables(result):
+    for table in reversed(tables(result)):  # the likelihood last, where the eye is
         screen.print()
-        show(table, screen)
+        show(replace(table, text=""), screen)
     for line in ("", *notes(result)):
         screen.print(Text(harmless(line)))
     screen.print(Text(harmless(headline(result)), style="bold"))

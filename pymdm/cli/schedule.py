@@ -53,8 +53,10 @@ def schedule(
     """
     import pymdm
     from pymdm.evaluate.excess import measure_excess
+    from pymdm.evaluate.facts import finite
     from pymdm.evaluate.schedule import best_sizes, excess, measure_information, see_both_ways, uniform_sizes
-    from pymdm.evaluate.subject import finite, load_subject, sequences
+    from pymdm.evaluate.subject import sequences
+    from pymdm.evaluate.subject_text import load_subject
     from pymdm.report import figure
     from pymdm.report.table import show
     from pymdm.report.terminal import console
@@ -62,8 +64,8 @@ def schedule(
     for path in (out, png):
         if path is not None and not path.absolute().parent.is_dir():
             raise ValueError(f"schedule: there is no folder {path.absolute().parent}")
-    if png is not None and not figure.available():
-        raise ValueError("schedule: the picture needs matplotlib: pip install matplotlib")
+    if png is not None:
+        figure.require("schedule")
     least = 4 if measure else 2
     if windows < least:
         raise ValueError(f"schedule: windows must be at least {least}, got {windows}")
@@ -125,7 +127,7 @@ def schedule(
     }
     if png is not None:
         with figure.styled():
-            png.write_bytes(figure.png(picture(table, measured, orders)))
+            figure.save(picture(table, measured, orders), png)
         print(f"wrote {png}", file=sys.stderr)
     if out is not None:
         out.write_text(json.dumps(result, indent=1) + "\n", "utf-8")

@@ -2,65 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from pymdm.data.masking import causal_inputs
-from pymdm.evaluate.intervals import ratio_interval
+from pymdm.evaluate.cost import Cost
 from pymdm.network.mu import log_mu
 from pymdm.network.transformer import MaskedTransformer
 
 
-@dataclass(frozen=True)
-class Likelihood:
-    """Negative log-likelihood of a text cut into sequences, exact: there is no Monte Carlo error.
-
-    Attributes:
-        by_sequence: nats of each sequence, float64 [S]. sizes: its tokens, int64 [S].
-        characters: of the whole text, 0 when it was not given.
-    """
-
-    by_sequence: NDArray[np.float64]
-    sizes: NDArray[np.int64]
-    characters: int = 0
-
-    @property
-    def nats(self) -> float:
-        """Total over the text."""
-        return float(self.by_sequence.sum())
-
-    @property
-    def tokens(self) -> int:
-        """Tokens of the text."""
-        return int(self.sizes.sum())
-
-    @property
-    def nats_per_token(self) -> float:
-        """Mean in nats."""
-        return self.nats / self.tokens
-
-    @property
-    def perplexity(self) -> float:
-        """exp of the nats per token."""
-        return math.exp(self.nats_per_token)
-
-    @property
-    def bits_per_char(self) -> float:
-        """Bits per character; NaN without `characters`."""
-        return self.nats / math.log(2.0) / self.characters if self.characters else math.nan
-
-    @property
-    def text_interval(self) -> tuple[float, float]:
-        """95% interval of `bits_per_char` for more text of this kind (text-sampling error, sequences as units)."""
-        scale = self.tokens / math.log(2.0) / self.characters if self.characters else math.nan
-        low, high = ratio_interval(self.by_sequence, self.sizes)
-        return low * scale, high * scale
+class Likelihood(Cost):
+    """Negative log-likelihood of a text, exact: there is no Monte Carlo error."""
 
 
 @torch.no_grad()

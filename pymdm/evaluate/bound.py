@@ -12,85 +12,50 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pymdm.data.masking import draw_masks
+from pymdm.evaluate.cost import Cost
 from pymdm.evaluate.curve import Curve, CurveTally
-from pymdm.evaluate.intervals import ratio_interval, t_quantile
+from pymdm.evaluate.intervals import t_quantile
 from pymdm.network.engine import Engine
 from pymdm.network.mu import log_mu
+from pymdm.report.bits import Bits
 
 UNSEEN = 0.05  # what a 95% interval may miss
 Denoiser = nn.Module | Engine | Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
-class Bound:
+class Bound(Cost):
     """An estimate of the negative evidence lower bound of Proposition 3.1 on a text.
 
     Attributes:
-        nats: total over the text.
         std_error: Monte Carlo standard error of `nats`; it does not include that another text would give another value.
-        tokens, characters: size of the text (characters is 0 when it was not given).
         draws: network rows that were evaluated.
         freedom: degrees of freedom of `std_error`.
         unseen: chance that a token was masked in no draw, so that nothing is known of its loss.
-        by_sequence: the estimate of each sequence in nats, float64 [S]. sizes: its tokens, int64 [S].
         curve: loss by masked share, where it was asked for.
     """
 
-    nats: float
-    std_error: float
-    tokens: int
-    characters: int
-    draws: int
+    std_error: float = 0.0
+    draws: int = 0
     freedom: float = math.inf
     unseen: float = 0.0
-    by_sequence: NDArray[np.float64] | None = None
-    sizes: NDArray[np.int64] | None = None
     curve: Curve | None = None
 
     @property
-    def nats_per_token(self) -> float:
-        """Bound per token in nats."""
-        return self.nats / self.tokens
-
-    @property
-    def perplexity(self) -> float:
-        """exp of the bound per token."""
-        return math.exp(self.nats_per_token)
-
-    @property
-    def bits_per_char(self) -> float:
-        """Bound per character in bits."""
-        return self.nats / math.log(2.0) / self.characters if self.characters else math.nan
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """95% interval of `bits_per_char` on this text, from the Monte Carlo error alone."""
-        half = (
-            t_quantile(self.freedom) * self.std_error / math.log(2.0) / self.characters if self.characters else math.nan
-        )
-        return self.bits_per_char - half, self.bits_per_char + half
+    def bits(self) -> Bits:
+        """Bound in bits a character on this text; its interval is of the Monte Carlo error alone."""
+        error = self._per_character(t_quantile(self.freedom) * self.std_error)
+        return Bits(self._per_character(self.nats), error, self.unit, self.characters)
 
     @property
     def caveat(self) -> str:
-        """Why `interval` may not be trusted, or "": it can not hold what no draw could have seen."""
+        """Why the interval of `bits` may not be trusted, or "": it can not hold what no draw could have seen."""
         if self.unseen > UNSEEN:
             return (
                 f"{self.unseen:.0%} of the tokens were masked in no draw: a loss that is large at a few tokens may be missing "
                 "from the bound and from its interval; more draws a sequence see them"
             )
         return ""
-
-    @property
-    def text_interval(self) -> tuple[float, float]:
-        """95% interval of `bits_per_char` for more text of this kind: text-sampling and Monte Carlo error together.
-
-        The sequences are the units, taken as independent draws; NaN where there is only one.
-        """
-        if self.by_sequence is None or self.sizes is None or not self.characters:
-            return math.nan, math.nan
-        scale = self.tokens / math.log(2.0) / self.characters
-        low, high = ratio_interval(self.by_sequence, self.sizes)
-        return low * scale, high * scale
 
 
 def evaluate_bound(
@@ -179,15 +144,13 @@ def evaluate_bound(
     if spread.sum() > square.sum():  # the draws happened to agree more than the losses within them allow
         square = spread
     return Bound(
-        nats=float(by_sequence.sum()),
+        by_sequence,
+        np.array(sizes, dtype=np.int64),
+        characters,
         std_error=math.sqrt(float(square.sum())),
-        tokens=sum(sizes),
-        characters=characters,
         draws=draws,
         freedom=_freedom(square),
         unseen=unseen / sum(sizes),
-        by_sequence=by_sequence,
-        sizes=np.array(sizes, dtype=np.int64),
         curve=tally.curve() if tally is not None else None,
     )
 

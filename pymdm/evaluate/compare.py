@@ -13,6 +13,7 @@ from pymdm.evaluate.generative import Generation, generate_samples
 from pymdm.evaluate.intervals import mean_interval
 from pymdm.evaluate.judges import Judge
 from pymdm.evaluate.schedule import Information, excess
+from pymdm.report.figure import drawing
 from pymdm.report.table import Table
 from pymdm.sampling.samplers import Ancestral, Confidence, FirstHitting, Sampler, parse_sampler, sampler_name
 
@@ -83,10 +84,8 @@ class Comparison:
         """One row a sampler; intervals are 95%, over texts."""
         rows = []
         for r in self.results:
-            scores = r.generation.scores[self.judge]
-            bits = (scores.interval[1] - scores.interval[0]) / 2
             nats = "" if r.certificate is None else f"{r.certificate:.2f}"
-            cells = [f"{scores.bits_per_char:.3f} ±{bits:.3f}", f"{r.generation.entropy_mean:.2f}"]
+            cells = [r.generation.scores[self.judge].bits.short, f"{r.generation.entropy_mean:.2f}"]
             cells += [f"{r.repetition[0]:.3f}", nats, f"{r.rounds}", f"{r.calls} ({r.rows})", f"{r.seconds:.1f}"]
             rows.append([r.name.replace(":", ": ").replace(",", ", "), *cells])
         head = ["sampler", "bits", "ent.", "rep4", "nats", "rounds", "calls (rows)", "s"]
@@ -103,31 +102,22 @@ class Comparison:
         Raises:
             ValueError: matplotlib is missing.
         """
-        from pymdm.report import figure as style
-
-        if not style.available():
-            raise ValueError("compare: the picture needs matplotlib: pip install matplotlib")
-        with style.styled():
-            from matplotlib.figure import Figure
-
-            figure = Figure(figsize=(9.0, 1.4 + 0.35 * len(self.results)), layout="constrained")
-            panels = figure.subplots(1, 3, sharey=True)
-            values: list[list[tuple[float, tuple[float, float]]]] = [[], [], []]
-            for r in self.results:
-                scores = r.generation.scores[self.judge]
-                values[0].append((scores.bits_per_char, scores.interval))
-                values[1].append((r.generation.entropy_mean, mean_interval(r.generation.entropy)))
-                values[2].append(r.repetition)
-            names = (f"bits per character, {self.judge}", "entropy, nats", "repeated 4-grams")
+        values: list[list[tuple[float, tuple[float, float]]]] = [[], [], []]
+        for r in self.results:
+            bits = r.generation.scores[self.judge].bits
+            values[0].append((bits.value, bits.interval))
+            values[1].append((r.generation.entropy_mean, mean_interval(r.generation.entropy)))
+            values[2].append(r.repetition)
+        names = (f"bits per character, {self.judge}", "entropy, nats", "repeated 4-grams")
+        labels = [f"{r.name}, {r.rounds} rounds" for r in self.results]
+        with drawing(path, "compare", 9.0, 1.4 + 0.35 * len(labels), columns=3, sharey=True) as panels:
             for panel, column, name in zip(panels, values, names, strict=True):
                 middle = np.array([v for v, _ in column])
                 ends = np.array([[v - low, high - v] for v, (low, high) in column]).T.clip(min=0)
                 panel.errorbar(middle, range(len(column)), xerr=np.nan_to_num(ends), fmt="o", capsize=3)
                 panel.set(xlabel=name)
-            labels = [f"{r.name}, {r.rounds} rounds" for r in self.results]
             panels[0].set_yticks(range(len(labels)), labels)
             panels[0].invert_yaxis()
-            figure.savefig(path, dpi=120)
 
 
 def at_rounds(name: str, rounds: int, length: int) -> Sampler:

@@ -239,4 +239,4 @@ def controls(
 
 def ranking(generations: Sequence[Generation], judge: str) -> list[str]:
     """Labels from the text that the judge finds likeliest to the one it finds least likely, by bits per character."""
-    return [g.label for g in sorted(generations, key=lambda g: g.scores[judge].bits_per_char)]
+    return [g.label for g in sorted(generations, key=lambda g: g.scores[judge].bits.value)]

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from pymdm.report.bits import Bits
+
 LEVEL = 0.95
 Values = Sequence[float] | NDArray[np.float64] | NDArray[np.int64]
 
@@ -36,6 +38,18 @@ def ratio_interval(totals: Values, sizes: Values, level: float = LEVEL) -> tuple
     variance = len(a) / (len(a) - 1) * float(np.square(a - ratio * b).sum()) / float(b.sum()) ** 2
     half = t_quantile(len(a) - 1, level) * math.sqrt(variance)
     return ratio - half, ratio + half
+
+
+def ratio_bits(nats: Values, sizes: Values, unit: str = "character") -> Bits:
+    """Bits a unit of texts, [N] nats and sizes, with the interval of `ratio_interval`; NaN without a unit.
+
+    >>> ratio_bits([1.0, 1.0], [2, 2]).short
+    '0.721 ± 0.000'
+    """
+    count = int(np.sum(sizes))
+    low, high = ratio_interval(nats, sizes)
+    value = float(np.sum(nats)) / count if count else math.nan
+    return Bits(value / math.log(2), (high - low) / 2 / math.log(2), unit, count)
 
 
 def mean_interval(values: Values, level: float = LEVEL) -> tuple[float, float]:

@@ -20,9 +20,10 @@ import torch
 from numpy.typing import NDArray
 
 from pymdm.evaluate.autoregressive import causal_losses, context_windows
-from pymdm.evaluate.intervals import ratio_interval
+from pymdm.evaluate.intervals import ratio_bits
 from pymdm.evaluate.ngram import NGram
 from pymdm.network.checkpoint import CONFIG, WEIGHTS, load_checkpoint
+from pymdm.report.bits import Bits
 
 NGRAM_ORDER = 5
 BREAK = "\n\n"  # what an n-gram takes to stand before a text
@@ -50,21 +51,15 @@ class Scores:
         return math.exp(float(self.nats.sum()) / int(self.tokens.sum())) if self.tokens.sum() else math.nan
 
     @property
-    def bits_per_char(self) -> float:
-        """Bits per character, all texts together; NaN without a character."""
-        return float(self.nats.sum()) / math.log(2) / int(self.characters.sum()) if self.characters.sum() else math.nan
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """95% interval of `bits_per_char` over texts drawn like these."""
-        low, high = ratio_interval(self.nats, self.characters)
-        return low / math.log(2), high / math.log(2)
+    def bits(self) -> Bits:
+        """Bits a character, all texts together, NaN without a character; its interval is over texts drawn like these."""
+        return ratio_bits(self.nats, self.characters)
 
     def to_dict(self) -> dict[str, Any]:
         """The summaries and the lists, as JSON-ready values."""
         return {
-            "bits_per_char": self.bits_per_char,
-            "interval95": list(self.interval),
+            "bits_per_char": self.bits.value,
+            "interval95": list(self.bits.interval),
             "perplexity": self.perplexity,
             "nats": self.nats.tolist(),
             "tokens": self.tokens.tolist(),

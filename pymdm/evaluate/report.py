@@ -1,4 +1,4 @@
-"""An evaluation as JSON, Markdown and a picture, from one dictionary, so that the numbers are the same."""
+"""An evaluation in words and tables, for the screen and for Markdown, from one dictionary, so that the numbers are the same."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from pymdm.data.round_trip import lost_words
+from pymdm.evaluate.facts import finite
 from pymdm.evaluate.generative import CONTROLS, Generation, ranking
 from pymdm.evaluate.judges import describe_judge
-from pymdm.evaluate.subject import finite
-from pymdm.report.figure import name_points
-
-UNITS = {"char": "character", "byte": "byte"}
+from pymdm.evaluate.pictures import picture
+from pymdm.evaluate.subject import UNITS
+from pymdm.report import figure
+from pymdm.report.bits import Bits, number
+from pymdm.report.table import Table
+from pymdm.report.table import markdown as table_text
 
 
 def generation_facts(generations: Sequence[Generation], judges: Sequence[Any]) -> dict[str, Any]:
@@ -37,70 +40,63 @@ def generation_facts(generations: Sequence[Generation], judges: Sequence[Any]) -
     return facts
 
 
-def markdown(result: dict[str, Any], picture: str = "") -> str:
+def likelihood_bits(result: dict[str, Any]) -> Bits:
+    """Bits a character of the text; the interval is over masks that were drawn, a point where none were; NaN without any."""
+    found, unit = result.get("likelihood"), UNITS[result["run"]["text"]["unit"]]
+    if not found:
+        return Bits(float("nan"), unit=unit)
+    value = found["bits_per_char"]
+    return Bits.between(value, found.get("monte_carlo_interval95", [value] * 2), unit, found["characters"])
+
+
+def markdown(result: dict[str, Any], image: str = "") -> str:
     """The report; every number comes from `result`, as `pymdm evaluate --json` prints it."""
-    run = result["run"]
-    lines = ["# Evaluation", ""]
-    if run["command"]:
-        lines.append(f"Made by `{run['command']}`.")
-    versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
-    at = f", commit {run['commit']}" if run["commit"] else ""
-    lines += [
-        f"{run['machine']}; {versions}{at}; seed {run['seed']}.",
-        f"Checkpoint {run['checkpoint']['name']}, sha256 {run['checkpoint']['sha256'][:16]}. Text: {run['text']['name']}, "
-        f"{run['text']['characters']:,} {UNITS[run['text']['unit']]}s, {run['text']['tokens']:,} tokens.",
-        "",
-    ]
-    if run["text"].get("note"):
-        lines += [f"Note: {run['text']['note']}.", ""]
-    if run["text"].get("lost"):
-        lines += [f"Note: {lost_words(run['text']['lost'], run['text']['name'])}.", ""]
-    if "likelihood" in result:
-        unit = UNITS[run["text"]["unit"]]
-        lines += _likelihood(result["likelihood"], result.get("ngram_bits_per_char", {}), unit)
-    if "generation" in result:
-        lines += _generation(result["generation"])
-    if picture:
-        lines += [f"![curves]({picture})", ""]
-    return "\n".join(lines).rstrip() + "\n"
+    command = result["run"]["command"]
+    parts = ["# Evaluation", f"Made by `{command}`." if command else "", *(f"* {line}" for line in facts(result))]
+    text = "\n".join([*parts, "", *notes(result), "", *(table_text(table) for table in tables(result))])
+    return text.rstrip() + "\n" + (f"\n![curves]({image})\n" if image else "")
 
 
-def _likelihood(found: dict[str, Any], ngrams: dict[str, float], unit: str) -> list[str]:
-    bound = found["kind"] == "bound"
-    lines = ["## Likelihood", "", _likelihood_words(bound, unit), ""]
-    lines += [f"| | bits per {unit} | 95% interval |", "|---|---|---|"]
-    name = "upper bound" if bound else f"exact, {found.get('rule') or 'autoregressive'}"
-    monte_carlo = f"{span(found['monte_carlo_interval95'])} (Monte Carlo)" if bound else "no Monte Carlo error"
-    lines.append(f"| {name} | {number(found['bits_per_char'])} | {monte_carlo} |")
-    known = found["text_interval95"][0] is not None
-    text = f"{span(found['text_interval95'])} (text sampling)" if known else "needs more than one sequence"
-    lines.append(f"| the same, for more such text | | {text} |")
-    lines += [
-        f"| {n}-gram, interpolated Witten-Bell | {number(bits)} | |" for n, bits in ngrams.items() if bits == bits
-    ]
-    per = f"{found['nats_per_token']:.4f} nats per token, perplexity {found['perplexity']:.2f}"
-    size = f"{found['tokens']:,} tokens, {found['characters']:,} {unit}s"
-    how = f"; {found['counts']}, {found['draws']:,} network rows" if bound else ""
-    lines += ["", f"{per}; {size} evaluated{how}.", ""]
-    if found.get("caveat"):
-        lines += [f"Note: {found['caveat']}.", ""]
-    if found.get("curve"):
-        lines += [
-            "Information curve: what a masked token costs, in nats, when this share of the sequence is masked with it. "
-            "From top to bottom the network sees less; the area under the curve is the bound per token.",
-            "",
+def tables(result: dict[str, Any]) -> list[Table]:
+    """What was measured, the likelihood first."""
+    out, found = [], result.get("likelihood")
+    if found:
+        out.append(_likelihood(result))
+    if found and found.get("curve"):
+        c = found["curve"]
+        rows = [
+            [f"{share:.3f}", number(nats), Bits.between(nats, ends).around]
+            for share, nats, ends in zip(c["masked_share"], c["nats_per_masked_token"], c["interval95"], strict=True)
         ]
-        lines += ["| masked share | nats per masked token | 95% interval |", "|---|---|---|"]
-        curve = found["curve"]
-        for share, nats, ends in zip(
-            curve["masked_share"], curve["nats_per_masked_token"], curve["interval95"], strict=True
-        ):
-            lines.append(f"| {share:.3f} | {nats:.3f} | {span(ends)} |")
-        lines.append("")
-    return lines
+        text = (
+            "What a masked token costs, in nats, when this share of the sequence is masked with it. From top to bottom the "
+            "network sees less; the area under the curve is the bound per token."
+        )
+        out.append(Table(["masked share", "nats per masked token", "95% interval"], rows, "Information curve", text))
+    return out + (_samples(result["generation"]) if "generation" in result else [])
 
 
-def _likelihood_words(bound: bool, unit: str) -> str:
+def _likelihood(result: dict[str, Any]) -> Table:
+    found, ngrams, bits = result["likelihood"], result.get("ngram_bits_per_char", {}), likelihood_bits(result)
+    bound = found["kind"] == "bound"
+    elsewhere = Bits.between(found["bits_per_char"], found["text_interval95"]).around
+    kind = "upper bound" if bound else f"exact, {found.get('rule') or 'autoregressive'}"
+    monte_carlo = f"{bits.around} (Monte Carlo)" if bound else "no Monte Carlo error"
+    others = f"{elsewhere} (text sampling)" if elsewhere != "-" else "needs more than one sequence"
+    rows = [
+        [f"this model, {kind}", number(bits.value), monte_carlo],
+        ["this model, for more such text", "", others],
+        *([f"{n}-gram, Witten-Bell", number(b), ""] for n, b in ngrams.items() if b is not None and b == b),
+    ]
+    how = f"; {found['counts']}, {found['draws']:,} network rows" if bound else ""
+    text = (
+        f"{_likelihood_words(bound)}\n\n{found['nats_per_token']:.4f} nats per token, perplexity "
+        f"{found['perplexity']:.2f}; {found['tokens']:,} tokens, {found['characters']:,} {bits.unit}s evaluated{how}."
+    )
+    return Table(["", f"bits per {bits.unit}", "95% interval"], rows, "Likelihood", text)
+
+
+def _likelihood_words(bound: bool) -> str:
     """What the table of likelihoods shows."""
     first = (
         "A masked model gives no likelihood in closed form, but a bound that the true cost cannot exceed (Proposition 3.1 of "
@@ -110,7 +106,7 @@ def _likelihood_words(bound: bool, unit: str) -> str:
     )
     return (
         f"How many bits the text costs, less is better. {first} The second row says how far another text of this kind and "
-        f"size may be off. The n-gram is counted on the training text, and what any model should beat."
+        "size may be off. The n-gram is counted on the training text, and what any model should beat."
     )
 
 
@@ -122,57 +118,54 @@ What judges, models that give text a likelihood, say of this model's samples. Ea
   call), or *tempered* (T below 1, another law, likelier and less varied by intent);
 * **shuffled words**: the held-out text with the words of each piece in random order; **random letters**: its letters at random.
 
-Each column: *bits/char*, the judge's cost of a character with its 95% interval over texts, comparable between judges;
-*ppl/token*, perplexity per token of the judge's own, comparable within a column only; *entropy* of the tokens within a
-text; *rep-4*, share of token 4-grams that repeat within a text; *distinct-2*, share of word pairs that differ;
-*self-BLEU-4*, likeness of the texts to each other. Likely samples are good only while the last four stay near held-out text's:
-repeating the likely costs few bits.
-""".strip().splitlines()
+*Entropy* is of the tokens within a text; *rep-4*, share of token 4-grams that repeat within a text; *distinct-2*, share of word
+pairs that differ; *self-BLEU-4*, likeness of the texts to each other. Likely samples are good only while these stay near
+held-out text's: repeating the likely costs few bits.
+""".strip()
+
+JUDGED = """
+*bits/char* is the judge's cost of a character, with its 95% interval over texts, comparable between judges; *ppl/token*,
+perplexity per token of the judge's own, comparable within a judge only.
+""".strip()
 
 CONTROL_WORDS = """
 Can these judges judge? One must find held-out text likelier per character than its words shuffled, and those likelier than
 random letters. Shuffled words are real words: a sample that a judge puts behind them has less likely words or spelling than
 real text, however good its order is; in brackets those whose interval overlaps that of the shuffled words.
-""".strip().splitlines()
+""".strip()
 
 
-def _generation(found: dict[str, Any]) -> list[str]:
-    judges = list(found["judges"])
-    heads = [f"{judge}: bits/char (95%) | {judge}: ppl/token" for judge in judges]
-    lines = ["## Samples", "", *SAMPLES, ""]
-    lines.append("| | law | noise | " + " | ".join(heads) + " | entropy, nats | rep-4 | distinct-2 | self-BLEU-4 |")
-    lines.append("|" + "---|" * (7 + 2 * len(judges)))
-    for g in found["generations"]:
-        sampler = g["sampler"]
-        cells = [name_of(g), sampler.get("law", ""), sampler.get("noise", "")]
-        for judge in judges:
-            score = g["judges"][judge]
-            cells += [
-                f"{number(score['bits_per_char'])} ({span(score['interval95'])})",
-                number(score["perplexity"], 1),
-            ]
-        cells += [
-            f"{g['entropy']['mean']:.3f}",
-            number(g["repetition4"]),
-            number(g["distinct"]["2"]),
-            number(g["self_bleu4"]),
+def _samples(found: dict[str, Any]) -> list[Table]:
+    """Of every kind of text: its variety, what each judge says, and whether the judges can judge."""
+    generations = found["generations"]
+    rows = [
+        [name_of(g), g["sampler"].get("law", ""), g["sampler"].get("noise", "")]
+        + [number(v) for v in (g["entropy"]["mean"], g["repetition4"], g["distinct"]["2"], g["self_bleu4"])]
+        for g in generations
+    ]
+    head = ["", "law", "noise", "entropy, nats", "rep-4", "distinct-2", "self-BLEU-4"]
+    out = [Table(head, rows, "Samples", f"{SAMPLES}\n\n{_scored(generations)}")]
+    for judge, facts_of_judge in found["judges"].items():
+        scores = [g["judges"][judge] for g in generations]
+        rows = [
+            [name_of(g), number(bits.value), bits.around, number(s["perplexity"], 1)]
+            for g, s in zip(generations, scores, strict=True)
+            for bits in (Bits.between(s["bits_per_char"], s["interval95"]),)
         ]
-        lines.append("| " + " | ".join(cells) + " |")
-    lines += ["", _scored(found["generations"]), "", "Judges:", ""]
-    for judge, facts in found["judges"].items():
-        lines.append(f"* {describe_judge(judge, facts)}.")
-        lost = max(g["judges"][judge].get("lost", 0.0) for g in found["generations"])
-        if lost:
-            lines.append(f"  Of one row, {lost_words(lost, 'the texts')}.")
-    if found.get("controls"):
-        lines += ["", "### Judges, judged", "", *CONTROL_WORDS, ""]
-        lines += ["| judge | text, shuffled words, random letters in this order | samples behind shuffled words |"]
-        lines += ["|---|---|---|"]
-        for judge, facts in found["controls"].items():
-            behind = "; ".join(_behind(found["generations"], judge, facts["behind_shuffled_words"])) or "none"
-            lines.append(f"| {judge} | {'yes' if facts['in_order'] else 'NO'} | {behind} |")
-    lines.append("")
-    return lines
+        lost = max(s.get("lost", 0.0) for s in scores)
+        text = f"{JUDGED}\n\n{describe_judge(judge, facts_of_judge)}." + (
+            f" Of one row, {lost_words(lost, 'the texts')}." if lost else ""
+        )
+        head = ["", "bits/char", "95% interval", "ppl/token"]
+        out.append(Table(head, rows, f"Samples, judged by {judge}", text))
+    if controls := found.get("controls"):
+        head = ["judge", "text, shuffled words, random letters in this order", "samples behind shuffled words"]
+        rows = []
+        for judge, kept in controls.items():
+            behind = "; ".join(_behind(generations, judge, kept["behind_shuffled_words"])) or "none"
+            rows.append([judge, "yes" if kept["in_order"] else "NO", behind])
+        out.append(Table(head, rows, "Judges, judged", CONTROL_WORDS))
+    return out
 
 
 def _scored(generations: list[dict[str, Any]]) -> str:
@@ -200,68 +193,44 @@ def name_of(generation: dict[str, Any]) -> str:
     return f"{s['name']}, NFE {s['nfe']:.4g}, T {s['temperature']:g}" if s else str(generation["name"])
 
 
-def number(value: float | None, digits: int = 3) -> str:
-    return "-" if value is None or value != value else f"{value:.{digits}f}"
+def facts(result: dict[str, Any]) -> list[str]:
+    """What was run on what."""
+    run, text = result["run"], result["run"]["text"]
+    versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
+    at = f", commit {run['commit']}" if run["commit"] else ""
+    hashed = f", sha256 {run['checkpoint']['sha256'][:16]}" if run["checkpoint"]["sha256"] else ""
+    size = f"{text['characters']:,} {UNITS[text['unit']]}s, {text['tokens']:,} tokens"
+    return [
+        f"{run['machine']}; {versions}{at}; seed {run['seed']}",
+        f"checkpoint {run['checkpoint']['name']}{hashed}; text {text['name']}, {size}",
+    ]
 
 
-def span(ends: Sequence[float | None]) -> str:
-    if None in ends:
-        return "-"
-    return f"{number(ends[0])} to {number(ends[1])}"
+def notes(result: dict[str, Any]) -> list[str]:
+    """What a reader must know of the numbers."""
+    text = result["run"]["text"]
+    found = [text.get("note"), lost_words(text["lost"], text["name"]) if text.get("lost") else ""]
+    return [f"Note: {note}." for note in (*found, (result.get("likelihood") or {}).get("caveat")) if note]
+
+
+def headline(result: dict[str, Any]) -> str:
+    """The number that matters, in one line: the likelihood, or the first sampler's judgement."""
+    if found := result.get("likelihood"):
+        bits, bound = likelihood_bits(result), found["kind"] == "bound"
+        around = bits.around if bound else Bits.between(bits.value, found["text_interval95"]).around
+        kind = "upper bound" if bound else "exact"
+        return f"{number(bits.value)} bits per {bits.unit} ({kind}{f', 95% {around}' if around != '-' else ''})"
+    first = next(g for g in result["generation"]["generations"] if g["sampler"])
+    judge, score = next(iter(first["judges"].items()))
+    bits = Bits.between(score["bits_per_char"], score["interval95"])
+    return (
+        f"{name_of(first)}: {number(bits.value)} bits/char under {judge} (95% {bits.around}), entropy "
+        f"{first['entropy']['mean']:.3f} nats"
+    )
 
 
 class NoPicture(UserWarning):
     """An evaluation is written without its picture."""
-
-
-def picture(result: dict[str, Any]) -> Any:
-    """The information curve, and bits per character over entropy for every judge, as a figure; None without either.
-
-    Raises:
-        ImportError: matplotlib is missing.
-    """
-    from matplotlib.figure import Figure
-
-    curve = (result.get("likelihood") or {}).get("curve")
-    judges = list(result["generation"]["judges"]) if "generation" in result else []
-    panels = bool(curve) + len(judges)
-    if not panels:
-        return None
-    figure = Figure(figsize=(5.2 * panels, 4.2), layout="constrained")
-    axes = list(figure.subplots(1, panels, squeeze=False)[0])
-    if curve:
-        ax, mean = axes.pop(0), curve["nats_per_masked_token"]
-        error = [[m - (e[0] if e[0] is not None else m) for m, e in zip(mean, curve["interval95"], strict=True)]] * 2
-        ax.errorbar(curve["masked_share"], mean, yerr=error, marker="o", markersize=3, capsize=2, label="mean, 95%")
-        per_token = result["likelihood"]["nats_per_token"]
-        ax.axhline(
-            per_token, color="0.5", linestyle="--", linewidth=1, label=f"bound, {per_token:.3f} nats a token: the area"
-        )
-        ax.legend(fontsize=8)
-        ax.set(xlabel="masked share n / L", ylabel="nats per masked token", title="information curve", ylim=(0, None))
-    for ax, judge in zip(axes, judges, strict=True):
-        _frontier_panel(ax, judge, result["generation"]["generations"])
-    return figure
-
-
-def _frontier_panel(ax: Any, judge: str, generations: list[dict[str, Any]]) -> None:
-    """One line a temperature, along the NFE, with 95% intervals; held-out text as a star. Controls stay in the table."""
-    lines: dict[float, list[tuple[float, float, tuple[float, float], float]]] = {}
-    for g in generations:
-        x, score = g["entropy"]["mean"], g["judges"][judge]
-        y, ends = score["bits_per_char"], score["interval95"]
-        around = (max(0.0, y - ends[0]), max(0.0, ends[1] - y)) if None not in ends else (0.0, 0.0)
-        if g["sampler"]:
-            lines.setdefault(g["sampler"]["temperature"], []).append((x, y, around, g["sampler"]["nfe"]))
-        elif g["name"] == CONTROLS[0]:
-            ax.errorbar(x, y, yerr=[[around[0]], [around[1]]], fmt="*", color="black", markersize=12, label=CONTROLS[0])
-    for temperature, points in sorted(lines.items()):
-        error = list(zip(*(p[2] for p in points), strict=True))
-        style = {"marker": "o", "markersize": 4, "capsize": 2, "elinewidth": 0.8}
-        ax.errorbar([p[0] for p in points], [p[1] for p in points], yerr=error, label=f"T = {temperature:g}", **style)
-    ax.set(xlabel="entropy, nats", ylabel="bits per character, 95% intervals", title=f"judge {judge}; numbers: NFE")
-    ax.legend(fontsize=8)
-    name_points(ax, [(x, y, f"{nfe:.0f}") for points in lines.values() for x, y, _, nfe in points])
 
 
 def write(result: dict[str, Any], stem: Path) -> list[Path]:
@@ -273,12 +242,13 @@ def write(result: dict[str, Any], stem: Path) -> list[Path]:
     stem.parent.mkdir(parents=True, exist_ok=True)
     numbers, text, image = (stem.with_name(stem.name + suffix) for suffix in (".json", ".md", ".png"))
     numbers.write_text(json.dumps(finite(result), indent=1) + "\n", encoding="utf-8")  # first: it cannot be had again
-    try:
-        drawn = picture(result)
-    except ImportError:
-        drawn = None
+    drawn = None
+    if figure.available():
+        with figure.styled():
+            drawn = picture(result)
+            if drawn is not None:
+                figure.save(drawn, image)
+    else:
         warnings.warn(f"evaluate: {image} is not drawn, matplotlib is not installed", NoPicture, stacklevel=2)
-    if drawn is not None:
-        drawn.savefig(image, dpi=120)
     text.write_text(markdown(finite(result), image.name if drawn is not None else ""), encoding="utf-8")
     return [numbers, text, *([image] if drawn is not None else [])]

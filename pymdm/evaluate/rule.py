@@ -156,7 +156,7 @@ def log_likelihood(
     log_prob, rank = state.log_prob.split(sizes), state.rank.split(sizes)
     nats = np.array([-float(p.nansum()) for p in log_prob])
     named = np.array([int((r >= 0).sum()) for r in rank], dtype=np.int64)
-    return RuleLikelihood(nats, named, characters, sampler, tuple(log_prob), tuple(rank))
+    return RuleLikelihood(nats, named, characters, rule=sampler, log_prob=tuple(log_prob), rank=tuple(rank))
 
 
 def _tokens(text: str | Sequence[int] | Tensor, tokenizer: Any) -> list[int]:

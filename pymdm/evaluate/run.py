@@ -8,14 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pymdm.evaluate.facts import finite, likelihood_facts, run_facts
 from pymdm.evaluate.generative import controls, frontier
 from pymdm.evaluate.judges import load_judge
-from pymdm.evaluate.report import generation_facts, markdown, write
+from pymdm.evaluate.report import generation_facts, headline, likelihood_bits, markdown, write
 from pymdm.evaluate.rule import rule_sampler
-from pymdm.evaluate.screen import headline
-from pymdm.evaluate.subject import Subject, finite, likelihood_facts, load_subject, run_facts
+from pymdm.evaluate.subject import Subject
+from pymdm.evaluate.subject_text import load_subject
 from pymdm.network.checkpoint import Checkpoint
 from pymdm.network.loading import Model, load, model_of
+from pymdm.report.bits import Bits
 from pymdm.sampling.sample import check_seed
 from pymdm.sampling.samplers import FirstHitting
 
@@ -36,15 +38,12 @@ class Evaluation:
     result: dict[str, Any]
 
     @property
-    def bits_per_char(self) -> float:
-        """Cost of the text under the model, in bits per character (of bytes: per byte); NaN without a likelihood."""
-        return float(self.result.get("likelihood", {}).get("bits_per_char", float("nan")))
+    def bits(self) -> Bits:
+        """Cost of the text under the model, in bits a character (of bytes: a byte), NaN without a likelihood.
 
-    @property
-    def interval(self) -> tuple[float, float]:
-        """The 95% interval of `bits_per_char` over masks that were drawn; a point where nothing was drawn."""
-        ends = self.result.get("likelihood", {}).get("monte_carlo_interval95", [self.bits_per_char] * 2)
-        return float(ends[0]), float(ends[1])
+        Its interval is over masks that were drawn; a point where nothing was drawn.
+        """
+        return likelihood_bits(self.result)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready values, null in place of NaN and infinities."""
@@ -113,7 +112,7 @@ def evaluate(
 
     Example:
         >>> found = evaluate(windows=1, draws=2)
-        >>> 1.0 < found.bits_per_char < 3.0
+        >>> 1.0 < found.bits.value < 3.0
         True
     """
     if samples < 0 or samples == 1:

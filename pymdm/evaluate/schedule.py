@@ -266,7 +266,7 @@ def measure(
     progress: Callable[[int], None] | None = None,
 ) -> Information:
     """The information curve of what `schedule` was given."""
-    from pymdm.evaluate.subject import load_subject
+    from pymdm.evaluate.subject_text import load_subject
 
     if isinstance(model, MaskedTransformer):
         model = Engine(model)

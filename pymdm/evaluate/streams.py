@@ -116,16 +116,13 @@ def evaluate_streams(
         model.train(training)
     if not sizes:
         raise ValueError("evaluate_streams: no text to evaluate")
-    by_sequence = np.concatenate(parts)
     return Bound(
-        nats=float(by_sequence.sum()),
+        np.concatenate(parts),
+        np.array(sizes, dtype=np.int64),
+        characters,
         std_error=math.sqrt(variance),
-        tokens=sum(sizes),
-        characters=characters,
         draws=draws,
         freedom=variance**2 / freedom if freedom else math.inf,  # Satterthwaite
-        by_sequence=by_sequence,
-        sizes=np.array(sizes, dtype=np.int64),
     )
 
 

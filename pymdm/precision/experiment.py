@@ -117,7 +117,7 @@ def experiment(
             texts=texts[:SHOWN],
         )
         runs.append(run)
-        judged = ", ".join(f"{s.bits_per_char:.3f} bits/char ({j})" for j, s in run.scores.items())
+        judged = ", ".join(f"{s.bits.value:.3f} bits/char ({j})" for j, s in run.scores.items())
         say(
             f"[{i + 1}/{len(plans)}] {run.name}: entropy {np.mean(run.entropy):.3f} nats, {judged}, {out.seconds:.1f} s"
         )

@@ -7,6 +7,8 @@ from typing import Any
 from pymdm.evaluate.judges import describe_judge
 from pymdm.precision.audit import FAULTY, LEVEL
 from pymdm.precision.findings import ALPHA
+from pymdm.report import facts as facts_text
+from pymdm.report.bits import Bits
 from pymdm.report.table import Table
 
 
@@ -173,7 +175,7 @@ def experiment_table(result: dict[str, Any]) -> Table:
         row.append(interval(r["entropy_mean"], r["entropy_interval95"]))
         for judge in judges:
             s = r["scores"][judge]
-            row += [interval(s["bits_per_char"], s["interval95"]), f"{s['perplexity']:,.1f}"]
+            row += [Bits.between(s["bits_per_char"], s["interval95"]).short, f"{s['perplexity']:,.1f}"]
         rows.append(row)
     return Table(head, rows, "Samples of the model", text)
 
@@ -289,11 +291,7 @@ def facts(result: dict[str, Any]) -> list[str]:
 def machine(environment: dict[str, Any], seed: int) -> list[str]:
     """Machine, versions and seed, a line each."""
     e = environment
-    threads = f"{e['threads']} thread{'s' * (e['threads'] != 1)}"
-    return [
-        f"Machine: {e['processor']}, {e['cores']} cores, {threads}; torch {e['torch']}, Python {e['python']}.",
-        f"pymdm {e['pymdm']}, commit {e['commit'] or 'unknown'}, {e['date']}; seed {seed}.",
-    ]
+    return [f"Machine: {facts_text.machine(e)}.", f"{facts_text.versions(e)}; {e['date']}; seed {seed}."]
 
 
 def _name(prediction: dict[str, Any]) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 STYLE: dict[str, Any] = {
@@ -20,23 +23,60 @@ STYLE: dict[str, Any] = {
     "legend.fontsize": 8,
 }
 REFERENCE = "0.35"  # grey of reference lines
+DPI = 110
 
 
 def available() -> bool:
     """Whether figures can be drawn."""
     try:
-        import matplotlib  # noqa: F401
+        import matplotlib.figure  # noqa: F401
     except ImportError:
         return False
     return True
 
 
-def axes(width: float = 5.5, height: float = 4.0) -> tuple[Any, Any]:
-    """A figure of this size in inches and its axes, to be made within `styled()`."""
+def require(command: str) -> None:
+    """Checks, before anything is measured, that figures can be drawn.
+
+    Raises:
+        ValueError: matplotlib is missing; the message begins with the command's name.
+    """
+    if not available():
+        raise ValueError(f"{command}: pictures need matplotlib: pip install matplotlib")
+
+
+def axes(width: float = 5.5, height: float = 4.0, columns: int = 1, **options: Any) -> tuple[Any, Any]:
+    """A figure of this size in inches and its axes, of several columns an array of them, to be made within `styled()`."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
-    return figure, figure.subplots()
+    return figure, figure.subplots(1, columns, **options)
+
+
+@contextlib.contextmanager
+def drawing(
+    path: str | os.PathLike[str], command: str, width: float = 5.5, height: float = 4.0, **options: Any
+) -> Iterator[Any]:
+    """Axes in the style; what was drawn on them is written when the context ends, as PNG or SVG by the file's name.
+
+    Args:
+        path: file to write. command: whose figure it is, for the error.
+        width, height: in inches. options: as of `axes`, such as columns.
+
+    Raises:
+        ValueError: matplotlib is missing.
+    """
+    require(command)
+    with styled():
+        figure, drawn = axes(width, height, **options)
+        yield drawn
+        save(figure, path)
+
+
+def save(figure: Any, path: str | os.PathLike[str], **options: Any) -> None:
+    """Writes a figure as PNG or SVG by the file's name; options are matplotlib's."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=DPI, **options)
 
 
 def styled() -> Any:
@@ -104,10 +144,10 @@ def _shared(a: Any, b: Any) -> float:
     return max(0.0, min(a.x1, b.x1) - max(a.x0, b.x0)) * max(0.0, min(a.y1, b.y1) - max(a.y0, b.y0))
 
 
-def png(figure: Any, dpi: int = 110) -> bytes:
+def png(figure: Any) -> bytes:
     """The figure as PNG."""
     out = io.BytesIO()
-    figure.savefig(out, format="png", dpi=dpi)
+    figure.savefig(out, format="png", dpi=DPI)
     return out.getvalue()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -32,9 +32,17 @@ class Table:
     title: str = ""
     text: str = ""
     formulas: tuple[str, ...] = field(default=("law",))  # heads of columns in a monospaced face
+    right: tuple[str, ...] | None = None  # heads of columns on the right; default those of numbers
+
+    def shown(self) -> Table:
+        """The same without columns that have no text in any row."""
+        used = [i for i in range(len(self.head)) if not self.rows or any(row[i] for row in self.rows)]
+        return replace(self, head=[self.head[i] for i in used], rows=[[row[i] for i in used] for row in self.rows])
 
     def numbers(self) -> set[int]:
-        """Columns that hold nothing but numbers, and belong on the right."""
+        """Columns that belong on the right: those of `right`, or that hold nothing but numbers."""
+        if self.right is not None:
+            return {i for i, head in enumerate(self.head) if head in self.right}
         return {i for i in range(len(self.head)) if self.rows and all(_is_number(row[i]) for row in self.rows)}
 
 
@@ -54,6 +62,7 @@ def _is_number(text: str) -> bool:
 
 def markdown(table: Table, level: int = 2) -> str:
     """Markdown: the title as a heading of this level, the text, the rows."""
+    table = table.shown()
     right = table.numbers()
     lines = [_line(table.head), "|" + "|".join("---:" if i in right else "---" for i in range(len(table.head))) + "|"]
     lines += [_line(row) for row in table.rows]
@@ -92,19 +101,19 @@ def show(table: Table, console: Console) -> None:
         console.print(Text(table.title, style="bold"))
     if table.text:
         console.print(Text(table.text))
-    used = [i for i in range(len(table.head)) if any(row[i] for row in table.rows)]
-    columns = [[table.head[i], *(row[i] for row in table.rows)] for i in used]
-    widths = _widths(
-        [_longest_word(*c) for c in columns], [_longest(*c) for c in columns], console.width - 3 * len(used) - 1
-    )
+    table = table.shown()
+    right = table.numbers()
+    columns = [[head, *(row[i] for row in table.rows)] for i, head in enumerate(table.head)]
+    room = console.width - 3 * len(columns) - 1
+    widths = _widths([_longest_word(*c) for c in columns], [_longest(*c) for c in columns], room)
     if widths is None:
-        _show_as_lists(table, used, console)
+        _show_as_lists(table, console)
         return
-    grid, right = Grid(), table.numbers()
-    for i, width in zip(used, widths, strict=True):
+    grid = Grid()
+    for i, width in enumerate(widths):
         grid.add_column(Text(table.head[i]), width=width, justify="right" if i in right else "left")
     for row in table.rows:
-        grid.add_row(*(Text(row[i]) for i in used), style="red" if is_bad(row) else "")
+        grid.add_row(*map(Text, row), style="red" if is_bad(row) else "")
     console.print(grid)
 
 
@@ -123,18 +132,18 @@ def _widths(least: list[int], most: list[int], room: int) -> list[int] | None:
     return widths
 
 
-def _show_as_lists(table: Table, used: list[int], console: Console) -> None:
+def _show_as_lists(table: Table, console: Console) -> None:
     """One paragraph a row: its first cells on a line, then a line a cell with its head."""
     from rich.padding import Padding
     from rich.text import Text
 
-    named = next((n for n, i in enumerate(used) if i in table.numbers()), len(used)) or 1
+    named = min(table.numbers(), default=len(table.head)) or 1
     for row in table.rows:
-        name = ", ".join(row[i] for i in used[:named] if row[i])
+        name = ", ".join(filter(None, row[:named]))
         console.print(Text(name, style="red" if is_bad(row) else "bold"))
-        for i in used[named:]:
-            if row[i]:
-                console.print(Padding(Text(f"{table.head[i]}: {row[i]}"), (0, 0, 0, 2)))
+        for head, cell in zip(table.head[named:], row[named:], strict=True):
+            if cell:
+                console.print(Padding(Text(f"{head}: {cell}"), (0, 0, 0, 2)))
     console.print()
 
 

@@ -44,7 +44,7 @@ def held_out_bound(
     mask_id = data.tokenizer.mask_id
     if recipe.objective == "autoregressive":
         exact = evaluate_likelihood(model, pieces, characters=characters, autocast=autocast)
-        return Bound(exact.nats, 0.0, exact.tokens, characters, len(exact.sizes))
+        return Bound(exact.by_sequence, exact.sizes, characters, draws=len(exact.sizes))
     if recipe.objective in ("any-order", "block"):
         return evaluate_streams(
             model, pieces, characters=characters, samples=max(2, samples // 2), seed=recipe.seed, autocast=autocast

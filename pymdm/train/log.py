@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pymdm.report.figure import drawing
+
 EVERY = 10  # steps between rows
 COLUMNS = ("step", "tokens", "seconds", "bits_per_char", "held_out_bits_per_char", "learning_rate")
 
@@ -135,21 +137,14 @@ def plot_curve(file: Path, picture: Path) -> None:
         ValueError: matplotlib is not installed, or the log cannot be read.
     """
     try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise ValueError("train: the plot needs matplotlib: pip install matplotlib") from None
-    try:
         rows = read_curve(file)
     except OSError as error:
         raise ValueError(f"train: cannot read {file}: {error.strerror}") from None
-    figure = Figure(figsize=(7, 4), layout="constrained")
-    axes = figure.add_subplot(xlabel="tokens", ylabel="bits per character")
-    axes.plot(
-        [int(r["tokens"]) for r in rows], [float(r["bits_per_char"]) for r in rows], label="training, running mean"
-    )
+    bits = [(int(r["tokens"]), float(r["bits_per_char"])) for r in rows]
     held = [(int(r["tokens"]), float(r["held_out_bits_per_char"])) for r in rows if r["held_out_bits_per_char"]]
-    if held:
-        axes.plot(*zip(*held, strict=True), marker="o", label="held out")
-    axes.legend()
-    axes.grid(alpha=0.3)
-    figure.savefig(picture, dpi=120)
+    with drawing(picture, "train", 7.0) as axes:
+        axes.plot(*(zip(*bits, strict=True) if bits else ([], [])), label="training, running mean")
+        if held:
+            axes.plot(*zip(*held, strict=True), marker="o", label="held out")
+        axes.set(xlabel="tokens", ylabel="bits per character")
+        axes.legend()

@@ -194,7 +194,7 @@ class _Run:
                 stopped = int(self.group.agree(heard[0] if heard else 0))
                 more = self.spent() < 1.0
                 if more and not stopped and recipe.eval_every and numbers.step % recipe.eval_every == 0:
-                    self.held_out_bits = self.evaluate(samples=2, quick=True).bits_per_char
+                    self.held_out_bits = self.evaluate(samples=2, quick=True).bits.value
                     self.report("evaluated", rate)
                 if self.saver is not None and (stopped or (more and self.saver.due(numbers))):
                     before = numbers.seconds = self.group.agree(time.monotonic() - begin)
@@ -213,7 +213,7 @@ class _Run:
             bound = self.evaluate(samples=8, quick=False)
         except KeyboardInterrupt:
             raise Stopped(self.stop_message(), signal.SIGINT) from None
-        self.held_out_bits = bound.bits_per_char
+        self.held_out_bits = bound.bits.value
         self.report("evaluated", 0.0)
         numbers.finished = True
         checkpoint = self.save(bound)

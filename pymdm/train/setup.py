@@ -44,8 +44,8 @@ def model_config(recipe: Recipe, tokenizer: Tokenizer) -> ModelConfig:
 def held_out_summary(bound: Bound) -> dict[str, Any]:
     """The numbers of a bound that are stored with a model."""
     return {
-        "bits_per_char": bound.bits_per_char,
-        "interval95": list(bound.interval),
+        "bits_per_char": bound.bits.value,
+        "interval95": list(bound.bits.interval),
         "nats_per_token": bound.nats_per_token,
         "perplexity": bound.perplexity,
         "tokens": bound.tokens,

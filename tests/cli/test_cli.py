@@ -270,3 +270,24 @@ def test_help_without_a_command_and_exit_codes_pass_through(monkeypatch, capsys,
     with pytest.raises(SystemExit) as left:
         main()
     assert left.value.code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["bench", "UNKNOWN"], "pymdm: bench: expected one of choose, speedup, "),
+        (["precision", "UNKNOWN"], "pymdm: precision: expected one of audit; "),
+        (["UNKNOWN"], "pymdm: expected one of demo, sample, "),
+    ],
+    ids=" ".join,
+)
+def test_an_unknown_command_is_told_those_that_there_are(words, line, monkeypatch, capsys):
+    from pymdm.bench.cases import CASES, TOOLS
+    from pymdm.cli.app import run as run_app
+
+    monkeypatch.setattr("sys.argv", ["pymdm", *words])
+    assert run_app() == 2
+    out, told = capsys.readouterr()
+    assert not out and told.count("\n") == 1 and told.startswith(line) and told.endswith("no such command 'UNKNOWN'\n")
+    if words[0] == "bench":
+        assert all(f" {name}" in told for name in (*CASES, *TOOLS)) and "second-order" not in told  # a second spelling

@@ -11,7 +11,7 @@ from pymdm.cli.app import app
 from pymdm.data.prepare import prepare_bytes
 from pymdm.data.tokenizer import _BYTES, END_OF_TEXT, Tokenizer
 from pymdm.data.tokens import load_data, smallest_dtype
-from pymdm.evaluate.subject import load_subject
+from pymdm.evaluate.subject_text import load_subject
 from pymdm.train import Recipe, load_corpus, train
 
 TINY = {"length": 16, "width": 16, "layers": 1, "heads": 2, "batch_size": 4, "threads": 1, "steps": 2}
@@ -178,5 +178,5 @@ def test_a_model_trained_from_tokens_with_time_can_be_evaluated(text, tmp_path):
     trained = train(recipe, tmp_path / "m").training["held_out"]
     subject = load_subject(tmp_path / "m")
     assert not subject.note and subject.characters == trained["characters"]
-    low, high = subject.likelihood(draws=8).text_interval
+    low, high = subject.likelihood(draws=8).bits_elsewhere.interval
     assert low - 0.1 < trained["bits_per_char"] < high + 0.1

@@ -86,7 +86,7 @@ def test_estimates_are_unbiased_and_intervals_cover():
                 exact_counts=exact_counts,
                 batch_size=512,
             )
-            low, high = (side * math.log(2) * 20 for side in b.interval)
+            low, high = (side * math.log(2) * 20 for side in b.bits.interval)
             inside += low <= exact <= high
             values.append(b.nats)
         error = np.std(values) / math.sqrt(len(values))
@@ -104,7 +104,7 @@ def test_network_and_callable_give_the_same_number_and_counts_add_up():
     b = evaluate_bound(lambda x: model.eval()(x), sequences, 7, characters=46, samples=4, batch_size=3)
     assert a.nats == pytest.approx(b.nats, rel=1e-5)
     assert (a.tokens, a.draws, a.characters) == (23, 12, 46)
-    assert a.bits_per_char == pytest.approx(a.nats / math.log(2) / 46)
+    assert a.bits.value == pytest.approx(a.nats / math.log(2) / 46)
     assert a.perplexity == pytest.approx(math.exp(a.nats / 23))
     assert evaluate_bound(model, sequences, 7, samples=2, exact_counts=True).draws == 2 * (2 * 10 + 3)
 
@@ -112,7 +112,7 @@ def test_network_and_callable_give_the_same_number_and_counts_add_up():
 def test_uniform_predictions_cost_log_v_per_token_without_error():
     b = evaluate_bound(lambda x: torch.zeros(*x.shape, 5), [torch.zeros(3, 8, dtype=torch.long)], 5, samples=2)
     assert b.nats == pytest.approx(24 * math.log(5), rel=1e-6) and b.std_error < 1e-5
-    assert math.isnan(b.bits_per_char)
+    assert math.isnan(b.bits.value)
 
 
 def test_bad_settings():

@@ -16,7 +16,7 @@ from pymdm.data.tokens import write_data
 from pymdm.evaluate.bound import evaluate_bound
 from pymdm.evaluate.judges import file_sha256
 from pymdm.evaluate.report import _behind
-from pymdm.evaluate.subject import load_subject
+from pymdm.evaluate.subject_text import load_subject
 from pymdm.network.checkpoint import load_checkpoint, save_checkpoint
 from pymdm.network.config import ModelConfig
 from pymdm.network.transformer import MaskedTransformer
@@ -56,8 +56,8 @@ def test_bound_is_that_of_the_text(files):
     by_hand = evaluate_bound(
         checkpoint.build(), pieces, checkpoint.config.mask_id, characters=len(TEXT), samples=4, seed=5
     )
-    assert likelihood["bits_per_char"] == pytest.approx(by_hand.bits_per_char, rel=1e-6)
-    assert likelihood["monte_carlo_interval95"] == pytest.approx(by_hand.interval, rel=1e-5)
+    assert likelihood["bits_per_char"] == pytest.approx(by_hand.bits.value, rel=1e-6)
+    assert likelihood["monte_carlo_interval95"] == pytest.approx(by_hand.bits.interval, rel=1e-5)
     assert (likelihood["tokens"], likelihood["characters"]) == (len(TEXT), len(TEXT))
     area = sum(
         n * r for n, r in zip(likelihood["curve"]["nats_per_masked_token"], likelihood["curve"]["rows"], strict=True)
@@ -109,8 +109,8 @@ def test_frontier_is_written_and_the_same_twice(files, tmp_path):
     assert written["generation"] == found["generation"] == again["generation"]
     report = (tmp_path / "sub" / "result.md").read_text()
     assert "entropy, nats" in report and "| noise |" in report and "result.png" in report
-    assert "* 3-gram: interpolated Witten-Bell" in report and "* twin: an autoregressive checkpoint" in report
-    judged = report[report.index("### Judges, judged") :]
+    assert "3-gram: interpolated Witten-Bell" in report and "twin: an autoregressive checkpoint" in report
+    judged = report[report.index("## Judges, judged") :]
     for judge, facts in found["generation"]["controls"].items():
         row = next(line for line in judged.splitlines() if line.startswith(f"| {judge} |"))
         assert f"| {'yes' if facts['in_order'] else 'NO'} |" in row

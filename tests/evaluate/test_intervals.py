@@ -39,7 +39,7 @@ def monte_carlo(known, repetitions, seed, **settings):
     inside, narrow, halves, values = 0, 0, [], []
     for i in range(repetitions):
         bound = evaluate_bound(denoiser, [rows], MASK, characters=1, seed=1000 * seed + i, batch_size=4096, **settings)
-        half = (bound.interval[1] - bound.interval[0]) / 2 * math.log(2)
+        half = bound.bits.error * math.log(2)
         inside += abs(bound.nats - exact) <= half
         narrow += abs(bound.nats - exact) <= 0.6 * half
         halves.append(half)
@@ -73,7 +73,7 @@ def rare_losses(sequences, length, rare, repetitions, **settings):
     inside = 0
     for i in range(repetitions):
         bound = evaluate_bound(denoiser, [rows], 2, characters=1, seed=i, batch_size=4096, **settings)
-        low, high = (bits * math.log(2) for bits in bound.interval)
+        low, high = (bits * math.log(2) for bits in bound.bits.interval)
         inside += low <= 40 * rare <= high
     return inside, bound
 
@@ -100,11 +100,11 @@ def test_text_interval_holds_the_entropy_of_the_law(known):
         places = rng.choice(len(flat), size=40, p=flat)
         rows = torch.from_numpy(np.stack(np.unravel_index(places, (V,) * L), axis=1))
         bound = evaluate_bound(denoiser, [rows], MASK, characters=40 * L, samples=4, seed=i, batch_size=4096)
-        low, high = bound.text_interval
+        low, high = bound.bits_elsewhere.interval
         bound_hits += low <= entropy <= high
         narrow += abs((low + high) / 2 - entropy) <= 0.3 * (high - low)
         exact = Likelihood(-np.log(flat[places]), np.full(40, L), 40 * L)
-        low, high = exact.text_interval
+        low, high = exact.bits_elsewhere.interval
         exact_hits += low <= entropy <= high
     assert covers(bound_hits, 300, 0.93, 0.97) and covers(exact_hits, 300, 0.93, 0.97)
     assert not covers(narrow, 300, 0.93, 0.97)
@@ -126,7 +126,10 @@ def test_degenerate_intervals():
     assert all(math.isnan(x) for x in (*ratio_interval([1.0], [1]), *ratio_interval([0.0, 0.0], [0, 0])))
     assert mean_interval([1.0, 3.0])[0] == pytest.approx(2 - 12.706 * math.sqrt(2) / math.sqrt(2), abs=1e-2)
     assert t_quantile(math.inf) == pytest.approx(1.959964, abs=1e-5)
-    assert all(math.isnan(x) for x in (*Bound(1.0, 0.1, 4, 4, 8).text_interval, *Bound(1.0, 0.1, 4, 0, 8).interval))
+    one = {"by_sequence": np.ones(1), "sizes": np.array([4]), "std_error": 0.1, "draws": 8}
+    for bits in (Bound(**one, characters=4).bits_elsewhere, Bound(**one).bits, Likelihood(np.ones(2), np.ones(2)).bits):
+        assert math.isnan(bits.error) and all(map(math.isnan, bits.interval))
+    assert Likelihood(np.ones(2), np.ones(2), 2).bits.error == 0 and Bound(**one, characters=4).bits.count == 4
 
 
 def test_the_curve_s_interval_takes_the_sequence_as_the_unit():

@@ -66,7 +66,7 @@ def test_causal_network_gives_a_distribution_over_all_sequences():
     assert np.exp(-likelihood.by_sequence).sum() == pytest.approx(1.0, abs=1e-5)
     assert (likelihood.tokens, len(likelihood.sizes)) == (4 * 81, 81)
     assert likelihood.perplexity == pytest.approx(math.exp(likelihood.by_sequence.sum() / (4 * 81)))
-    assert math.isnan(likelihood.bits_per_char)
+    assert math.isnan(likelihood.bits.value)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_ngram_judge_starts_each_text_after_a_blank_line():
     assert scores.nats == pytest.approx([judge([t]).nats[0] for t in ("the cat", "", "mat")])
     bits = NGram(TEXT, 4).bits([BREAK + "the cat"])[0][len(BREAK) :]
     assert scores.nats[0] == pytest.approx(bits.sum() * math.log(2))
-    assert scores.bits_per_char == pytest.approx(scores.nats.sum() / math.log(2) / 10)
+    assert scores.bits.value == pytest.approx(scores.nats.sum() / math.log(2) / 10)
 
 
 def test_controls_rank_last():
@@ -116,13 +116,13 @@ def test_controls_rank_last():
     words = TEXT[:96].split()
     shuffled = " ".join(rng.sample(words, len(words)))
     letters = "".join(rng.choice("abcdefghijklmnopqrstuvwxyz ") for _ in range(96))
-    text, words_only, noise = (judge([t]).bits_per_char for t in (TEXT[:96], shuffled, letters))
+    text, words_only, noise = (judge([t]).bits.value for t in (TEXT[:96], shuffled, letters))
     assert text < words_only < noise
 
 
 def test_scores_of_nothing_are_nan():
     empty = Scores(np.zeros(0), np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
-    assert math.isnan(empty.perplexity) and math.isnan(empty.bits_per_char) and math.isnan(empty.interval[0])
+    assert math.isnan(empty.perplexity) and math.isnan(empty.bits.value) and math.isnan(empty.bits.interval[0])
 
 
 def test_bad_judges_have_clear_words(checkpoint, tmp_path):

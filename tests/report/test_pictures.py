@@ -10,7 +10,7 @@ from helpers.pictures import faults
 
 from experiments.twins_report import picture as training_picture
 from pymdm.bench import common, report
-from pymdm.evaluate.report import picture as evaluation_picture
+from pymdm.evaluate.pictures import picture as evaluation_picture
 from pymdm.report import figure
 
 pytest.importorskip("matplotlib")
@@ -54,14 +54,17 @@ def test_of_every_committed_measurement(path):
     from matplotlib.figure import Figure
 
     result = report.read_json(path)
-    picture = Figure()
-    (common.case_plot(result["case"]) or report.plot_rows)(result, picture)
-    assert faults(picture) == []
+    with figure.styled():
+        picture = Figure()
+        (common.case_plot(result["case"]) or report.plot_rows)(result, picture)
+        assert faults(picture) == []
 
 
 def test_of_the_committed_evaluation_and_trainings():
-    assert faults(evaluation_picture(json.loads((ROOT / "docs" / "evaluation.json").read_text()))) == []
+    with figure.styled():
+        assert faults(evaluation_picture(json.loads((ROOT / "docs" / "evaluation.json").read_text()))) == []
     runs = [json.loads(path.read_text()) for path in sorted((ROOT / "docs" / "training").glob("*.json"))]
     runs = [run for run in runs if "group" in run]
     assert {run["group"] for run in runs} == {"enwik8", "bundled", "variants"}
-    assert faults(training_picture(runs)) == []
+    with figure.styled():
+        assert faults(training_picture(runs)) == []

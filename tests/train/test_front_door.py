@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -31,9 +32,9 @@ def test_what_was_trained_is_sampled_and_evaluated_in_memory(trained):
     out = pymdm.sample(trained, num_samples=2, seed=3)
     assert out.law == "exact" and all(len(t) == 16 for t in out.tokens) and isinstance(out.text[0], str)
     found = pymdm.evaluate(trained, draws=4, seed=1)
-    assert 0 < found.interval[0] < found.bits_per_char < found.interval[1] < 10
+    assert 0 < found.bits.interval[0] < found.bits.value < found.bits.interval[1] < 10
     assert found.to_dict()["run"]["checkpoint"] == {"name": "", "sha256": ""}
-    assert repr(found).startswith(f"{found.bits_per_char:.3f} bits per character (upper bound, 95% ")
+    assert repr(found).startswith(f"{found.bits.value:.3f} bits per character (upper bound, 95% ")
     assert "a model in memory" in repr(found) and repr(found).count("\n") == repr(trained).count("\n") == 1
     assert repr(trained).startswith("Model(in memory, pymdm; held out ")
 
@@ -44,7 +45,7 @@ def test_a_folder_gives_the_same_model_and_the_same_numbers(text, trained, tmp_p
     loaded = pymdm.load(tmp_path / "m")
     texts = [pymdm.sample(m, seed=3).text for m in (trained, kept, loaded, kept.checkpoint, tmp_path / "m")]
     assert texts == texts[:1] * 5
-    numbers = [pymdm.evaluate(m, draws=4, seed=1).bits_per_char for m in (trained, kept, loaded)]
+    numbers = [pymdm.evaluate(m, draws=4, seed=1).bits.value for m in (trained, kept, loaded)]
     shown = run_json("evaluate", tmp_path / "m", "--draws", 4, "--seed", 1)
     assert numbers == [shown["likelihood"]["bits_per_char"]] * 3
     assert [p.step for p in seen if p.event == "step"] == [1, 2, 3] and kept.path == tmp_path / "m"
@@ -59,7 +60,7 @@ def test_samples_are_judged_and_written(trained, tmp_path):
     )
     rows = found.result["generation"]["generations"]
     assert [r["sampler"].get("nfe") for r in rows] == [None, 4, 16, None, None]
-    assert found.bits_per_char != found.bits_per_char and told == [(f"samples, of {2} settings", n) for n in (1, 2)]
+    assert math.isnan(found.bits.value) and told == [(f"samples, of {2} settings", n) for n in (1, 2)]
     files = found.save(tmp_path / "e")
     assert json.loads(files[0].read_text()) == found.to_dict() and found.markdown().startswith("# Evaluation")
 

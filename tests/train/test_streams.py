@@ -86,7 +86,7 @@ def test_the_bound_and_the_loss_of_training_estimate_one_number(kind):
                     want += float(block_losses(model, text, masks).sum()) / n / subsets
     bound = evaluate_streams(model, [text.expand(50, L)], samples=60, characters=200)
     assert abs(bound.nats / 50 - want) < 5 * bound.std_error / 50
-    assert bound.interval[0] < bound.bits_per_char < bound.interval[1]
+    assert bound.bits.interval[0] < bound.bits.value < bound.bits.interval[1]
     rows = 4000
     objective = Objective(kind["attention"], block_length=kind.get("block_length", 0), draw="low-discrepancy")
     noise = objective.noise(rows, L, np.random.default_rng(2))
