@@ -50,7 +50,7 @@ def conversations_of(prompt: str | None, path: Path | None) -> list[Any]:
     from pymdm.files.read import read_json
 
     whole = read_json(path, "sample")
-    if not isinstance(whole, list) or not whole:
+    if not isinstance(whole, list) or not whole or not all(isinstance(entry, str | list | dict) for entry in whole):
         raise ValueError(
             f'sample: {path} must be a list of messages with "role" and "content", or a list of such lists'
         )

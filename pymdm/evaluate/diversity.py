@@ -14,7 +14,9 @@ from pymdm.data.letters import SMILES
 from pymdm.data.sequences import FORMATS
 from pymdm.evaluate.metrics import distinct_n, repetition, words
 
-MOST = 256  # sequences whose pairs are compared; of more, this many evenly spread ones
+CELLS = (
+    1 << 28
+)  # of the tables of all pairs together: a second or two; of more sequences, evenly spread ones are compared
 ORDERS = (1, 2, 3)
 
 
@@ -38,10 +40,10 @@ def diversity(sequences: Sequence[Sequence[Hashable]]) -> dict[str, Any]:
 
     Returns:
         "sequences"; "distinct", how many different ones; "distinct_n", n -> different n-grams over all (`distinct_n`);
-        "identity", mean over "pairs" pairs of different sequences' `identities`, None without a pair; "longest_run", units
-        of the longest run of one unit; "longest_repeat", units of the longest stretch that occurs at two places of a
-        sequence (they may overlap), and "mean_repeat", its mean over the sequences; "repetition4", mean share of 4-grams
-        that occurred before in their sequence (`repetition`).
+        "identity", mean over "pairs" pairs of different sequences' `identities`, None without a pair or where one pair would
+        take ten times `CELLS`; "longest_run", units of the longest run of one unit; "longest_repeat", units of the longest
+        stretch that occurs at two places of a sequence (they may overlap), and "mean_repeat", its mean over the sequences;
+        "repetition4", mean share of 4-grams that occurred before in their sequence (`repetition`).
 
     Raises:
         ValueError: no sequence.
@@ -54,7 +56,9 @@ def diversity(sequences: Sequence[Sequence[Hashable]]) -> dict[str, Any]:
         raise ValueError("diversity: expected at least one sequence")
     rows = [tuple(s) for s in sequences]
     repeats = [longest_repeat(row) for row in rows]
-    spread = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), MOST)).astype(int))
+    table = max(1, max(map(len, rows))) ** 2
+    most = max(math.isqrt(2 * CELLS // table), 2 if table <= 10 * CELLS else 0)
+    spread = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), most)).astype(int))
     compared = identities([rows[i] for i in spread])
     return {
         "sequences": len(rows),
@@ -81,13 +85,13 @@ def identities(sequences: Sequence[Sequence[Hashable]]) -> np.ndarray:
     """
     number: dict[Hashable, int] = {}
     lengths = np.array([len(s) for s in sequences], dtype=np.int64)
-    table = np.full((len(sequences), max(lengths, default=0)), -1, dtype=np.int64)
+    table = np.full((len(sequences), max(lengths, default=0)), -1, dtype=np.int32)
     for row, sequence in zip(table, sequences, strict=True):
         row[: len(sequence)] = [number.setdefault(unit, len(number)) for unit in sequence]
     found = []
     for i in range(len(sequences) - 1):
         others, sizes = table[i + 1 :], lengths[i + 1 :]
-        columns = np.arange(table.shape[1] + 1)
+        columns = np.arange(table.shape[1] + 1, dtype=np.int32)
         cost = np.broadcast_to(columns, (len(others), len(columns))).copy()  # row 0: put in j units
         for unit in table[i, : lengths[i]]:
             below = cost + 1  # left out
@@ -104,12 +108,21 @@ def longest_repeat(sequence: Sequence[Hashable]) -> int:
     >>> longest_repeat("banana"), longest_repeat("AAAA"), longest_repeat("abc")
     (3, 3, 0)
     """
-    row = tuple(sequence)
-    low, high = 0, max(len(row) - 1, 0)
+    number: dict[Hashable, int] = {}
+    L = len(sequence)
+    same = [np.array([number.setdefault(unit, len(number)) for unit in sequence], dtype=np.int64)]
+    # same[k][i] is equal for places i whose next 2^k units are; a stretch of n units is two of 2^k that may overlap.
+
+    def classes(k: int, n: int) -> np.ndarray:
+        ends = n - (1 << k)
+        return np.unique(same[k][: L - n + 1] * (L + 1) + same[k][ends : ends + L - n + 1], return_inverse=True)[1]
+
+    while 2 << len(same) - 1 <= L:
+        same.append(classes(len(same) - 1, 2 << len(same) - 1))
+    low, high = 0, max(L - 1, 0)
     while low < high:  # if n units repeat, so do n - 1
         n = (low + high + 1) // 2
-        stretches = [row[i : i + n] for i in range(len(row) - n + 1)]
-        low, high = (n, high) if len(set(stretches)) < len(stretches) else (low, n - 1)
+        low, high = (n, high) if classes(n.bit_length() - 1, n).max() < L - n else (low, n - 1)
     return low
 
 

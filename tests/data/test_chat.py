@@ -104,6 +104,8 @@ def test_the_command_line_prints_the_answer(folder, tmp_path):
         (["--chat", "--prompt-file", "none.json"], "cannot read"),
         (["--chat", "--prompt-file", "no.json"], "list of messages"),
         (["--chat", "--prompt-file", "odd.json"], "role"),
+        (["--chat", "--prompt-file", "number.json"], "list of messages"),
+        (["--chat", "--prompt-file", "mixed.json"], "role"),
         (["--chat", "--prompt", '[{"role": "judge", "content": "a"}]'], "no such role"),
     ],
 )
@@ -111,6 +113,8 @@ def test_conversations_that_are_none_are_one_line(folder, monkeypatch, options, 
     monkeypatch.chdir(folder)
     (folder / "no.json").write_text("{}")
     (folder / "odd.json").write_text("[[3]]")
+    (folder / "number.json").write_text("[5]")
+    (folder / "mixed.json").write_text('[{"role": "user", "content": "a"}, "b"]')
     result = run("sample", folder, *options)
     assert result.exit_code == 2 and words in result.stderr and result.stderr.count("\n") == 1
 

@@ -67,9 +67,19 @@ def test_units_are_those_of_the_form():
         d.diversity([])
 
 
-def test_many_sequences_are_compared_in_part():
-    found = d.diversity([str(i) for i in range(d.MOST + 40)])
-    assert found["pairs"] == d.MOST * (d.MOST - 1) // 2 and found["distinct"] == d.MOST + 40
+def test_many_or_long_sequences_are_compared_in_part(monkeypatch):
+    monkeypatch.setattr(d, "CELLS", 1 << 10)
+    found = d.diversity([f"{i:04}" for i in range(60)])  # 16 cells a pair
+    assert found["pairs"] == 11 * 10 // 2 and found["distinct"] == 60
+    assert d.diversity(["a" * 100, "b" * 100, "c" * 100])["pairs"] == 1  # one pair at least
+    far = d.diversity(["a" * 102, "b" * 102])
+    assert far["pairs"] == 0 and far["identity"] is None and far["longest_repeat"] == 101
+
+
+def test_a_long_text_takes_no_square_of_memory():
+    words = np.random.default_rng(5).integers(0, 1 << 40, size=40_000).tolist()
+    words[30_000:33_000] = words[1_000:4_000]
+    assert d.longest_repeat(words) == 3_000
 
 
 def test_the_command_line_measures_files(tmp_path):
