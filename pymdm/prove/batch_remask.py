@@ -11,7 +11,6 @@ from pymdm.prove.batch_stream import BatchStream, Bits, Floats, Ints
 from pymdm.prove.implementation import Batch
 from pymdm.reference import philox
 from pymdm.reference.ancestral import stride
-from pymdm.reference.choose import filtered
 from pymdm.reference.lookahead import Lookahead
 from pymdm.reference.remask import leave, strategy_grid
 
@@ -93,9 +92,7 @@ class BatchRemask(BatchStream):
             logits = model.rows(tokens[rows], positions)[:, :mask]
             base = positions * stride(mask)
             token = self.choose(logits, seed, ids[rows], event, base=base, temperature=temperature)
-            scores = filtered(logits, temperature)
-            weights = np.exp(scores - scores.max(axis=1, keepdims=True))
             tokens[rows, positions] = token
-            sure[rows, positions] = (weights / weights.sum(axis=1, keepdims=True))[np.arange(len(rows)), token]
+            sure[rows, positions] = self.probabilities(logits, temperature)[np.arange(len(rows)), token]
             tokens[back[0][again], back[1][again]] = mask
         return tokens

@@ -73,6 +73,12 @@ class BatchStream:
         """What the noise is added to: logits / temperature, -inf where a class may not be chosen."""
         return filtered(logits, temperature, **filters)
 
+    def probabilities(self, logits: Any, temperature: float, **filters: Any) -> Floats:
+        """[M, V] what is drawn from: mu tempered and filtered."""
+        scores = self.scores(logits, temperature, **filters)
+        weights = np.exp(scores - scores.max(axis=1, keepdims=True))
+        return np.asarray(weights / weights.sum(axis=1, keepdims=True))
+
     def noise(self, seed: int, sequence: Any, event: Any, purpose: int, base: Any, count: int, kind: str) -> Floats:
         bits = self.bits_row(seed, sequence, event, purpose, base, count)
         return self.gumbel_of(bits) if kind == "exact" else gumbel(bits, kind)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import torch
 
-from pymdm.network.transformer import Block, MaskedTransformer
+from pymdm.network.layers import Block
+from pymdm.network.transformer import MaskedTransformer
 
 OFFSETS = ((-1, 1, -2, 2), (-1, 1, -3, 3))  # of the heads, in even and in odd blocks
 CAUSAL_OFFSETS = ((0, -1, -2, -3), (0, -1, -2, -4))  # of a network that sees what came before only

@@ -9,7 +9,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from helpers.fake_bench import fake_case, run
+from helpers.command_line import run
+from helpers.fake_bench import fake_case
 from rich.console import Console
 
 import pymdm

@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers.fake_bench import fake_case, run
+from helpers.command_line import run
+from helpers.fake_bench import fake_case
 
 import pymdm
 from pymdm.bench import common, docs, report, timing

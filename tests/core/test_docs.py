@@ -75,3 +75,21 @@ def test_the_reference_names_what_there_is():
 def test_the_first_page_runs():
     code = (DOCS / "index.md").read_text(encoding="utf-8").split("```python\n")[1].split("```")[0]
     exec(compile(code, "docs/index.md", "exec"), {})
+
+
+def test_what_an_addition_touches_is_there():
+    """Every file that docs/design.md names for an operator and a sampler exists for `mlp` and `remask`, and speaks of it."""
+    text = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
+    text = text[text.index("## What an addition touches") : text.index("## Words")]
+    operator, sampler = text[: text.index("**The choice")], text[text.index("**A sampler**") :]
+    named = r"`((?:csrc|pymdm|tests|docs)/[^`]+)`"
+    for part, word in ((operator, "mlp"), (sampler, "remask")):
+        paths = [name.replace("<op>", word).replace("<name>", word) for name in re.findall(named, part)]
+        assert len(paths) > 10
+        for path in paths:
+            files = list(ROOT.glob(path))
+            assert files, path
+            texts = (file.read_text(encoding="utf-8") for file in files)
+            assert word == "mlp" or any(word in text.lower() for text in texts), path
+    choice = text[text.index("**The choice") : text.index("**A sampler**")]
+    assert all(list(ROOT.glob(path)) for path in re.findall(named, choice))

@@ -5,9 +5,8 @@ import sys
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
+from helpers.command_line import run
 
-from pymdm.cli.app import app
 from pymdm.data.prepare import prepare_bytes
 from pymdm.data.tokenizer import _BYTES, END_OF_TEXT, Tokenizer
 from pymdm.data.tokens import load_data, smallest_dtype
@@ -22,10 +21,6 @@ TEXT = "".join(f"line {i} says that {i * i} is a square and no more.\n\n" for i 
 def text(tmp_path):
     (tmp_path / "text.txt").write_text(TEXT)
     return tmp_path / "text.txt"
-
-
-def run(*arguments):
-    return CliRunner().invoke(app, ["data", *map(str, arguments)])
 
 
 def test_bytes_are_cut_in_order(tmp_path):
@@ -43,7 +38,7 @@ def test_bytes_are_cut_in_order(tmp_path):
 
 
 def test_documents_end_with_the_end_of_text_token(text, tmp_path):
-    result = run(text, "--out", tmp_path / "d", "--vocab-size", 300, "--json")
+    result = run("data", text, "--out", tmp_path / "d", "--vocab-size", 300, "--json")
     assert result.exit_code == 0, result.output
     data, corpus = load_data(tmp_path / "d"), load_corpus(text)
     printed = json.loads(result.stdout)
@@ -56,7 +51,7 @@ def test_documents_end_with_the_end_of_text_token(text, tmp_path):
 
 
 def test_training_from_tokens_is_training_from_the_text(text, tmp_path):
-    assert run(text, "--out", tmp_path / "d", "--vocab", "char").exit_code == 0
+    assert run("data", text, "--out", tmp_path / "d", "--vocab", "char").exit_code == 0
     a = train(Recipe(source=str(text), vocab="char", **TINY))
     b = train(Recipe(source=str(tmp_path / "d"), vocab="char", **TINY))
     assert a.training["held_out"] == b.training["held_out"]
@@ -67,7 +62,10 @@ def test_a_given_text_is_held_out(text, tmp_path):
     (tmp_path / "other.txt").write_text("line 7 says something else.\n" * 20)
     corpus = load_corpus(text, tmp_path / "other.txt")
     assert sorted(corpus.train_text) == sorted(TEXT) and corpus.held_out_text == "line 7 says something else.\n" * 20
-    assert run(text, "--held-out", tmp_path / "other.txt", "--out", tmp_path / "d", "--vocab", "byte").exit_code == 0
+    assert (
+        run("data", text, "--held-out", tmp_path / "other.txt", "--out", tmp_path / "d", "--vocab", "byte").exit_code
+        == 0
+    )
     assert len(load_data(tmp_path / "d").held_out) == 28 * 20
 
 
@@ -89,12 +87,12 @@ def test_bad_input_is_one_line_and_leaves_other_folders_alone(text, tmp_path):
     ]
     for arguments, message in cases:
         extra = () if "--out" in arguments else ("--out", tmp_path / "d")
-        result = run(*arguments, *extra)
+        result = run("data", *arguments, *extra)
         assert result.exit_code == 2 and message in result.stderr, (arguments, result.output)
         assert len(result.stderr.strip().splitlines()) == 1 and not (tmp_path / "d").exists()
         assert result.stderr.startswith("pymdm: ") and "train:" not in result.stderr
     assert [p.name for p in (tmp_path / "mine").iterdir()] == ["thesis.tex"]
-    assert run(text, "--out", tmp_path / "d", "--vocab", "char").exit_code == 0
+    assert run("data", text, "--out", tmp_path / "d", "--vocab", "char").exit_code == 0
     np.save(tmp_path / "d" / "train.npy", np.zeros(3, np.uint8))
     with pytest.raises(ValueError, match=r"^data: cannot read .*: train.npy is not the"):
         load_data(tmp_path / "d")
@@ -108,7 +106,7 @@ def test_json_lines_are_documents(tmp_path):
     (tmp_path / "d.jsonl").write_text("\n".join(json.dumps({"text": d, "id": 1}) for d in documents) + "\n\n")
     corpus = load_corpus(tmp_path / "d.jsonl")
     assert sorted(corpus.train + corpus.held_out) == sorted(documents) and corpus.held_out
-    assert run(tmp_path / "d.jsonl", "--out", tmp_path / "t", "--vocab-size", 300).exit_code == 0
+    assert run("data", tmp_path / "d.jsonl", "--out", tmp_path / "t", "--vocab-size", 300).exit_code == 0
     assert int((load_data(tmp_path / "t").train == 300).sum()) == len(corpus.train)  # id of the end-of-text token
     (tmp_path / "bad.jsonl").write_text('{"text": "a"}\n{"txt": "b"}\n')
     with pytest.raises(ValueError, match=r'^corpus: line 2 of .*bad.jsonl is not a JSON object with a string "text"'):
@@ -173,7 +171,7 @@ def test_gpt2_files_are_read(tmp_path):
 
 
 def test_a_model_trained_from_tokens_with_time_can_be_evaluated(text, tmp_path):
-    assert run(text, "--out", tmp_path / "d", "--vocab", "char").exit_code == 0
+    assert run("data", text, "--out", tmp_path / "d", "--vocab", "char").exit_code == 0
     recipe = Recipe(source=str(tmp_path / "d"), vocab="char", conditioning="time", schedule="cosine", **TINY)
     trained = train(recipe, tmp_path / "m").training["held_out"]
     subject = load_subject(tmp_path / "m")

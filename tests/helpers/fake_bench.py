@@ -5,18 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from types import ModuleType
 
-from typer.testing import CliRunner
-
 from pymdm.bench import common, timing
 from pymdm.bench.rows import row
-from pymdm.cli.app import app
 
 ROOT = Path(__file__).resolve().parents[2]
 PNG = b"\x89PNG\r\n\x1a\n"
-
-
-def run(*arguments):
-    return CliRunner().invoke(app, [str(a) for a in arguments])
 
 
 def fake_case(value, mark=2.0):

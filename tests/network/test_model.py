@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from pymdm.network.config import ModelConfig
-from pymdm.network.transformer import MaskedTransformer, parameter_shapes, rotary_angles, rotate
+from pymdm.network.layers import rotate
+from pymdm.network.transformer import MaskedTransformer, parameter_shapes, rotary_angles
 
 BASE = {"vocab_size": 11, "length": 12, "width": 16, "layers": 2, "heads": 4}
 VARIANTS = {

@@ -7,11 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from helpers.command_line import run
 from helpers.pictures import watched
-from typer.testing import CliRunner
 
 import pymdm
-from pymdm.cli.app import app
 from pymdm.evaluate.judges import NGramJudge
 from pymdm.evaluate.metrics import token_entropy
 from pymdm.network.checkpoint import save_checkpoint
@@ -75,15 +74,15 @@ def test_every_run_has_its_own_addresses_and_shapes(checkpoint):
     assert [r.steps for r in runs[5:]] == [2, 2, 2, 8, 8, 8]
     ids = [i for r in runs[1:] for i in r.sequence_ids]
     assert len(ids) == len(set(ids)) == 40
-    for run in runs:
-        values = run.to_dict()
+    for one in runs:
+        values = one.to_dict()
         scores = values["scores"]["3-gram"]
         low, high = values["entropy_interval95"]
-        assert low <= values["entropy_mean"] <= high and values["entropy_mean"] == pytest.approx(np.mean(run.entropy))
+        assert low <= values["entropy_mean"] <= high and values["entropy_mean"] == pytest.approx(np.mean(one.entropy))
         assert scores["interval95"][0] <= scores["bits_per_char"] <= scores["interval95"][1]
-        assert len(run.entropy) == len(scores["nats"]) and all(0 <= e <= np.log(10) + 1e-9 for e in run.entropy)
-        if run.sampler != "text":
-            assert run.masks[0] == 1 and run.masks[-1] == 0 and all(np.diff(run.masks) <= 0)
+        assert len(one.entropy) == len(scores["nats"]) and all(0 <= e <= np.log(10) + 1e-9 for e in one.entropy)
+        if one.sampler != "text":
+            assert one.masks[0] == 1 and one.masks[-1] == 0 and all(np.diff(one.masks) <= 0)
     again = experiment(model, judges=[], steps=(8,), samples=4, length=10, noises=("float32",), seed=1)
     first = pymdm.sample(model, num_samples=4, length=10, seed=1, sequence_ids=range(4))
     assert again[0].entropy == [token_entropy(t) for t in first.tokens]  # the samples that `sample` gives
@@ -196,10 +195,6 @@ def test_the_replay_shows_one_sequence_twice(result):
         assert len(panel["tokens"]) == len(panel["times"]) == TINY.length
         assert all(str(t) in replay["pieces"] for t in panel["tokens"])
     assert replay["panels"][0] == replay["panels"][1] | {"name": "exact noise"}  # V is tiny: the cap never shows
-
-
-def run(*arguments):
-    return CliRunner().invoke(app, [str(a) for a in arguments])
 
 
 def test_the_command_writes_what_it_was_told(result, checkpoint, tmp_path):

@@ -5,7 +5,8 @@ import torch
 from helpers.tiny_training import TINY
 
 from pymdm.network.config import ModelConfig
-from pymdm.network.transformer import MaskedTransformer, rotate
+from pymdm.network.layers import rotate
+from pymdm.network.transformer import MaskedTransformer
 from pymdm.train import Recipe
 from pymdm.train.optimizer import Average, learning_rate, make_optimizers, orthogonalise
 from pymdm.train.start import OFFSETS, look_at_neighbours

@@ -6,17 +6,12 @@ import os
 from pathlib import Path
 
 import pytest
+from helpers.command_line import run
 from helpers.tiny_training import CORPUS
-from typer.testing import CliRunner
 
-from pymdm.cli.app import app
 from pymdm.network.checkpoint import load_checkpoint
 
 SMALL = ["--vocab", "char", "--length", "16", "--width", "16", "--layers", "1", "--heads", "2", "--threads", "1"]
-
-
-def run(*arguments):
-    return CliRunner().invoke(app, ["train", *(str(a) for a in arguments)])
 
 
 @pytest.fixture
@@ -26,13 +21,13 @@ def text(tmp_path):
 
 
 def test_command_line_prints_one_object_and_writes_the_checkpoint(text, tmp_path):
-    result = run(text, *SMALL, "--steps", 3, "--out", tmp_path / "m", "--json")
+    result = run("train", text, *SMALL, "--steps", 3, "--out", tmp_path / "m", "--json")
     assert result.exit_code == 0, result.output
     printed = json.loads(result.stdout)
     stored = load_checkpoint(tmp_path / "m").training
     assert printed == {"checkpoint": str(tmp_path / "m"), **stored}
     assert stored["corpus"]["name"] == str(text) and stored["recipe"]["steps"] == 3
-    people = run(text, *SMALL, "--steps", 3, "--out", tmp_path / "m", "--overwrite").stdout
+    people = run("train", text, *SMALL, "--steps", 3, "--out", tmp_path / "m", "--overwrite").stdout
     assert "bits per character" in people and "order 5" in people
 
 
@@ -103,7 +98,7 @@ def test_bad_input_is_one_line_exit_code_2_and_nothing_written(tmp_path, kind):
     options = [*SMALL, "--out", tmp_path / "out"] + ([] if "--steps" in arguments else ["--steps", 2])
     if kind == "both budgets":
         options = SMALL
-    result = run(*options, *arguments)
+    result = run("train", *options, *arguments)
     assert result.exit_code == 2, result.output
     assert result.stdout == "" and message in result.stderr and len(result.stderr.strip().splitlines()) == 1
     assert result.stderr.startswith("pymdm: ")
@@ -114,13 +109,13 @@ def test_bad_input_is_one_line_exit_code_2_and_nothing_written(tmp_path, kind):
     ("code", "leaves"), [(errno.ENOSPC, 74), (errno.EDQUOT, 74), (errno.EIO, 74), (errno.EACCES, 2)]
 )
 def test_a_full_disk_while_saving_is_74_and_keeps_what_was_there(text, tmp_path, monkeypatch, code, leaves):
-    assert run(text, *SMALL, "--steps", 2, "--out", tmp_path / "m").exit_code == 0
+    assert run("train", text, *SMALL, "--steps", 2, "--out", tmp_path / "m").exit_code == 0
 
     def full(*_):
         raise OSError(code, os.strerror(code))
 
     monkeypatch.setattr("pymdm.files.replace._sync", full)
-    result = run(text, *SMALL, "--steps", 3, "--out", tmp_path / "m", "--overwrite")
+    result = run("train", text, *SMALL, "--steps", 3, "--out", tmp_path / "m", "--overwrite")
     lines = [line for line in result.stderr.splitlines() if line.startswith("pymdm: ")]
     assert result.exit_code == leaves
     assert lines == [f"pymdm: save_checkpoint: cannot write {tmp_path / 'm'}: {os.strerror(code)}"]
@@ -134,6 +129,6 @@ def test_a_folder_that_cannot_be_written_is_told_before_the_training(text, tmp_p
         locked.mkdir(mode=0o500)
     if not locked.is_dir():
         pytest.skip("root, and no /proc")
-    result = run(tmp_path / "no text", *SMALL, "--steps", 10**9, "--out", locked / "m")
+    result = run("train", tmp_path / "no text", *SMALL, "--steps", 10**9, "--out", locked / "m")
     assert result.exit_code == 2 and len(result.stderr.strip().splitlines()) == 1
     assert result.stderr.startswith(f"pymdm: train: cannot write {locked / 'm'}: ")
