@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from helpers import published as p
+from tokenizers import Tokenizer, models, pre_tokenizers
 
 import pymdm
 from pymdm.network.describe import describe
@@ -200,3 +201,18 @@ def test_what_a_folder_cannot_tell_is_said(tmp_path):
     """A block-diffusion checkpoint of the same project has the same settings."""
     settings, state, _ = a2d()
     assert "block-diffusion" in describe(p.write(tmp_path / "m", settings, state))["note"]
+
+
+def test_a2ds_mask_is_its_tokenizers(tmp_path):
+    """Its settings are Qwen3's own, which know no mask."""
+    settings, state, _ = a2d()
+    folder = p.write(tmp_path / "m", {k: v for k, v in settings.items() if k != "mask_token_id"}, state)
+    with pytest.raises(ValueError, match="no mask_token_id"):
+        pymdm.load(folder)
+    words = {("<|mask|>" if i == 46 else f"w{i}"): i for i in range(50)}
+    inner = Tokenizer(models.WordLevel(words, "w0"))
+    inner.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    inner.save(str(folder / "tokenizer.json"))
+    assert pymdm.load(folder).config.mask_id == 46
+    out = pymdm.sample(pymdm.load(folder), infill="w3 [MASK:3]", seed=1)
+    assert out.tokens.shape == (1, 4) and 46 not in out.tokens
