@@ -41,7 +41,7 @@ class OtherWork:
         self.start = self._seconds()
 
     def share(self) -> float | None:
-        """In [0, 1]; None on a system that does not tell."""
+        """The share, in [0, 1]; None on a system that does not tell."""
         now = self._seconds()
         if now is None or self.start is None or now[0] <= self.start[0]:
             return None

@@ -1,4 +1,4 @@
-"""What stdout and stderr lead to may fail: a reader that has gone, an encoding without a character, a full disk. Decided here.
+"""Decides what happens where stdout or stderr fails: a reader that has gone, an encoding without a character, a full disk.
 
 | what fails | what happens | exit code |
 |---|---|---|

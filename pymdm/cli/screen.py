@@ -1,4 +1,4 @@
-"""What a terminal is given: text of others, such as samples and names of files and tensors, cannot command it."""
+"""Escapes control characters in text of others, such as samples and names of files and tensors, before a terminal shows it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Functions of the user's own, by name: loaded from the current folder, and shown with their traceback where they raise."""
+"""Loads functions of the user's own by name, from the current folder too; an error inside one keeps its traceback."""
 
 from __future__ import annotations
 

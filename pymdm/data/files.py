@@ -1,4 +1,4 @@
-"""Text files as they lie on disks: compressed or not, with a byte order mark or without, beside files of other kinds."""
+"""Reads text files: compressed or not, with a byte order mark or without, in folders that hold files of other kinds too."""
 
 from __future__ import annotations
 

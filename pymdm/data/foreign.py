@@ -1,4 +1,4 @@
-"""Tokenizers that others made: read without harm, brought to give back the text they were given, and checked once.
+"""Reads tokenizers of others, without running their code, so that decoding gives the encoded text; each is checked once.
 
 What a tokenizer does to length (truncation, padding), to chance (dropout) and to spaces at the front of a text is taken
 out of it; ids with holes are refused. What it does to the text itself is measured (`pymdm.data.round_trip`).

@@ -1,4 +1,4 @@
-"""What a network reads in training and evaluation: which tokens are masked, or what a causal network has before each."""
+"""Inputs of a network in training and evaluation: masked tokens, or the shifted sequence of a causal network."""
 
 from __future__ import annotations
 

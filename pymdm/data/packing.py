@@ -1,4 +1,4 @@
-"""From documents to batches: one long row of tokens, cut anew each epoch, every batch a pure function of its number."""
+"""Packs documents into batches: one long row of tokens, cut anew each epoch; every batch is a pure function of its number."""
 
 from __future__ import annotations
 

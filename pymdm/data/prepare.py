@@ -1,4 +1,4 @@
-"""From files to the memory-mapped tokens of `pymdm data`: documents in, each followed by an end-of-text token if wanted."""
+"""Writes the memory-mapped tokens of `pymdm data` from documents, each followed by an end-of-text token if wanted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much of a text comes back from its tokens: bits per character count no other characters.
+"""Measures how much of a text comes back from its tokens; bits per character count no other characters.
 
 A tokenizer may lower-case, drop accents or put one unknown token in the place of words. A model of its tokens then pays
 nothing for what was lost, so what was lost may not be counted as text that it has described.

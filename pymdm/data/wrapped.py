@@ -1,4 +1,4 @@
-"""Tokenizers of others, of `tokenizers` or `transformers`, in one form: text <-> ids, special tokens, frame."""
+"""Wraps tokenizers of `tokenizers` and `transformers` in one form: text <-> ids, special tokens, frame."""
 
 from __future__ import annotations
 

@@ -202,7 +202,7 @@ def _mean_losses(
     rng: np.random.Generator,
     autocast: bool,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Of the cross-entropies at the masked positions of each row: mean and sum of squared deviations, float64 [b, K]."""
+    """Mean and sum of squared deviations of the cross-entropies at each row's masked positions, float64 [b, K] each."""
     flat = rows.reshape(-1, rows.shape[-1])
     n = counts.reshape(-1)
     out, scatter = np.empty(len(n)), np.empty(len(n))

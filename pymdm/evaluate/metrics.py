@@ -1,4 +1,4 @@
-"""What samples look like without any judge: entropy, repetition, distinct n-grams, self-BLEU.
+"""Statistics of samples that need no judge: entropy, repetition, distinct n-grams, self-BLEU.
 
 Perplexity alone can be lowered by repeating oneself; these are printed beside it.
 """

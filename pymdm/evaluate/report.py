@@ -1,4 +1,4 @@
-"""An evaluation in words and tables, for the screen and for Markdown, from one dictionary, so that the numbers are the same."""
+"""An evaluation in words and tables: the screen and Markdown take them from one dictionary, so the numbers are the same."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ real text, however good its order is; in brackets those whose interval overlaps 
 
 
 def _samples(found: dict[str, Any]) -> list[Table]:
-    """Of every kind of text: its variety, what each judge says, and whether the judges can judge."""
+    """Tables of the variety of each kind of text, of what each judge says, and of whether the judges can judge."""
     generations = found["generations"]
     rows = [
         [name_of(g), g["sampler"].get("law", ""), g["sampler"].get("noise", "")]

@@ -1,4 +1,4 @@
-"""Whether a file or folder is in a living process's hands: an advisory lock (flock), which the kernel ends with the process.
+"""Advisory locks (flock) on files and folders: the kernel releases one when the process that holds it ends.
 
 It holds between all processes of one kernel, so also between containers, where a process id means nothing. Other machines may
 not see it; `machine` tells them apart.

@@ -1,4 +1,4 @@
-"""One run at a time writes a folder: a lock file beside it says who, where, since when, and is touched while the run lives.
+"""Lets one run at a time write a folder: a lock file beside it names who and since when, and is touched while the run lives.
 
 Who may take a lock that is there:
 * a process of the same kernel (`machine`), any container: once nobody holds it (flock), so at once after a kill;

@@ -1,4 +1,4 @@
-"""Files of others: read, or refused in one short line, however they are damaged."""
+"""Reads files of others, or refuses them in one short line, however they are damaged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A folder is written whole or not at all: beside its place first, then put there in one step."""
+"""Writes a folder whole or not at all: beside its place first, then moved there in one step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What cannot be written: whose fault it is, in one line."""
+"""Errors of writing: a full or failing disk is told from a user's mistake, in one line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Anything that gives logits, in the one form the sampling loop calls."""
+"""Wraps anything that gives logits in the one form that the sampling loop calls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a model is and what it will take, without packing its weights."""
+"""Describes a model and the memory it will take, without packing its weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which device a network runs on, and which sequences are this process's where several run together."""
+"""The device that a network runs on, and the sequences of this process where several run together."""
 
 from __future__ import annotations
 

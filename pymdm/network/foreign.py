@@ -1,4 +1,4 @@
-"""Checkpoints of others, tensor by tensor into the engine's own parameters: views of the mapped file, nothing copied."""
+"""Converts checkpoints of others to the engine's parameters, tensor by tensor: views of the mapped file, nothing is copied."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checkpoints of others as they lie on the disk: settings, and tensors by name, mapped and not read."""
+"""Finds the settings and the tensors, by name, of checkpoints of others; tensors are memory-mapped."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ class Audit:
         return self.verdict in FAULTY
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON-ready values."""
+        """JSON-ready values."""
         return asdict(self)
 
 

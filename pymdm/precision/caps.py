@@ -100,7 +100,7 @@ class Enumerated:
         return self.ones == 0 and math.isclose(self.cap, self.claimed, rel_tol=1e-12)
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON-ready values."""
+        """JSON-ready values."""
         return asdict(self) | {"agrees": self.agrees}
 
 

@@ -57,7 +57,7 @@ class Run:
         return f"{self.sampler}, {self.noise}" + (f", N = {self.steps:,}" if self.steps else "")
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON-ready values, with means and 95% intervals over sequences."""
+        """JSON-ready values, with means and 95% intervals over sequences."""
         summaries = {"entropy_mean": float(np.mean(self.entropy)), "entropy_interval95": mean_interval(self.entropy)}
         scores = {name: s.to_dict() for name, s in self.scores.items()}
         return asdict(self) | {"name": self.name, "scores": scores} | summaries

@@ -71,7 +71,7 @@ class Finding:
         return "yes" if all(g.p_value > self.level for g in self.gaps) else "NO"
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON-ready values."""
+        """JSON-ready values."""
         gaps = [asdict(g) | {"half": g.half} for g in self.gaps]
         return asdict(self) | {"verdict": self.verdict, "gaps": gaps}
 
@@ -165,7 +165,7 @@ def _judged(found: list[Finding], samples: int) -> list[Finding]:
 
 
 def _values(runs: Sequence[Run], measure: str) -> Values:
-    """Of the sequences of all runs: entropies, or bits and characters."""
+    """The entropies, or bits and characters, of the sequences of all runs."""
     if measure == "entropy":
         values = np.concatenate([r.entropy for r in runs])
         return values, np.ones(len(values))

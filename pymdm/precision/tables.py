@@ -196,7 +196,7 @@ def findings_table(result: dict[str, Any]) -> Table:
 
 
 def would_show(result: dict[str, Any]) -> str:
-    """Of falls that are unclear: the number of samples that would show one of the size measured; "" where none is."""
+    """The number of samples that would show a fall of the size measured, for falls that are unclear; "" where none is."""
     falls = [f for f in result["findings"] if f["fall"]]
     unclear = [f for f in falls if f["verdict"] == "unclear"]
     if not unclear:

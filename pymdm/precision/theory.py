@@ -83,7 +83,7 @@ class DrawEffect:
     temperature: float
 
     def to_dict(self) -> dict[str, float]:
-        """As JSON-ready values."""
+        """JSON-ready values."""
         return asdict(self)
 
 
@@ -99,7 +99,7 @@ class StepEffect:
     tv: float
 
     def to_dict(self) -> dict[str, float]:
-        """As JSON-ready values."""
+        """JSON-ready values."""
         return asdict(self)
 
 

@@ -63,7 +63,7 @@ class Known:
         return math.exp(self.nats)
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON-ready values."""
+        """JSON-ready values."""
         return asdict(self) | {"perplexity": self.perplexity}
 
 

@@ -1,4 +1,4 @@
-"""Puts a user's own sampler function to the proof: does it sample the law its network defines?"""
+"""Tests a user's own sampler function: does it sample the law that its network defines?"""
 
 from __future__ import annotations
 

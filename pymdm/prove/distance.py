@@ -1,4 +1,4 @@
-"""How far an approximate sampler is from the exact law, measured."""
+"""Measures how far an approximate sampler is from the exact law."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tests of a law: statistic, p-value, cells used, and how far the sample is from the law.
+"""Goodness-of-fit tests: statistic, p-value, cells used, and how far the sample is from the law.
 
 Pooling rule, the same everywhere: cells whose expected count is below 25 are merged into one cell, and if that is still
 below 25 it joins the smallest other cell. A cell of probability zero is never pooled: one observation there is a

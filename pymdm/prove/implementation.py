@@ -1,4 +1,4 @@
-"""What an implementation has to offer to be put to the proof."""
+"""The interface of an implementation that the proof can test."""
 
 from __future__ import annotations
 

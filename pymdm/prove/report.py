@@ -46,7 +46,7 @@ def verdict(proof: Proof) -> str:
 
 
 def how_wrong(proof: Proof) -> str:
-    """Of an audit: the largest distance that the samples show, or the largest that they do not exclude."""
+    """The largest distance in an audit that the samples show, or the largest that they do not exclude."""
     seen = [m for m in proof.distances if m.distance.seen]
     sure = f"{COVERAGE:.0%} sure for all models together"
     if seen:
@@ -60,7 +60,7 @@ def how_wrong(proof: Proof) -> str:
 
 
 def visible(proof: Proof) -> str:
-    """Of an audit: the total variation that its tests of laws are likely to see."""
+    """The total variation that an audit's tests of laws are likely to see."""
     laws = [v for v in proof.plan.verdicts if v.name.endswith("/ tokens")]
     least = sorted(detectable(v.fit.n, v.fit.cells, proof.plan.level) for v in laws)
     return (
@@ -166,7 +166,7 @@ def test_table(proof: Proof) -> Table:
 
 
 def model_table(proof: Proof) -> Table:
-    """Of an audit: distance from the law, model by model, and what the test of that law could see."""
+    """An audit's distance from the law, model by model, and what the test of that law could see."""
     tests = {v.name.removesuffix(" / tokens"): v for v in proof.plan.verdicts if v.name.endswith(" / tokens")}
     rows = []
     for m in proof.distances:
@@ -183,7 +183,7 @@ def model_table(proof: Proof) -> Table:
 
 
 def cell_table(proof: Proof) -> Table:
-    """Of an audit: the sequences whose frequencies differ most."""
+    """The sequences of an audit whose frequencies differ most."""
     text = (
         "Sequences of all models, by how many standard errors the sampler's frequency is from the law. Among so many an "
         "exact sampler, too, has some beyond 3."

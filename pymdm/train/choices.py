@@ -1,4 +1,4 @@
-"""Options given for nothing, of another objective, optimizer, vocabulary or kind of text, are refused, not ignored."""
+"""Refuses options that the chosen objective, optimizer, vocabulary or kind of text does not use."""
 
 from __future__ import annotations
 

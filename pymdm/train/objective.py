@@ -1,4 +1,4 @@
-"""What a training step asks of the network: which tokens it sees, which it must name, and with what weight.
+"""Training objectives: which tokens the network sees, which it must predict, and with what weight.
 
 All objectives but the autoregressive one estimate the same bound (arXiv 2409.02908, Propositions 3.1 and 3.2):
 count: n uniform on 1..L, n positions masked, weight 1/n each;

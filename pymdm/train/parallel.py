@@ -1,4 +1,4 @@
-"""Several processes (`torchrun`): who this one is, how the network is split or copied, and whole tensors from shards.
+"""Several processes (`torchrun`): rank, a network that is split (FSDP) or copied (DDP), and whole tensors from shards.
 
 With "ddp" each process holds the whole network; with "fsdp" (FSDP2, `fully_shard`) its parameters, gradients, optimiser
 state and average are split. A checkpoint's model is whole either way; the state to resume from is whole with "ddp", while with

@@ -1,4 +1,4 @@
-"""Going on with a run: which settings may differ from those that it began with, and which contradict it."""
+"""Resuming a run: which settings may differ from those that it began with, and which contradict it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a recipe to what a run needs: tokenizer, network shape, device and precision; and what it says at the end."""
+"""Sets up a run from its recipe: tokenizer, network shape, device and precision; and summarises it at the end."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ class ShardWriter:
         self.tensors, self.group, self.called = dict(tensors), group, False
 
     def __call__(self, folder: Path) -> None:
-        """In the first process: tell the others where, and write.
+        """Tells the other processes where, and writes; called in the first.
 
         Raises:
             OSError: a process cannot write its part.
@@ -52,7 +52,7 @@ class ShardWriter:
         self._write(folder)
 
     def finish(self) -> None:
-        """In the others: wait for the folder and write. In the first: let them go if it did not come so far."""
+        """Waits for the folder and writes, in the other processes; the first lets them go if it did not come so far."""
         if self.group.rank == 0:
             if not self.called:
                 self.group.share(None)

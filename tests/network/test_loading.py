@@ -6,10 +6,9 @@ import pytest
 import torch
 from helpers import published as p
 from safetensors.torch import load_file, save_file
-from tokenizers import Tokenizer, models, pre_tokenizers
+from tokenizers import Tokenizer, models
 
 import pymdm
-from pymdm.data.wrapped import WrappedTokenizer
 
 TOKENS = torch.tensor([[3, 47, 9, 47, 0, 47]])
 
@@ -166,46 +165,6 @@ def test_what_is_not_there_is_one_line(tmp_path, monkeypatch):
     refused(tmp_path / "cut.safetensors", "cannot read")
 
 
-def words_tokenizer():
-    vocab = {f"w{i}": i for i in range(44)}
-    tokenizer = Tokenizer(models.WordLevel(vocab, "w0"))
-    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    tokenizer.add_special_tokens(["<|endoftext|>", "<|start|>", "<|other|>", "<|mdm_mask|>"])  # 44 .. 47
-    return tokenizer
-
-
-def test_special_tokens_and_unused_rows_are_not_drawn_unless_asked(folder, tmp_path):
-    words_tokenizer().save(str(folder / "tokenizer.json"))
-    model = pymdm.load(folder)
-    assert model.config.mask_id == 47 and model.banned == (45, 46)
-    options = dict(length=40, num_samples=60, seed=1)
-    drawn = set(pymdm.sample(model, **options).tokens.flatten().tolist())
-    assert 44 in drawn and not drawn & {45, 46, 47, 48, 49}  # 48 and 49 have no token
-    free = set(pymdm.sample(model, special_tokens=True, **options).tokens.flatten().tolist())
-    assert free & {45, 46} and not free & {47, 48, 49}
-    out = pymdm.sample(model, infill="w1 [MASK:3] w2", seed=2)
-    assert out.tokens[0, [0, 4]].tolist() == [1, 2]
-    assert model.tokenizer.decode([1, 44, 2]) == model.tokenizer.decode([1])  # text ends at its end
-    other = pymdm.sample(model.engine, tokenizer=words_tokenizer(), infill="w1 <|mdm_mask|> w2", seed=2)
-    assert other.tokens.shape == (1, 3) and other.tokens[0, 1] != 47
-    with pytest.raises(TypeError, match="tokenizer: expected a"):
-        pymdm.sample(model, tokenizer=object(), seed=1)
-
-
-def test_a_resumed_run_remembers_whether_special_tokens_are_drawn(folder):
-    words_tokenizer().save(str(folder / "tokenizer.json"))
-    model = pymdm.load(folder)
-    options = dict(length=30, num_samples=20, seed=1)
-    for special in (True, False):
-        whole = pymdm.sample(model, special_tokens=special, **options)
-        half = pymdm.sample(model, special_tokens=special, max_calls=5, **options)
-        for saved in (half, half.state.to_dict()):
-            rest = pymdm.resume(model, saved)
-            assert torch.equal(rest.tokens, whole.tokens) and rest.law == whole.law == "exact"
-    other = pymdm.resume(model, pymdm.sample(model, special_tokens=True, max_calls=5, **options), special_tokens=False)
-    assert other.law == "approximate" and other.warnings and not torch.equal(other.tokens, whole.tokens)
-
-
 def test_weights_are_not_doubled_on_the_way(folder):
     """Converted parameters are views of the mapped file; joined ones are lists of views."""
     from pymdm.network.foreign import convert
@@ -216,34 +175,6 @@ def test_weights_are_not_doubled_on_the_way(folder):
     parts = [t for some in convert(source).weights.values() for t in some]
     assert len(parts) == len(source.tensors) and all(t.data_ptr() in places for t in parts)
     assert load_file(folder / "model.safetensors").keys() == {name for _, name, _ in source.tensors.values()}
-
-
-def test_a_frame_is_found_and_left_out_of_the_text():
-    from tokenizers.processors import TemplateProcessing
-
-    tokenizer = words_tokenizer()
-    tokenizer.post_processor = TemplateProcessing(
-        single="<|start|> $A <|other|>", special_tokens=[("<|start|>", 45), ("<|other|>", 46)]
-    )
-    words = WrappedTokenizer(tokenizer)
-    assert words.frame == ((45,), (46,)) and words.mask_id == 47 and words.banned == (45, 46)
-    assert words.decode([45, 1, 47, 46]) == "w1░"
-
-
-def test_info_says_what_a_checkpoint_is(folder, capsys):
-    from pymdm.cli.info import info
-    from pymdm.network.describe import describe
-
-    words_tokenizer().save(str(folder / "tokenizer.json"))
-    about = describe(folder)
-    assert about["family"] == "llada" and about["mask_id"] == 47 and about["never_drawn"] == 2
-    engine = pymdm.load(folder).engine
-    assert about["memory_bytes"] <= engine.native.weight_bytes < 1.7 * about["memory_bytes"]  # panels are padded
-    info(str(folder))
-    assert "llada" in capsys.readouterr().out
-    from pymdm.bundled import bundled_path
-
-    assert describe(bundled_path())["exact"].startswith("first-hitting")
 
 
 class Unknown:
@@ -275,17 +206,6 @@ def test_a_value_of_our_own_folder_that_is_not_finite_is_named(tmp_path):
         ValueError, match=r"model\.safetensors: tensor blocks\.1\.out\.weight has values that are not finite"
     ):
         pymdm.load(tmp_path)
-
-
-def test_the_default_length_is_one_to_draw(tmp_path, state):
-    """131,072 positions that a model could read are not a length to sample; where a length is given it counts."""
-    settings = {**p.LLADA, "max_sequence_length": 131_072}
-    model = pymdm.load(p.write(tmp_path / "m", settings, state))
-    out = pymdm.sample(model, max_calls=1, seed=1)
-    assert out.tokens.shape == (1, 1024)
-    assert pymdm.sample(model, length=1100, max_calls=1, seed=1).tokens.shape == (1, 1100)
-    with pytest.raises(ValueError, match="more than the length 1024; give length"):
-        pymdm.sample(model, prompt=[1] * 1030, seed=1)
 
 
 @pytest.mark.parametrize(
