@@ -78,7 +78,13 @@ model::Config config_of(const py::dict& d) {
   number("block_length", c.block_length);
   check(c.attention == model::Attention::kBlock ? c.block_length >= 1 : c.block_length == 0, kOp,
         "block_length must be at least 1 with attention block and 0 with any other, got ", c.block_length);
-  const bool late = c.attention == model::Attention::kBlock || c.attention == model::Attention::kAnyOrder;
+  flag("causal_context", c.causal_context), number("yarn_length", c.yarn_length);
+  c.yarn = d["yarn"].cast<double>();
+  check(!c.causal_context || c.attention == model::Attention::kBlock, kOp, "causal_context goes with attention block");
+  check(c.yarn == 1 || (c.yarn > 1 && c.yarn_length >= 1 && c.yarn_length <= kLargest && c.rope_base > 1), kOp,
+        "yarn must be 1, or above 1 with a yarn_length and a rope_base above 1, got ", c.yarn);
+  const bool any_order = c.attention == model::Attention::kAnyOrder;
+  const bool late = c.attention == model::Attention::kBlock || any_order;
   flag("post_norm", c.post_norm), flag("embed_norm", c.embed_norm), flag("head_transform", c.head_transform);
   flag("token_dropout", c.token_dropout), flag("first_norm", c.first_norm), flag("shared_layers", c.shared_layers);
   c.local_rope_base = d["local_rope_base"].cast<double>();
@@ -108,8 +114,9 @@ model::Config config_of(const py::dict& d) {
   check(c.first_norm || !(c.shared_layers || c.post_norm), kOp,
         "no first_norm goes with neither shared_layers nor post_norm");
   check(!c.post_norm || c.conditioning == model::Conditioning::kNone, kOp, "post_norm goes with conditioning none");
-  check(!late || (!c.logit_shift && !c.token_dropout && c.conditioning != model::Conditioning::kTime), kOp,
-        "attention ", attention, " goes without logit_shift, token_dropout and time");
+  check(!late || (!c.token_dropout && c.conditioning != model::Conditioning::kTime), kOp, "attention ", attention,
+        " goes without token_dropout and time");
+  check(!any_order || !c.logit_shift, kOp, "attention any-order goes without logit_shift");
   check(c.heads % c.kv_heads == 0, kOp, "kv_heads must divide heads (", c.heads, "), got ", c.kv_heads);
   return c;
 }
@@ -175,8 +182,10 @@ KeptRun::KeptRun(std::shared_ptr<Engine> engine)
     : engine_(std::move(engine)), cache_(engine_->network().config(), engine_->network().dtype()) {
   const model::Config& c = engine_->network().config();
   check(c.attention != model::Attention::kBidirectional, kOp, "a bidirectional network keeps nothing");
-  check(c.conditioning != model::Conditioning::kTime && !c.token_dropout && !c.logit_shift, kOp,
-        "keys and values are kept of networks without time, token_dropout and logit_shift");
+  check(c.conditioning != model::Conditioning::kTime && !c.token_dropout, kOp,
+        "keys and values are kept of networks without time and token_dropout");
+  check(c.attention == model::Attention::kBlock || !c.logit_shift, kOp, "attention ",
+        c.attention == model::Attention::kCausal ? "causal" : "any-order", " keeps nothing with logit_shift");
 }
 
 sample::Logits KeptRun::logits(const model::Batch& batch) {

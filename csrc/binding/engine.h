@@ -76,6 +76,7 @@ class KeptRun : public sample::Network {
   sample::Logits logits(const model::Batch& batch) override;
   at::Tensor score(const model::Batch& batch);  // for tests
   int64_t bytes() const { return cache_.bytes(); }
+  bool keeps() const override { return true; }
 
  private:
   std::shared_ptr<Engine> engine_;

@@ -68,10 +68,11 @@ Weights make_weights(const model::Config& c, const model::Parameters& parameters
                      const at::Device& device) {
   check(!c.gelu_erf && !c.post_norm && !c.learned_positions && !c.embed_norm && !c.head_transform && !c.token_dropout &&
             !c.qk_norm && c.window == 0 && c.first_norm && !c.shared_layers && c.embed_dim == c.width &&
-            c.heads * c.head_dim == c.width,
+            c.heads * c.head_dim == c.width && c.yarn == 1,
         "engine",
         "this network's switches (gelu_erf, geglu, post_norm, learned positions, embed_norm, head_transform, ",
-        "token_dropout, qk_norm, window, first_norm, shared_layers, embed_dim, head_dim) are computed on the CPU only");
+        "token_dropout, qk_norm, window, first_norm, shared_layers, embed_dim, head_dim, yarn) are computed on the CPU "
+        "only");
   Maker make{c, model::Reader(parameters), scalar_type(dtype), device};
   Weights w;
   const ops::Parameter& embed = make.read.need("embed.weight", c.embed_rows(), c.width);

@@ -21,6 +21,7 @@ Cache::Cache(const Config& config, DType dtype)
 void Cache::lay_out(int64_t lanes, int64_t capacity) {
   capacity_ = capacity;
   lanes_.assign(lanes, Lane{});
+  places_.clear();
   const int64_t slots = lanes * capacity, width = ops::KeyValues::value_columns(shape_.head_dim);
   const int64_t size = shape_.kv_heads * slots * static_cast<int64_t>(element_size(dtype_));
   const int64_t layer = size * (shape_.head_dim + width);
@@ -32,10 +33,10 @@ void Cache::lay_out(int64_t lanes, int64_t capacity) {
   }
 }
 
-Cache::Lane& Cache::lane(int64_t owner) {
-  const auto found = std::find_if(lanes_.begin(), lanes_.end(), [&](const Lane& l) { return l.owner == owner; });
-  check(found != lanes_.end(), "engine", "sequence ", owner, " has no place in the cache");
-  return *found;
+int64_t Cache::place(int64_t owner) const {
+  const auto found = places_.find(owner);
+  check(found != places_.end(), "engine", "sequence ", owner, " has no place in the cache");
+  return found->second;
 }
 
 void Cache::admit(Span<const int64_t> owners, int64_t longest) {
@@ -46,18 +47,15 @@ void Cache::admit(Span<const int64_t> owners, int64_t longest) {
   const int64_t capacity = (longest + ops::kKeyPanel - 1) / ops::kKeyPanel * ops::kKeyPanel;
   if (capacity > capacity_ || count > static_cast<int64_t>(lanes_.size()))
     lay_out(std::max<int64_t>(count, static_cast<int64_t>(lanes_.size())), std::max(capacity, capacity_));
-  std::vector<Lane*> free;
-  std::vector<int64_t> there;
-  for (Lane& l : lanes_) {
-    if (std::binary_search(wanted.begin(), wanted.end(), l.owner))
-      there.push_back(l.owner);
-    else
-      free.push_back(&l);
-  }
-  std::sort(there.begin(), there.end());
+  std::vector<int64_t> free;
+  for (size_t i = 0; i < lanes_.size(); ++i)
+    if (!std::binary_search(wanted.begin(), wanted.end(), lanes_[i].owner)) free.push_back(static_cast<int64_t>(i));
   for (const int64_t owner : wanted) {
-    if (std::binary_search(there.begin(), there.end(), owner)) continue;
-    free.back()->owner = owner;  // what it holds of another is compared like anything else
+    if (places_.count(owner) != 0) continue;
+    Lane& l = lanes_[free.back()];
+    places_.erase(l.owner);
+    l.owner = owner;  // what it holds of another is compared like anything else
+    places_[owner] = free.back();
     free.pop_back();
   }
 }

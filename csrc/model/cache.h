@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <unordered_map>
 #include <vector>
 
 #include "core/types.h"
@@ -36,7 +37,7 @@ class Cache {
   const std::vector<Known>& known(int64_t owner) { return lane(owner).known; }
   // Says what the slots of a sequence hold from now on.
   void keep(int64_t owner, const std::vector<Known>& known);
-  int64_t first_slot(int64_t owner) { return (&lane(owner) - lanes_.data()) * capacity_; }
+  int64_t first_slot(int64_t owner) const { return place(owner) * capacity_; }
   const ops::KeyValues& layer(int64_t i) const { return layers_[i]; }
   int64_t bytes() const { return memory_.bytes(); }
 
@@ -45,13 +46,15 @@ class Cache {
     int64_t owner = -1;
     std::vector<Known> known;
   };
-  Lane& lane(int64_t owner);
+  int64_t place(int64_t owner) const;
+  Lane& lane(int64_t owner) { return lanes_[place(owner)]; }
   void lay_out(int64_t lanes, int64_t capacity);
 
   DType dtype_;
   ops::HeadShape shape_;
   int64_t capacity_ = 0;  // slots of a lane
   std::vector<Lane> lanes_;
+  std::unordered_map<int64_t, int64_t> places_;  // owner -> lane
   std::vector<ops::KeyValues> layers_;
   ops::Buffer memory_;
 };

@@ -35,7 +35,10 @@ struct Config {
   bool sigma_input = false;  // the network sees sigma(t) = -log(1 - (1 - 0.001) t); false: t
   int64_t cond_dim = 0;
   Attention attention = Attention::kBidirectional;
-  int64_t block_length = 0;  // of blocks
+  int64_t block_length = 0;     // of blocks
+  bool causal_context = false;  // of blocks: where a block has no mask its rows see up to their own position only
+  double yarn = 1.0;            // factor of YaRN's scaled rotary positions; 1: plain ones
+  int64_t yarn_length = 0;      // positions before the scaling
   bool norm_bias = false, qkv_bias = false, out_bias = false, mlp_bias = true, head_bias = true;
 
   bool causal() const { return attention == Attention::kCausal; }

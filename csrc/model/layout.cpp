@@ -31,6 +31,11 @@ std::vector<Known> by_order(const Batch& batch, int64_t b, int64_t mask_id) {
   return out;
 }
 
+bool has_mask(const Config& c, const Batch& batch, int64_t b, int64_t from, int64_t to) {
+  const int64_t* const tokens = batch.tokens.begin() + batch.offsets[b];
+  return std::find(tokens + from, tokens + to, c.mask_id) != tokens + to;
+}
+
 }  // namespace
 
 // What the slots of sequence b hold; by position the first `positions` of them, where the kind does not go by order.
@@ -38,53 +43,80 @@ std::vector<Known> Layout::known(const Config& c, const Batch& batch, int64_t b,
   if (c.attention == Attention::kAnyOrder) return by_order(batch, b, c.mask_id);
   const int64_t first = batch.offsets[b], length = batch.offsets[b + 1] - first, K = c.block_length;
   std::vector<Known> out;
+  int64_t block_end = 0;  // what the rows of the block see, or 0: up to their own position
   for (int64_t l = 0; l < positions; ++l) {
-    const int64_t past = c.attention == Attention::kCausal  ? l + 1
-                         : c.attention == Attention::kBlock ? std::min(length, (l / K + 1) * K)
+    if (c.attention == Attention::kBlock && l % K == 0) {
+      block_end = std::min(length, l + K);
+      if (c.causal_context && !has_mask(c, batch, b, l, block_end)) block_end = 0;
+    }
+    const int64_t past = c.attention == Attention::kCausal || (c.attention == Attention::kBlock && block_end == 0)
+                             ? l + 1
+                         : c.attention == Attention::kBlock ? block_end
                                                             : length;
     out.push_back({batch.tokens[first + l], static_cast<int32_t>(l), past});
   }
   return out;
 }
 
+// How many positions of sequence b the slots hold for rows of which the last is `last`. Of a block network the finished
+// blocks before it; of a causal one with a cache what is known (the first input is the start, a mask); of others all.
+int64_t Layout::needed(const Config& c, const Batch& batch, int64_t b, int64_t last, bool cached) const {
+  const int64_t first = batch.offsets[b], length = batch.offsets[b + 1] - first, K = c.block_length;
+  if (c.attention == Attention::kBlock) {
+    int64_t finished = 0;
+    while (finished <= last && !has_mask(c, batch, b, finished, std::min(length, finished + K))) finished += K;
+    return std::min(finished, std::max<int64_t>(last, 0) / K * K);
+  }
+  if (!cached || c.attention != Attention::kCausal) return length;
+  int64_t known = std::min<int64_t>(1, last + 1);
+  while (known <= last && batch.tokens[first + known] != c.mask_id) ++known;
+  return known;
+}
+
 // Sequences begin .. end of the batch, copies of one that differ in what is known last; `wanted` of their tokens,
-// sorted.
+// sorted. What a row sees depends on its sequence alone, so that it has the same bits whatever else is wanted:
+//   any-order    the known tokens of its copy, in slots, and where it is a mask itself, beside them
+//   block        the blocks before its own and before the first with a mask, in slots; from there to its block, beside
+//   causal       the slots up to its own; with a cache masks that stand where a token is not known yet are beside
 void Layout::add(const Config& c, const Batch& batch, Cache* cache, int64_t begin, int64_t end,
                  Span<const int64_t> wanted) {
-  const bool any_order = c.attention == Attention::kAnyOrder;
-  check(end == begin + 1 || any_order, "engine", "copies of a sequence need attention any-order");
-  const int64_t length = batch.offsets[begin + 1] - batch.offsets[begin];
-  int64_t positions = length;  // that are computed
-  if (cache != nullptr && !any_order) {
-    const int64_t last = wanted.size == 0 ? 0 : wanted[wanted.size - 1] - batch.offsets[begin] + 1;
-    positions = c.attention == Attention::kCausal
-                    ? last
-                    : std::min(length, (last + c.block_length - 1) / c.block_length * c.block_length);
-  }
-  const std::vector<Known> now = known(c, batch, end - 1, positions);
-  std::vector<int64_t> slot_of(length, -1);
-  for (size_t s = 0; s < now.size(); ++s) slot_of[now[s].position] = static_cast<int64_t>(s);
-
-  // A mask of an any-order network is a query of its own beside the slots; what else is wanted stands in a slot.
-  int64_t kept = 0, b = begin;
+  const bool any_order = c.attention == Attention::kAnyOrder, block = c.attention == Attention::kBlock;
+  const int64_t K = c.block_length, length = batch.offsets[begin + 1] - batch.offsets[begin];
+  std::vector<int64_t> last(end - begin, -1);  // of each copy's wanted positions
+  int64_t b = begin;
   const auto position_of = [&](int64_t token) {
     while (token >= batch.offsets[b + 1]) ++b;
     return token - batch.offsets[b];
   };
-  const auto is_query = [&](int64_t token) { return any_order && batch.tokens[token] == c.mask_id; };
-  int64_t base = slots;
+  for (const int64_t token : wanted) {
+    const int64_t l = position_of(token);
+    last[b - begin] = l;
+  }
+  const auto needed_of = [&](int64_t copy) { return needed(c, batch, copy, last[copy - begin], cache != nullptr); };
+  int64_t most = 0;
+  for (int64_t copy = begin; copy < end; ++copy) most = std::max(most, needed_of(copy));
+  const std::vector<Known> now = known(c, batch, end - 1, most);
+  const auto full = static_cast<int64_t>(now.size());
+  std::vector<int64_t> slot_of(length, -1);
+  for (int64_t s = 0; s < full; ++s) slot_of[now[s].position] = s;
+  const auto in_slot = [&](int64_t token, int64_t l) {
+    return any_order ? batch.tokens[token] != c.mask_id : !block && slot_of[l] >= 0;
+  };
+
+  int64_t kept = 0, base = slots;
   if (cache != nullptr) {
-    kept = static_cast<int64_t>(now.size());
+    kept = full;
+    b = begin;
     for (const int64_t token : wanted) {
       const int64_t l = position_of(token);
-      if (!is_query(token)) kept = std::min(kept, slot_of[l]);
+      if (in_slot(token, l)) kept = std::min(kept, slot_of[l]);
     }
     kept = unchanged(cache->known(batch.owner[begin]), now, kept);
     cache->keep(batch.owner[begin], now);
     base = cache->first_slot(batch.owner[begin]);
   } else {
-    slots += (length + ops::kKeyPanel - 1) / ops::kKeyPanel * ops::kKeyPanel;
-    slot_end.push_back(base + static_cast<int64_t>(now.size()));
+    slots += (full + ops::kKeyPanel - 1) / ops::kKeyPanel * ops::kKeyPanel;
+    slot_end.push_back(base + full);
   }
 
   const auto first_row = static_cast<int64_t>(tokens.size()), first_chosen = static_cast<int64_t>(rows.size());
@@ -92,23 +124,41 @@ void Layout::add(const Config& c, const Batch& batch, Cache* cache, int64_t begi
     tokens.push_back(token), sequence.push_back(static_cast<int32_t>(of)), position.push_back(static_cast<int32_t>(l));
     slot.push_back(at), sight.push_back(sees);
   };
-  for (int64_t s = kept; s < static_cast<int64_t>(now.size()); ++s)
-    add_row(now[s].token, end - 1, now[s].position, base + s, {now[s].past, 0, 0});
+  for (int64_t s = kept; s < full; ++s) add_row(now[s].token, end - 1, now[s].position, base + s, {now[s].past, 0, 0});
+
+  // Rows beside the slots: positions from .. to of copy `of`, which see the first `past` slots and of the group what
+  // stands no later, or in their block.
+  const auto add_group = [&](int64_t of, int64_t from, int64_t to, int64_t past) {
+    const auto row = static_cast<int64_t>(tokens.size()), own = beside;
+    for (int64_t l = from; l < to; ++l, ++beside) {
+      const int64_t start = block ? l / K * K : l, stop = std::min(length, start + (block ? K : 1));
+      const bool whole = !c.causal_context || has_mask(c, batch, of, start, stop);
+      add_row(batch.tokens[batch.offsets[of] + l], of, l, ~beside, {past, own, own + (whole ? stop : l + 1) - from});
+    }
+    return row;
+  };
   b = begin;
-  int64_t of = -1, seen = 0;  // the copy whose tokens are known, and how many
+  int64_t of = -1, seen = 0, group = -1, group_row = 0;  // the copy at hand, its slots, where its group begins
   for (const int64_t token : wanted) {
     const int64_t l = position_of(token);
-    int64_t row = first_row + slot_of[l] - kept;
-    if (any_order && b != of) {
-      const std::vector<Known> own = b == end - 1 ? now : by_order(batch, b, c.mask_id);
-      of = b, seen = static_cast<int64_t>(own.size());
-      check(seen <= static_cast<int64_t>(now.size()) && std::equal(own.begin(), own.end(), now.begin()), "engine",
+    if (b != of) {
+      const std::vector<Known> own = end == begin + 1 ? now : known(c, batch, b, needed_of(b));
+      of = b, seen = static_cast<int64_t>(own.size()), group = -1;
+      check(seen <= full && std::equal(own.begin(), own.end(), now.begin()), "engine",
             "copies of a sequence must differ in what is known last");
     }
-    if (is_query(token)) {
-      row = static_cast<int64_t>(tokens.size());
-      add_row(c.mask_id, b, l, ~beside, {seen, beside, beside + 1});
-      ++beside;
+    int64_t row = 0;
+    if (in_slot(token, l)) {
+      row = first_row + slot_of[l] - kept;
+    } else if (any_order) {
+      row = add_group(b, l, l + 1, seen);
+    } else {
+      const int64_t from = block ? std::min(seen, l / K * K) : seen;
+      if (from != group) {
+        const int64_t until = from < seen ? l : last[b - begin];
+        group = from, group_row = add_group(b, from, block ? std::min(length, (until / K + 1) * K) : until + 1, from);
+      }
+      row = group_row + l - group;
     }
     rows.push_back(row);
     chosen_sequence.push_back(sequence[row]), chosen_position.push_back(position[row]);

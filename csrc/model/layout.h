@@ -32,6 +32,7 @@ struct Layout {
 
  private:
   std::vector<Known> known(const Config& config, const Batch& batch, int64_t b, int64_t positions) const;
+  int64_t needed(const Config& config, const Batch& batch, int64_t b, int64_t last, bool cached) const;
   void add(const Config& config, const Batch& batch, Cache* cache, int64_t begin, int64_t end,
            Span<const int64_t> wanted);
 };

@@ -18,8 +18,9 @@ class Transformer {
       : config_(config),
         dtype_(dtype),
         weights_(make_weights(config, parameters, dtype)),
-        rotary_(config.learned_positions ? ops::no_rotary(config.length, config.head_dim)
-                                         : ops::rotary(config.length, config.head_dim, config.rope_base)),
+        rotary_(config.learned_positions
+                    ? ops::no_rotary(config.length, config.head_dim)
+                    : ops::rotary(config.length, config.head_dim, config.rope_base, {config.yarn, config.yarn_length})),
         local_rotary_(config.window > 0 && !config.learned_positions
                           ? ops::rotary(config.length, config.head_dim, config.local_rope_base)
                           : ops::Rotary{}) {}

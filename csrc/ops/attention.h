@@ -22,7 +22,14 @@ struct Rotary {
   int64_t half = 0;
   std::vector<float> cos, sin;
 };
-Rotary rotary(int64_t length, int64_t head_dim, double base);
+// YaRN (arXiv 2309.00071): frequencies that turn less than once within `length` positions are divided by `factor`,
+// those that turn more than 32 times stay, and between the whole numbers i around both places the two are mixed
+// linearly in i.
+struct Yarn {
+  double factor = 1;
+  int64_t length = 0;
+};
+Rotary rotary(int64_t length, int64_t head_dim, double base, const Yarn& yarn = {});
 // Angles that are all 0: the rotation changes nothing. For networks whose positions are in their embeddings.
 Rotary no_rotary(int64_t length, int64_t head_dim);
 

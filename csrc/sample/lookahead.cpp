@@ -1,5 +1,6 @@
 #include "sample/lookahead.h"
 
+#include <cmath>
 #include <limits>
 
 #include "core/error.h"
@@ -10,6 +11,8 @@
 
 namespace pymdm::sample {
 namespace {
+
+constexpr double kRowShare = 1.0 / 32;
 
 // Row r's gap between the score of its token and the best other score, under the row's noise.
 double score_gap(const State& state, const Plan& plan, int64_t i, int64_t r, int64_t token, uint64_t base,
@@ -100,6 +103,18 @@ Prospect Lookahead::prospect(const State& state, int64_t b, const std::vector<St
   return out;
 }
 
+// How many steps to guess from copy number `copy`. Its guesses are of use where it is the last right one, and the guess
+// of a step where those before it are right too; where a row costs about a 32nd of a round (reading the weights of a
+// network beside one row's products, bfloat16 on a CPU), rows of less use are left out.
+int64_t Lookahead::depth_of(int64_t copy, int64_t width, int64_t depth) const {
+  if (!rows_cost_) return depth;
+  const double right = hits_ / guessed_;
+  double use = std::pow(right, static_cast<double>(copy)) * (copy + 1 < width ? 1 - right : 1);
+  int64_t found = 0;
+  for (; found < depth && use >= kRowShare; ++found) use *= right;
+  return found;
+}
+
 void Lookahead::plan(State& state, const std::vector<int64_t>& sequences, Plan& plan) {
   began_ = std::chrono::steady_clock::now();
   std::vector<std::vector<Step>> all;
@@ -127,7 +142,8 @@ void Lookahead::plan(State& state, const std::vector<int64_t>& sequences, Plan& 
       }
       const Plan& own = step[j].plan;
       add_rows(own, plan);
-      for (int64_t next = j + 1; next <= j + depth && next < static_cast<int64_t>(step.size()); ++next)
+      const int64_t furthest = j + depth_of(j, widths[s], depth);
+      for (int64_t next = j + 1; next <= furthest && next < static_cast<int64_t>(step.size()); ++next)
         add_rows(step[next].plan, plan);
       plan.add_sequence(asking[s], true, own.times[0], own.masked[0], own.next_event[0], own.rows());
     }
@@ -160,11 +176,13 @@ void Lookahead::write(State& state, const Plan& plan, const Logits& logits, cons
       advance(state, step, 0);
       pass_silent(state, b);
       bool right = true;
+      const bool compared = at < guesses.tokens.size();
       for (int64_t r = begin; r < begin + plan.own[i] && at < guesses.tokens.size(); ++r, ++at) {
         const bool hit = tokens[r] == guesses.tokens[at];
         if (sampler_.ahead().adaptive()) windows_.hit.observe(guesses.gaps[at], j + 1, hit);
         right = right && hit;
       }
+      if (compared) hits_ += right, guessed_ += 1;
       if (right && j + 1 < group.width) continue;
       guess(state, plan, i, tokens.data(), logits, options);
       break;

@@ -17,7 +17,9 @@ namespace pymdm::sample {
 
 class Lookahead {
  public:
-  explicit Lookahead(const Drawing& sampler) : sampler_(sampler), windows_(sampler.ahead()) {}
+  // `rows_cost`: whether a row that is asked for costs more than its share of the head.
+  Lookahead(const Drawing& sampler, bool rows_cost)
+      : sampler_(sampler), rows_cost_(rows_cost), windows_(sampler.ahead()) {}
 
   // Copies of the sequences, with guesses filled in: each asks for the rows of its own step, then for those it guesses
   // from.
@@ -41,12 +43,15 @@ class Lookahead {
   void pass_silent(State& state, int64_t b) const;
   std::vector<Step> steps(const State& state, int64_t b) const;
   Prospect prospect(const State& state, int64_t b, const std::vector<Step>& steps) const;
+  int64_t depth_of(int64_t copy, int64_t width, int64_t depth) const;
   void fail_bad(State& state, const Plan& step, int64_t begin, const Logits& logits, const Options& options) const;
   void guess(State& state, const Plan& plan, int64_t i, const int64_t* tokens, const Logits& logits,
              const Options& options) const;
 
   const Drawing& sampler_;
+  const bool rows_cost_;
   Windows windows_;
+  double hits_ = 3, guessed_ = 4;  // steps whose guesses were right, and all, on top of a prior
   std::vector<Group> groups_;
   std::chrono::steady_clock::time_point began_;
 };

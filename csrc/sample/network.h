@@ -32,6 +32,8 @@ class Network {
   virtual Logits logits(const model::Batch& batch) = 0;
   // How often the network was called for the rows just given: a callable, once for every length in the batch.
   virtual int64_t calls() const { return 1; }
+  // Whether a call computes few rows more than are asked for, so that each row asked for costs.
+  virtual bool keeps() const { return false; }
   // The rows just given, in the CPU's memory.
   virtual Logits on_host(const Logits& logits) { return logits; }
 };

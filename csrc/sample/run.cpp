@@ -123,7 +123,7 @@ void run(State& state, const Sampler& sampler, Network& network, const RunOption
   std::vector<int64_t> active;
   std::optional<Lookahead> lookahead;
   if (const Drawing* drawing = sampler.drawing(); drawing != nullptr && !drawing->ahead().off())
-    lookahead.emplace(*drawing);
+    lookahead.emplace(*drawing, network.keeps());
   int64_t waiting = 0;  // sequences before this one are active or finished
   const int64_t last_call =
       options.max_calls > 0 && options.max_calls < kAll - state.calls ? state.calls + options.max_calls : kAll;

@@ -67,7 +67,14 @@ class WrappedTokenizer:
         self._pieces = pieces
         self.size = max(pieces.values(), default=-1) + 1
         if own is None:
-            own = next((pieces[t] for t in ("[MASK]", "<mask>", "<|mask|>", "<|mdm_mask|>") if t in pieces), None)
+            own = next(
+                (
+                    pieces[t]
+                    for t in ("[MASK]", "<mask>", "<|mask|>", "<|mdm_mask|>", "<|MASK|>", "|<MASK>|")
+                    if t in pieces
+                ),
+                None,
+            )
         self.mask_id: int | None = mask_id if mask_id is not None else own
         if fast:
             named |= {i for i, token in tokenizer.get_added_tokens_decoder().items() if token.special}

@@ -57,10 +57,11 @@ def block_losses(model: MaskedTransformer, tokens: Tensor, masks: Tensor) -> Ten
         ValueError: a network of another attention.
     """
     c, L = model.config, tokens.shape[1]
-    if c.attention != "block":
-        raise ValueError(f"block_losses: needs attention 'block', got {c.attention!r}")
+    if c.attention != "block" or c.logit_shift:
+        shifted = " with logit_shift" if c.logit_shift else ""
+        raise ValueError(f"block_losses: needs attention 'block' without logit_shift, got {c.attention!r}{shifted}")
     both = torch.cat([tokens, tokens.masked_fill(masks, c.mask_id)], 1)
-    logits = model(both, sight=two_copies(tokens, c.block_length), rows=_second_halves(tokens))
+    logits = model(both, sight=two_copies(tokens, c.block_length, c.causal_context), rows=_second_halves(tokens))
     losses = -log_mu(logits, c.mask_id).float().gather(1, tokens.reshape(-1, 1)).view(-1, L)
     return losses.masked_fill(~masks, 0.0)
 

@@ -5,6 +5,7 @@
 | bidirectional | everything | everything |
 | causal | the positions up to its own | the same |
 | block | the blocks up to its own, masks included | the same |
+| block, causal context | the positions up to its own; in a block with masks all of it too | the blocks up to its own |
 | any-order | known tokens that became known no later than it | all known tokens, and itself |
 
 Tokens that were given became known together, before all others, and see each other.
@@ -58,8 +59,14 @@ def sight_of(config: ModelConfig, tokens: Tensor, rank: Tensor | None = None) ->
         return None
     position = torch.arange(tokens.shape[1], device=tokens.device)
     if config.attention == "block":
-        block = (position // config.block_length).expand_as(tokens)
-        return Sight(position, block, block, block)
+        K = config.block_length
+        block = (position // K).expand_as(tokens)
+        if not config.causal_context:
+            return Sight(position, block, block, block)
+        busy = torch.zeros(len(tokens), int(position[-1]) // K + 1, dtype=torch.bool, device=tokens.device)
+        busy = busy.scatter_add(1, block, tokens == config.mask_id).gather(1, block)  # whether its block has a mask
+        at = position.expand_as(tokens)
+        return Sight(position, at, torch.where(busy, block * K + K - 1, at), at)
     known = tokens != config.mask_id
     when = torch.full_like(tokens, -1) if rank is None else rank
     sees = when.masked_fill(~known, UNSEEN - 1)
@@ -78,15 +85,17 @@ def two_streams(rank: Tensor) -> Sight:
     return Sight(position.repeat(2), keys, torch.cat([rank, rank - 1], 1), both)
 
 
-def two_copies(tokens: Tensor, block_length: int) -> Sight:
+def two_copies(tokens: Tensor, block_length: int, causal_context: bool = False) -> Sight:
     """Rows of "block" training: L clean tokens, then L noisy ones, whose blocks see the clean blocks before and themselves.
 
     Args:
         tokens: int64 [B, L], for its shape.
         block_length: K.
+        causal_context: of the config: clean tokens see the positions up to their own only.
     """
     position = torch.arange(tokens.shape[1], device=tokens.device)
     block = (position // block_length).expand_as(tokens)
+    rank, before = (position.expand_as(tokens), block * block_length - 1) if causal_context else (block, block - 1)
     blocks = tokens.shape[1]  # at least their number
-    rank = torch.cat([block, torch.full_like(block, UNSEEN)], 1)
-    return Sight(position.repeat(2), rank, torch.cat([block, block - 1], 1), torch.cat([block, block + blocks], 1))
+    keys = torch.cat([rank, torch.full_like(block, UNSEEN)], 1)
+    return Sight(position.repeat(2), keys, torch.cat([rank, before], 1), torch.cat([rank, block + blocks], 1))

@@ -19,7 +19,7 @@ ATTENTIONS = ("bidirectional", "causal", "block", "any-order")
 _LARGEST = {
     **dict.fromkeys(("vocab_size", "mask_id", "mlp_width"), 1 << 24),
     **dict.fromkeys(("length", "width", "heads", "kv_heads", "cond_dim", "block_length"), 1 << 20),
-    **dict.fromkeys(("head_dim", "window", "full_every"), 1 << 20),
+    **dict.fromkeys(("head_dim", "window", "full_every", "yarn_length"), 1 << 20),
     "layers": 1 << 14,
 }
 ANGLES = 1 << 26  # elements of a rotary table [length, head_dim]: 256 MB
@@ -52,7 +52,7 @@ class ModelConfig:
         post_norm: norms behind the residual sums, none before the head (BERT); conditioning must then be "none".
         head_transform: a dense layer, GELU (by the error function but where `mlp` is "gelu") and a norm before the head.
         token_dropout: embeddings of masks are zero and the others times 0.88 / (1 - share of masks), as in ESM-2.
-        logit_shift: scores for position l are read at position l - 1 (position 0 reads itself).
+        logit_shift: scores for position l are read at position l - 1 (position 0 reads itself); not with "any-order".
         conditioning: "none" (time-free), "constant" (adaLN at a fixed time 0) or "time" (adaLN on the given time).
         time_input: what a network conditioned on "time" sees: "t", or "sigma", -log(1 - (1 - 0.001) t) (SEDD, MDLM).
         cond_dim: size of the conditioning vector of adaLN.
@@ -70,10 +70,17 @@ class ModelConfig:
         shared_layers: one layer's parameters stand for all of them (ALBERT).
         embed_dim: E, columns of the embedding; where smaller than `width` (ALBERT), a linear layer with bias brings them to
             it, positions and `embed_norm` are of E, and `head_transform`, which is then needed, goes back to E.
+        causal_context: with attention "block", the rows of a block without masks see the positions up to their own only
+            (Nemotron-Labs-Diffusion); false: all of their block.
+        yarn: factor of YaRN's scaled rotary positions, 1: plain ones. Angles that turn more than 32 times within
+            `yarn_length` stay, those that turn less than once are divided by it, and a ramp lies between.
+        yarn_length: positions of the training before the scaling; 0 where `yarn` is 1.
         dropout: probability of dropping an element of a block's output while training.
 
     Raises:
         ValueError: a value out of range; the message names it.
+
+    Source of `yarn`: Peng et al., arXiv 2309.00071, section 3.4, without its temperature.
 
     Example:
         >>> ModelConfig(vocab_size=96, length=128, width=64, layers=2, heads=4).mask_id
@@ -118,6 +125,9 @@ class ModelConfig:
     first_norm: bool = True
     shared_layers: bool = False
     embed_dim: int = 0
+    causal_context: bool = False
+    yarn: float = 1.0
+    yarn_length: int = 0
 
     def __post_init__(self) -> None:
         for f in fields(self):
@@ -192,6 +202,13 @@ class ModelConfig:
             value = getattr(self, name)
             if not (value > 0 and math.isfinite(value)):
                 raise ValueError(f"ModelConfig: {name} must be positive and finite, got {value}")
+        if not (1 <= self.yarn <= 1e6) or (self.yarn > 1) != (self.yarn_length > 0):
+            raise ValueError(
+                "ModelConfig: yarn must be 1, or in (1, 10^6] with a yarn_length of at least 1, got "
+                f"{self.yarn} and {self.yarn_length}"
+            )
+        if self.yarn > 1 and (self.rope_base <= 1 or self.window or self.positions == "learned"):
+            raise ValueError("ModelConfig: yarn goes with rotary positions of a rope_base above 1, without a window")
 
     def _check_attention(self) -> None:
         """Keys and values are kept only where they depend on nothing that changes later."""
@@ -200,9 +217,13 @@ class ModelConfig:
                 "ModelConfig: block_length must be at least 1 with attention 'block' and 0 with any other, got "
                 f"{self.block_length} with {self.attention!r}"
             )
+        if self.causal_context and self.attention != "block":
+            raise ValueError(f"ModelConfig: causal_context goes with attention 'block', got {self.attention!r}")
         if self.attention not in ("block", "any-order"):
             return
         for name, plain in (("logit_shift", False), ("token_dropout", False), ("window", 0)):
+            if name == "logit_shift" and self.attention == "block":
+                continue
             if getattr(self, name) != plain:
                 raise ValueError(f"ModelConfig: attention {self.attention!r} goes without {name}")
         if self.conditioning == "time":

@@ -54,10 +54,12 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
     attention = "both directions" if config.attention == "bidirectional" else config.attention
     attention += f" of {config.block_length}" if config.block_length else ""
     positions = f"rotary, base {config.rope_base:g}" if config.positions == "rotary" else "learned"
+    positions += f", YaRN {config.yarn:g} x {config.yarn_length:,}" if config.yarn > 1 else ""
     if config.window:
         local = sum(map(config.local, range(config.layers)))
         attention += f"; in {local} of {config.layers} layers {config.window} positions to each side"
         positions += f", {config.local_rope_base:g} in those layers" if config.positions == "rotary" else ""
+    attention += ", finished blocks causal" if config.causal_context else ""
     exact = {
         "bidirectional": "first-hitting, ancestral (choose)",
         "causal": "first-hitting, from left to right",

@@ -24,9 +24,16 @@ TIME_FEATURES = 256  # sinusoid dimensions that enter the time network
 SIGMA_EPS = 1e-3  # of sigma(t) = -log(1 - (1 - eps) t), the log-linear noise of SEDD and MDLM
 
 
-def rotary_angles(length: int, head_dim: int, base: float) -> tuple[Tensor, Tensor]:
+def rotary_angles(
+    length: int, head_dim: int, base: float, yarn: float = 1.0, yarn_length: int = 0
+) -> tuple[Tensor, Tensor]:
     """Cosines and sines of the rotary angles, each float32 [length, head_dim], halves repeated (rotate-half form)."""
     inverse = 1.0 / base ** (torch.arange(0, head_dim, 2, dtype=torch.float32) / head_dim)
+    if yarn > 1:  # see ModelConfig
+        first, last = (head_dim * math.log(yarn_length / (n * 2 * math.pi)) / (2 * math.log(base)) for n in (32, 1))
+        low, high = max(math.floor(first), 0), min(math.ceil(last), head_dim - 1)
+        share = ((torch.arange(head_dim // 2) - low) / (high - low if high > low else 1e-3)).clamp(0, 1)
+        inverse = inverse * (1 - share) + inverse / yarn * share
     angles = torch.outer(torch.arange(length, dtype=torch.float32), inverse)
     angles = torch.cat([angles, angles], dim=-1)
     return angles.cos(), angles.sin()
@@ -98,7 +105,7 @@ class MaskedTransformer(nn.Module):
         c = self.config
         bases = {"": c.rope_base} | ({"local_": c.local_rope_base} if c.window > 0 else {})
         for name, base in bases.items():
-            cos, sin = rotary_angles(c.length, c.head_dim, base)
+            cos, sin = rotary_angles(c.length, c.head_dim, base, c.yarn, c.yarn_length)
             if c.positions == "learned":
                 cos, sin = torch.ones_like(cos), torch.zeros_like(sin)
             self.register_buffer(f"{name}cos", cos.to(self.embed.weight.device), persistent=False)

@@ -35,6 +35,9 @@ _DEFAULTS = {
     "full_every": 1,
     "local_rope_base": None,
     "shared_layers": False,
+    "causal_context": False,
+    "yarn": 1.0,
+    "yarn_length": 0,
 }
 
 
@@ -80,10 +83,26 @@ def normalise(x: Array, kind: str, eps: float, weight: Array | None, bias: Array
     return x if bias is None else x + bias
 
 
-def rotate(x: Array, base: float) -> Array:
-    """Rotary positions on [B, L, H, hd], rotate-half over the whole head; angles l * base^(-2i/hd), i < hd/2."""
+def frequencies(head_dim: int, base: float, yarn: float = 1.0, yarn_length: int = 0) -> Array:
+    """Radians a position of each pair of a head's numbers, [hd/2]: base^(-2i/hd).
+
+    YaRN (arXiv 2309.00071) divides those that turn less than once within `yarn_length` positions by `yarn`, leaves those
+    that turn more than 32 times, and mixes both on a straight line in i between the whole numbers around these two places.
+    """
+    i = np.arange(head_dim // 2, dtype=np.float64)
+    plain = base ** (-2 * i / head_dim)
+    if yarn == 1.0:
+        return plain
+    first, last = (head_dim * math.log(yarn_length / (turns * 2 * math.pi)) / (2 * math.log(base)) for turns in (32, 1))
+    low, high = max(math.floor(first), 0), min(math.ceil(last), head_dim - 1)
+    share = np.clip((i - low) / (high - low if high > low else 1e-3), 0.0, 1.0)
+    return plain * (1 - share) + plain / yarn * share
+
+
+def rotate(x: Array, base: float, yarn: float = 1.0, yarn_length: int = 0) -> Array:
+    """Rotary positions on [B, L, H, hd], rotate-half over the whole head; angles l times `frequencies`."""
     length, half = x.shape[1], x.shape[-1] // 2
-    frequency = base ** (-np.arange(half, dtype=np.float64) / half)
+    frequency = frequencies(x.shape[-1], base, yarn, yarn_length)
     angle = (np.arange(length)[:, None] * frequency)[None, :, None, :]  # [1, L, 1, hd/2]
     a, b = x[..., :half], x[..., half:]
     return np.concatenate([a * np.cos(angle) - b * np.sin(angle), b * np.cos(angle) + a * np.sin(angle)], axis=-1)
@@ -173,9 +192,9 @@ def forward(
         x = w.linear("embed_map", x)
 
     def turn(part: Array, base: float) -> Array:
-        return part if c["positions"] == "learned" else rotate(part, base)
+        return part if c["positions"] == "learned" else rotate(part, base, c["yarn"], c["yarn_length"])
 
-    seen = sight(c["attention"], tokens != c.get("mask_id"), c["block_length"], rank)
+    seen = sight(c["attention"], tokens != c.get("mask_id"), c["block_length"], rank, c["causal_context"])
     at = np.arange(length)
     near = np.abs(at[:, None] - at) <= c["window"]  # [L, L]
     for i in range(c["layers"]):

@@ -7,17 +7,23 @@ from numpy.typing import ArrayLike, NDArray
 
 
 def sight(
-    attention: str, known: NDArray[np.bool_], block_length: int = 0, rank: ArrayLike | None = None
+    attention: str,
+    known: NDArray[np.bool_],
+    block_length: int = 0,
+    rank: ArrayLike | None = None,
+    causal_context: bool = False,
 ) -> NDArray[np.bool_]:
     """Which positions the row of a position sees, bool [B, L, L], the row in the second place.
 
-    bidirectional: all. causal: those up to its own. block: those of the blocks up to its own.
+    bidirectional: all. causal: those up to its own. block: those of the blocks up to its own; with a causal context those up
+    to its own, where its block has no mask.
     any-order: a known token those that became known no later than itself, a mask all known tokens and itself.
 
     Args:
         attention: one of the four.
         known: bool [B, L], false at masks.
         block_length: K of "block".
+        causal_context: of "block".
         rank: [B, L] of "any-order": when each token became known, -1 where it was given; None: all were given.
 
     >>> sight("any-order", np.array([[True, True, False]]), rank=[[1, 0, 9]])[0].astype(int).tolist()
@@ -34,7 +40,9 @@ def sight(
                 elif attention == "causal":
                     seen = j <= i
                 elif attention == "block":
-                    seen = j // block_length <= i // block_length
+                    start = i // block_length * block_length
+                    done = causal_context and known[b, start : start + block_length].all()
+                    seen = j <= i if done else j < start + block_length
                 elif known[b, i]:
                     seen = known[b, j] and when[b, j] <= when[b, i]
                 else:

@@ -60,11 +60,13 @@ def test_second_order_at_a_tiny_size(tmp_path):
 def test_cache_at_a_tiny_size():
     """Lookahead changes no token, or the case fails; every form has its row, and marks are for the full size only."""
     size = ["--width", 16, "--layers", 1, "--vocab", 30, "--length", 12, "--blocks", 4, "--lookahead", 3]
+    size += [x for n in (8, 12, 16) for x in ("--context", n)]
     result = run("bench", "cache", *size, "--json", "-")
     assert result.exit_code == 0, result.output
     rows = json.loads(result.stdout)["rows"]
     assert [r["subject"] for r in rows[1:]] == [
-        *["any-order, L=12"] * 2, *["causal, L=12"] * 2, "block of 4, L=12", "any-order, lookahead 3"
+        *["any-order, L=12"] * 2, *["causal, L=12"] * 2, *["block of 4, L=12"] * 2, "any-order, lookahead 3",
+        *["any-order"] * 4,
     ]  # fmt: skip
     assert all(r["mark"] is None and r["value"] > 0 for r in rows)
 

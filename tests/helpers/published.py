@@ -47,15 +47,22 @@ def rope(x: torch.Tensor, base: float) -> torch.Tensor:
 
 
 def attend(
-    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, heads: int, kv_heads: int, base: float | None
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    heads: int,
+    kv_heads: int,
+    base: float | None,
+    seen: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Projections [B, L, n * hd] -> attention's output [B, L, heads * hd]."""
+    """Projections [B, L, n * hd] -> attention's output [B, L, heads * hd]; `seen` bool [B, 1, L, L], default all."""
     B, L, _ = q.shape
     q, k, v = (t.view(B, L, n, -1).transpose(1, 2) for t, n in ((q, heads), (k, kv_heads), (v, kv_heads)))
     if base is not None:
         q, k = rope(q, base), rope(k, base)
     k, v = (t.repeat_interleave(heads // kv_heads, 1) for t in (k, v))
-    weights = (q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])).softmax(-1)
+    scores = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])
+    weights = (scores if seen is None else scores.masked_fill(~seen, -math.inf)).softmax(-1)
     return (weights @ v).transpose(1, 2).reshape(B, L, -1)
 
 
@@ -83,8 +90,15 @@ def dit(seed: int, V: int, D: int, layers: int, C: int, norm_bias: bool, ada: bo
     return {prefix + name: t for name, t in d.state.items()}
 
 
-def dit_forward(w: State, tokens: torch.Tensor, layers: int, heads: int, sigma: torch.Tensor | None) -> torch.Tensor:
-    """Logits [B, L, V]; sigma [B], or None for a network without adaLN."""
+def dit_forward(
+    w: State,
+    tokens: torch.Tensor,
+    layers: int,
+    heads: int,
+    sigma: torch.Tensor | None,
+    seen: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Logits [B, L, V]; sigma [B], or None for a network without adaLN; `seen` as in `attend`."""
     D = w["vocab_embed.embedding"].shape[1]
 
     def layer(name: str, x: torch.Tensor) -> torch.Tensor:
@@ -109,7 +123,7 @@ def dit_forward(w: State, tokens: torch.Tensor, layers: int, heads: int, sigma: 
             else (zero, zero, one, zero, zero, one)
         )
         q, k, v = layer(f"{b}.attn_qkv", norm(f"{b}.norm1", x) * (1 + scale1) + shift1).chunk(3, -1)
-        x = x + gate1 * layer(f"{b}.attn_out", attend(q, k, v, heads, heads, 10000.0))
+        x = x + gate1 * layer(f"{b}.attn_out", attend(q, k, v, heads, heads, 10000.0, seen))
         h = F.gelu(layer(f"{b}.mlp.0", norm(f"{b}.norm2", x) * (1 + scale2) + shift2), approximate="tanh")
         x = x + gate2 * layer(f"{b}.mlp.2", h)
     x = norm("output_layer.norm_final", x)

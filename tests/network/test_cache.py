@@ -185,3 +185,31 @@ def test_what_is_kept_is_bounded_and_said():
         C.KeptRun(Engine(random_network(ModelConfig(9, 8, 8, 1, 2), 0)).native)
     with pytest.raises(ValueError, match=r"^engine: rank \[B, L\] belongs to attention 'any-order'"):
         Engine(network("block"))(torch.zeros(1, 4, dtype=torch.int64), rank=torch.zeros(1, 4, dtype=torch.int64))
+
+
+@pytest.mark.parametrize("dtype", list(TOLERANCE))
+def test_a_value_that_is_not_finite_reaches_only_rows_that_see_it(dtype):
+    """A guess whose value overflows, in the last copy's slots: the copies before it have their bits, and it is not finite."""
+    config = ModelConfig(20, 80, 64, 2, 2, mlp_width=96, attention="any-order", norm="rmsnorm")
+    model = random_network(config, 1)
+    with torch.no_grad():
+        model.embed.weight[:, 0] = 0
+        model.embed.weight[19, 0] = 8.0
+        model.blocks[0].qkv.weight[128, 0] = 3e38  # the first value of token 19 overflows
+    engine = Engine(model, dtype=dtype)
+    tokens, rank = torch.full((2, 80), 20), torch.full((2, 80), -1)
+    for copy in (0, 1):
+        tokens[copy, 30:50], rank[copy, 30:50] = torch.arange(20) % 19, torch.arange(20)
+    tokens[1, 60], rank[1, 60] = 19, 20
+    run = C.KeptRun(engine.native)
+    got = run.logits(
+        tokens.flatten(), torch.tensor([0, 80, 160]), torch.tensor([5, 80 + 5]), torch.zeros(2, dtype=torch.float64),
+        rank=rank.flatten(), owner=torch.zeros(2, dtype=torch.int64),
+    )  # fmt: skip
+    assert torch.equal(got[:1], uncached(engine, tokens[0], rank[0], [5])) and torch.isfinite(got[0]).all()
+    assert not torch.isfinite(got[1]).any()
+    after = run.logits(
+        tokens[0], torch.tensor([0, 80]), torch.tensor([6]), torch.zeros(1, dtype=torch.float64), rank=rank[0],
+        owner=torch.zeros(1, dtype=torch.int64),
+    )  # fmt: skip
+    assert torch.equal(after, uncached(engine, tokens[0], rank[0], [6]))

@@ -139,9 +139,14 @@ def test_a_setting_at_fault_is_named(tmp_path, state, settings, words):
 
 def test_known_families_that_are_not_computed_are_refused_by_name(tmp_path, state):
     mdlm = p.dit(1, 41, 32, 2, 12, norm_bias=False, ada=True)
-    blocks = {**p.MDLM, "model_type": "bd3lm", "block_size": 4}
-    refused(p.write(tmp_path / "b", blocks, mdlm), "block-causal in blocks of 4", "callable")
-    for kind, words in (("sdar", "block-causal"), ("llada2_moe", "mixture-of-experts"), ("diffusion_gemma", "no mask")):
+    blocks = {**p.MDLM, "model_type": "bd3lm", "block_size": 4, "cross_attn": False}
+    refused(p.write(tmp_path / "b", blocks, mdlm), "cross_attn False")
+    for kind, words in (
+        ("nemotron_labs_diffusion_vlm", "vision"),
+        ("sdar_moe", "mixture"),
+        ("llada2_moe", "mixture-of-experts"),
+        ("diffusion_gemma", "no mask"),
+    ):
         refused(p.write(tmp_path / kind, {"model_type": kind}, {"x": torch.ones(1)}), kind, words)
     refused(p.write(tmp_path / "x", {"model_type": "t5"}, {"x": torch.ones(1)}), "'t5' is not among", "callable")
 

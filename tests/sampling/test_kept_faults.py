@@ -25,6 +25,11 @@ def farthest(kept_type, kind: str) -> float:
     """Largest error of the logits along runs that go on, miss a guess, and are taken up again from another state."""
     config, weights = network(kind)
     rng, error = np.random.default_rng(1), 0.0
+
+    def away(tokens, rank, l):
+        want = forward(config, weights, tokens[None], rank=rank[None] if kind == "any-order" else None)[0, l]
+        return float(np.abs(kept.logits(tokens, rank, l) - want).max())
+
     for _ in range(6):
         kept = kept_type(config, weights)
         tokens, rank = np.full(L, V), np.full(L, -1)
@@ -35,12 +40,12 @@ def farthest(kept_type, kind: str) -> float:
             if kind == "block":
                 masked = masked[masked // 3 == masked[0] // 3]
             l = int(rng.choice(masked))
-            want = forward(config, weights, tokens[None], rank=rank[None] if kind == "any-order" else None)[0, l]
-            error = max(error, float(np.abs(kept.logits(tokens, rank, l) - want).max()))
-            if event % 2 and len(masked) > 1:  # a guess at l that turns out wrong, seen from another position
-                guessed, later = tokens.copy(), rank.copy()
+            error = max(error, away(tokens, rank, l))
+            others = np.flatnonzero((tokens == V) & (np.arange(L) != l))
+            if (event % 2 or len(masked) == 1) and len(others):  # a guess at l that turns out wrong, seen from another
+                guessed, later = tokens.copy(), rank.copy()  # position: of the next block where it ends its own
                 guessed[l], later[l] = rng.integers(V), event
-                kept.logits(guessed, later, int(masked[masked != l][0]))
+                error = max(error, away(guessed, later, int(others[0])))
             tokens[l], rank[l] = rng.integers(V), event
             if event == 2:  # another sequence with as many known tokens: a run that is resumed elsewhere
                 changed = np.where((tokens != V) & (rank >= 0), (tokens + 1) % V, tokens)
@@ -112,6 +117,7 @@ class MaskKept(Kept):
         (StaleAfterResume, "any-order"),
         (StaleAfterResume, "block"),
         (GuessLeft, "any-order"),
+        (GuessLeft, "block"),
         (MaskKept, "block"),
     ],
 )

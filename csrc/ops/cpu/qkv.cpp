@@ -1,6 +1,9 @@
 // Linear layers of attention with rotary positions behind their tiles.
+#include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <mutex>
+#include <utility>
 
 #include "ops/attention.h"
 #include "ops/cpu/tiles.h"
@@ -15,6 +18,14 @@ void scatter_key(const void* row, int64_t n, DType dtype, char* to) {
   } else {
     for (int64_t i = 0; i < n; i += 2) std::memcpy(to + i * kKeyPanel * 2, static_cast<const char*>(row) + i * 2, 4);
   }
+}
+
+bool finite(const void* row, int64_t n, DType dtype) {
+  bool all = true;
+  for (int64_t i = 0; i < n; ++i)
+    all &= dtype == DType::kFloat32 ? std::isfinite(static_cast<const float*>(row)[i])
+                                    : (static_cast<const uint16_t*>(row)[i] & 0x7F80) != 0x7F80;
+  return all;
 }
 
 // A bfloat16 row into every other place of a row of pairs.
@@ -63,13 +74,23 @@ class Heads {
 
 }  // namespace
 
-Rotary rotary(int64_t length, int64_t head_dim, double base) {
+Rotary rotary(int64_t length, int64_t head_dim, double base, const Yarn& yarn) {
   Rotary out;
   out.half = head_dim / 2;
+  const auto hd = static_cast<double>(head_dim);
+  std::vector<double> share(out.half, 0.0);  // of the divided frequency
+  if (yarn.factor != 1) {
+    const auto place = [&](double turns) {
+      return hd * std::log(static_cast<double>(yarn.length) / (turns * 2 * 3.141592653589793)) / (2 * std::log(base));
+    };
+    const double low = std::max(std::floor(place(32)), 0.0), high = std::min(std::ceil(place(1)), hd - 1);
+    for (int64_t i = 0; i < out.half; ++i)
+      share[i] = std::clamp((static_cast<double>(i) - low) / (high > low ? high - low : 1e-3), 0.0, 1.0);
+  }
   for (int64_t position = 0; position < length; ++position)
     for (int64_t i = 0; i < out.half; ++i) {
-      const double angle =
-          static_cast<double>(position) * std::pow(base, -2.0 * static_cast<double>(i) / static_cast<double>(head_dim));
+      const double mixed = 1 - share[i] + share[i] / yarn.factor;
+      const double angle = static_cast<double>(position) * (std::pow(base, -2.0 * static_cast<double>(i) / hd) * mixed);
       out.cos.push_back(static_cast<float>(std::cos(angle)));
       out.sin.push_back(static_cast<float>(std::sin(angle)));
     }
@@ -119,6 +140,8 @@ void keys_values(const Packed& w, const Matrix& x, int64_t m, const Rotary& rota
     scatter_key(turned, hd, out.dtype, block + in_panel * 4);
   };
   const Heads each(norm, hd, turn);
+  std::vector<std::pair<int64_t, int64_t>> bad;  // (head, slot) of values that are not finite
+  std::mutex mutex;
   for_tiles(w, x, m, [&](int64_t first, int64_t rows, int64_t panel, const float* tile) {
     std::vector<float> row(2 * hd);
     for (int64_t j = 0; j < heads_per_panel; ++j) {
@@ -137,17 +160,29 @@ void keys_values(const Packed& w, const Matrix& x, int64_t m, const Rotary& rota
           continue;
         }
         char* values = out.values + (kv_head * out.slots * out.value_width) * size;
-        if (out.dtype == DType::kFloat32) {
-          k.store(c, bias, hd, values + slot * out.value_width * 4, out.dtype);
-        } else {
-          k.store(c, bias, hd, row.data(), out.dtype);
+        k.store(c, bias, hd, row.data(), out.dtype);
+        if (!finite(row.data(), hd, out.dtype)) {
+          std::fill(row.begin(), row.end(), 0.0f);
+          const std::lock_guard<std::mutex> lock(mutex);
+          bad.emplace_back(kv_head, slot);
+        }
+        if (out.dtype == DType::kFloat32)
+          std::memcpy(values + slot * out.value_width * 4, row.data(), hd * 4);
+        else
           scatter_value(reinterpret_cast<const char*>(row.data()), hd,
                         values + (slot / 2 * out.value_width * 2 + slot % 2) * 2);
-        }
       }
     }
   });
   each.finish(m, out.shape.kv_heads);
+  // The products read values that a row does not see with weight 0, which would make NaN of them: such a slot has a key
+  // that is NaN instead, whose scores only those read that see it.
+  std::vector<uint16_t> nan(2 * hd, 0x7FC0);  // in float32 the upper half: exp2_of keeps NaN without low bits
+  for (int64_t i = 0; i < 2 * hd && out.dtype == DType::kFloat32; i += 2) nan[i] = 0;
+  for (const auto& [head, slot] : bad) {
+    const int64_t in_panel = slot % kKeyPanel;
+    scatter_key(nan.data(), hd, out.dtype, out.keys + (head * out.slots + slot - in_panel) * hd * size + in_panel * 4);
+  }
 }
 
 void clear_values(const KeyValues& kv, int64_t begin, int64_t end) {

@@ -6,6 +6,7 @@ from collections.abc import Collection
 
 from pymdm.network.layouts.albert import ALBERT
 from pymdm.network.layouts.antibody import ABLANG, FAIRSEQ
+from pymdm.network.layouts.block_decoder import FAST_DLLM, NEMOTRON, SDAR
 from pymdm.network.layouts.decoder import A2D, DREAM, ILLADA
 from pymdm.network.layouts.encoder import BERT, ROBERTA
 from pymdm.network.layouts.esm import ESM
@@ -28,6 +29,9 @@ FAMILIES = (
     LLADA,
     ILLADA,
     DREAM,
+    SDAR,
+    FAST_DLLM,
+    NEMOTRON,
     SMDM,
     BERT,
     ROBERTA,

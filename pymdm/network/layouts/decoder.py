@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from pymdm.network.config import ModelConfig
 from pymdm.network.layouts.family import Conventions, Family, Layout, Names, Shapes, named
@@ -35,12 +36,27 @@ def rope_base(settings: Settings) -> float:
 
 
 def decoder_layout(
-    settings: Settings, *, name: str, qkv_bias: bool, logit_shift: bool, qk_norm: bool = False
+    settings: Settings,
+    *,
+    name: str,
+    qkv_bias: bool,
+    logit_shift: bool,
+    qk_norm: bool = False,
+    names: Names = NAMES,
+    **switches: Any,
 ) -> Layout:
-    """Embedding, blocks with norms before them, SwiGLU, head; of Hugging Face's names."""
+    """Embedding, blocks with norms before them, SwiGLU, head; of Hugging Face's names.
+
+    Args:
+        settings: of the checkpoint.
+        name: of the family.
+        qkv_bias, logit_shift: as in `ModelConfig`.
+        qk_norm: norms of each head's queries and keys.
+        names: of the file's layers.
+        switches: fields of `ModelConfig` beside those that the settings give, or in their place.
+    """
     only(settings, hidden_act="silu", use_sliding_window=(False, None), attention_bias=qkv_bias, mlp_bias=False)
-    config = ModelConfig(
-        **transformers_shape(settings),
+    own = transformers_shape(settings) | dict(
         kv_heads=need(settings, "num_key_value_heads"),
         norm="rmsnorm",
         norm_eps=need(settings, "rms_norm_eps", kind=float),
@@ -48,13 +64,15 @@ def decoder_layout(
         qkv_bias=qkv_bias,
         head_bias=False,
         tied_head=need(settings, "tie_word_embeddings", kind=bool),
-        rope_base=rope_base(settings),
         logit_shift=logit_shift,
         head_dim=settings.get("head_dim") or 0,
         qk_norm="head" if qk_norm else "none",
     )
-    same = (("lm_head.weight", "model.embed_tokens.weight"),) if config.tied_head else ()
-    return Layout(config, named(config, NAMES, padded=True), decoder_conventions(settings, name), same, IGNORED)
+    if "rope_base" not in switches:
+        own["rope_base"] = rope_base(settings)
+    config = ModelConfig(**(own | switches))
+    same = ((f"{names['head']}.weight", f"{names['embed']}.weight"),) if config.tied_head else ()
+    return Layout(config, named(config, names, padded=True), decoder_conventions(settings, name), same, IGNORED)
 
 
 def decoder_conventions(settings: Settings, name: str) -> Conventions:

@@ -1,4 +1,4 @@
-"""MDLM, and BD3-LM's checkpoints with one block as long as the sequence: a DiT with adaLN on sigma(t), or at a constant 0."""
+"""MDLM and BD3-LM: a DiT with adaLN on sigma(t), or at a constant 0; BD3-LM sees blocks up to its own."""
 
 from __future__ import annotations
 
@@ -37,12 +37,10 @@ def is_dit(names: Collection[str]) -> bool:
 def _layout(settings: Settings, shapes: Shapes) -> Layout:
     only(settings, causal=False, adaln=True)
     vocab, length = need(settings, "vocab_size"), need(settings, "model_length")
-    block = settings.get("block_size", length)
-    if block != length:
-        raise ValueError(
-            f"its attention is block-causal in blocks of {block}, which load does not map to the engine yet; "
-            "pass the published model as a callable"
-        )
+    block = need(settings, "block_size") if settings.get("block_size") is not None else length
+    blocks = {"attention": "block", "block_length": block} if block < length else {}
+    if blocks:
+        only(settings, cross_attn=True)
     config = ModelConfig(
         vocab_size=vocab,
         mask_id=vocab - 1,
@@ -53,11 +51,13 @@ def _layout(settings: Settings, shapes: Shapes) -> Layout:
         cond_dim=need(settings, "cond_dim"),
         conditioning="time" if need(settings, "time_conditioning", kind=bool) else "constant",
         time_input="sigma",
+        **blocks,
     )
+    note = "trained with its first token, the start of a text, never masked: give a prompt that begins with it"
     return Layout(
         config,
         dit_parameters(config),
-        Conventions("mdlm"),
+        Conventions("bd3lm", note=note) if blocks else Conventions("mdlm"),
         ignored=(r"sampling_eps_(min|max)", r"rotary_emb\.inv_freq"),
     )
 

@@ -9,15 +9,10 @@ from pymdm.network.layouts.settings import Settings
 
 CALLABLE = "load it with its own code and pass it to pymdm.sample as a callable (docs/models.md)"
 
-_BLOCKS = f"its attention is block-causal, which load does not map to the engine yet; {CALLABLE}"
 _EXPERTS = f"mixture-of-experts layers are not computed by the engine; {CALLABLE}"
 _NO_MASK = "it starts from random tokens and has no mask, so it is not a masked model"
 _TYPES = {
-    "sdar": _BLOCKS,
-    "trado": _BLOCKS,
-    "Fast_dLLM_Qwen": _BLOCKS,
-    "fast_dllm_qwen": _BLOCKS,
-    "nemotron_labs_diffusion": _BLOCKS,
+    "nemotron_labs_diffusion_vlm": f"its vision tower is not computed by the engine; {CALLABLE}",
     "llada2_moe": _EXPERTS,
     "llada2_moe_veomni": _EXPERTS,
     "llada_moe": _EXPERTS,

@@ -36,8 +36,6 @@ def with_attention(sampler: Any, config: ModelConfig | None) -> Any:
     block = sampler.block_length or own
     if own % block:
         raise ValueError(f"sample: block_length must divide {own} for {kind}, got {block}")
-    if sampler.lookahead != 1:
-        raise ValueError(f"sample: {kind} goes without lookahead so far, got lookahead={sampler.lookahead}")
     return replace(sampler, block_length=block)
 
 
