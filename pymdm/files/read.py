@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import zipfile
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -66,3 +67,21 @@ def read_json(file: str | os.PathLike[str], where: str, largest: int | None = No
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"{where}: cannot read {os.fspath(file)}: {reason(error)}") from None
+
+
+def check_archive(file: Path, operation: str) -> bool:
+    """Whether a file is an archive as torch writes them, without compression: a packed byte could stand for any number.
+
+    Raises:
+        ValueError: an archive that cannot be read, or one with a compressed entry; the message begins with the operation.
+    """
+    if not zipfile.is_zipfile(file):
+        return False
+    try:
+        with zipfile.ZipFile(file) as archive:
+            packed = next((e.filename for e in archive.infolist() if e.compress_type != zipfile.ZIP_STORED), None)
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        raise ValueError(f"{operation}: cannot read {file}: {reason(error)}") from None
+    if packed is not None:
+        raise ValueError(f"{operation}: {file} is not as torch writes it: its entry {packed!r} is compressed")
+    return True

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from pymdm.files.read import LARGEST_CONFIG, reason, short
+from pymdm.files.read import LARGEST_CONFIG, check_archive, reason, short
 from pymdm.files.read import read_json as read_any_json
 
 SETTINGS = ("config.json", "lit_config.json", "hparams.json")  # the last of AbLang
@@ -153,8 +152,9 @@ def _safetensors(file: Path) -> dict[str, Tensor]:
 
 def _torch_file(file: Path) -> dict[str, Tensor]:
     """Tensors of a torch or Lightning file; where it holds averaged weights (EMA), those."""
+    archive = check_archive(file, "load")
     try:
-        content = torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file))
+        content = torch.load(file, map_location="cpu", weights_only=True, mmap=archive)
     except Exception as error:
         unsafe = ""
         names = re.findall(r"Unsupported global: GLOBAL ([\w.]+)", str(error))  # of old files, the first one alone

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from pymdm.files.read import check_archive
+
 
 def softmax(logits: NDArray[Any]) -> NDArray[np.float64]:
     """[M, V] logits -> [M, V] float64 probabilities; -inf is allowed.
@@ -59,6 +61,7 @@ def _read(path: Path) -> NDArray[Any]:
             raise ValueError(f"precision: {path} is no .npy file of numbers") from None
     if path.suffix not in (".safetensors", ".pt", ".pth"):
         raise ValueError(f"precision: logits must be .npy, .safetensors or .pt, got {path.name}")
+    check_archive(path, "precision")
     try:
         tensors = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
     except (SafetensorError, UnpicklingError, RuntimeError, EOFError):

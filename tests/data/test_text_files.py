@@ -5,6 +5,7 @@ import json
 import warnings
 
 import pytest
+import zstandard
 from helpers.command_line import run
 
 from pymdm.data import files
@@ -28,7 +29,7 @@ def test_a_byte_order_mark_is_no_character(tmp_path):
         read_text(tmp_path / "c.txt")
 
 
-def test_compressed_text_is_read(tmp_path, monkeypatch):
+def test_compressed_text_is_read(tmp_path):
     plain = "one line\n" * 9
     (tmp_path / "a.txt.gz").write_bytes(gzip.compress(plain.encode()))
     (tmp_path / "b.JSONL.gz").write_bytes(gzip.compress(LINES.encode()))
@@ -40,9 +41,9 @@ def test_compressed_text_is_read(tmp_path, monkeypatch):
     assert sum(map(len, both.train + both.held_out)) == len(plain) + sum(
         len(f"document {i} of them") for i in range(40)
     )
-    monkeypatch.setattr(files, "_zstandard", lambda: lambda data: data[1:])
-    (tmp_path / "c.txt.zst").write_bytes(b"*zstandard")
-    assert read_text(tmp_path / "c.txt.zst") == "zstandard"
+    frames = [zstandard.compress(part.encode()) for part in ("one frame, ", "and " * 9_000, "another")]
+    (tmp_path / "c.txt.zst").write_bytes(b"".join(frames))
+    assert read_text(tmp_path / "c.txt.zst") == "one frame, " + "and " * 9_000 + "another"
 
 
 def test_damaged_compression_is_one_line(tmp_path, monkeypatch):
@@ -51,10 +52,27 @@ def test_damaged_compression_is_one_line(tmp_path, monkeypatch):
         (tmp_path / "a.txt.gz").write_bytes(bad)
         with pytest.raises(ValueError, match=r"^corpus: .*a.txt.gz is (damaged|empty)"):
             text_corpus(tmp_path / "a.txt.gz")
+    whole = zstandard.compress(b"text " * 1000)
+    for bad in (b"", whole[:-9], b"plain text", whole + b"\0"):
+        (tmp_path / "b.txt.zst").write_bytes(bad)
+        with pytest.raises(ValueError, match=r"^corpus: .*b.txt.zst is (damaged|empty)"):
+            text_corpus(tmp_path / "b.txt.zst")
     monkeypatch.setattr(files, "_zstandard", lambda: None)
     (tmp_path / "b.jsonl.zst").write_bytes(b"x")
     with pytest.raises(ValueError, match=r"^corpus: .*b.jsonl.zst needs the package zstandard"):
         text_corpus(tmp_path / "b.jsonl.zst")
+
+
+@pytest.mark.parametrize("pack", [zstandard.compress, gzip.compress])
+def test_a_compressed_file_that_unpacks_without_end_is_refused(tmp_path, monkeypatch, pack):
+    monkeypatch.setattr(files, "LEAST_LIMIT", 1 << 20)
+    file = tmp_path / ("a.txt.gz" if pack is gzip.compress else "a.txt.zst")
+    file.write_bytes(pack(b"\0" * (1 << 26)))
+    assert file.stat().st_size < 1 << 17
+    with pytest.raises(ValueError, match=r"^corpus: .*a.txt.* unpacks to more than [0-9,]+ bytes"):
+        read_text(file)
+    file.write_bytes(pack(b"text " * 100_000))  # below the least limit, whatever its ratio
+    assert len(read_text(file)) == 500_000
 
 
 def test_what_a_folder_leaves_out_is_named(tmp_path, monkeypatch):

@@ -1,17 +1,20 @@
 """Files of others: each kind of damage is one line that names the file."""
 
 import json
+import zipfile
 
 import numpy as np
 import pytest
 import tokenizers
+import torch
 from tokenizers import models
 
 import pymdm
 from pymdm.data.prepare import prepare
 from pymdm.data.tokens import load_data
 from pymdm.data.wrapped import WrappedTokenizer
-from pymdm.files.read import read_json, short
+from pymdm.files.read import check_archive, read_json, short
+from pymdm.precision.predictions import file_predictions
 from pymdm.train import Recipe
 
 
@@ -22,6 +25,20 @@ def test_json_that_cannot_be_read(tmp_path, text):
     with pytest.raises(ValueError, match=r"^here: cannot read .*a.json: ") as caught:
         read_json(tmp_path / "a.json", "here", 200_000 if text else None)
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 500
+
+
+def test_an_archive_with_compressed_entries_is_not_unpacked(tmp_path):
+    file = tmp_path / "a.pt"
+    torch.save({"a": torch.zeros(4, 8)}, file)
+    assert check_archive(file, "here") and not check_archive(tmp_path / "missing.pt", "here")
+    with zipfile.ZipFile(file) as stored, zipfile.ZipFile(tmp_path / "b.pt", "w", zipfile.ZIP_DEFLATED) as packed:
+        for name in stored.namelist():
+            packed.writestr(name, stored.read(name))
+    for read, where in ((pymdm.load, "load"), (file_predictions, "precision")):
+        with pytest.raises(
+            ValueError, match=rf"^{where}: .*b.pt is not as torch writes it: its entry .* is compressed"
+        ):
+            read(tmp_path / "b.pt")
 
 
 def test_what_others_wrote_is_shown_in_short():

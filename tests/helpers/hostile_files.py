@@ -23,12 +23,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save, save_file
+from safetensors.torch import load_file, save, save_file
+from torch.distributed import checkpoint as dcp
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from helpers import published as p
-from helpers.mutated_files import mutated
+from helpers.mutated_files import mutated, signed
 from helpers.tiny_training import CORPUS, TINY, Stop, stop_when_saved
 
 import pymdm
@@ -36,7 +37,7 @@ from pymdm._native import C
 from pymdm.data.prepare import prepare
 from pymdm.data.tokenizer import Tokenizer
 from pymdm.data.tokens import load_data
-from pymdm.network.checkpoint import load_checkpoint, save_checkpoint
+from pymdm.network.checkpoint import PREVIOUS, SHARDS, STATE_NUMBERS, STATE_TENSORS, load_checkpoint, save_checkpoint
 from pymdm.train import Recipe, train
 
 SECONDS, MEMORY = 20, 2 << 30
@@ -122,6 +123,15 @@ def kinds(work: Path) -> dict[str, Kind]:
             on_progress=stop_when_saved,
         )
     load_checkpoint(work / "run")
+    split = work / "split"
+    shutil.copytree(work / "run", split)
+    shutil.rmtree(split / PREVIOUS, ignore_errors=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        writer = dcp.HuggingFaceStorageWriter(str(split / SHARDS), save_distributed=True)
+        dcp.save(load_file(split / STATE_TENSORS), storage_writer=writer, no_dist=True)
+    (split / STATE_TENSORS).unlink()
+    (split / STATE_NUMBERS).write_bytes(signed(STATE_NUMBERS, content(split)))
     (work / "words.txt").write_text(TEXT)
     prepare(work / "words.txt", work / "tokens", "char", None, None, False, "")
     lines = "\n".join(json.dumps({"text": d}) for d in CORPUS.train)
@@ -133,6 +143,8 @@ def kinds(work: Path) -> dict[str, Kind]:
             "given": 0, "source": "x"}  # fmt: skip
     gpt2 = json.loads(bpe.to_json())["model"]
     merges = "#version: 0.2\n" + "\n".join(m if isinstance(m, str) else " ".join(m) for m in gpt2["merges"])
+    pieces = "\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *map(chr, range(97, 123)), "##a", "##b", "the"])
+    bert = json.dumps({"tokenizer_class": "BertTokenizer", "do_lower_case": True, "model_max_length": 16}).encode()
     texts = {
         "a.txt": TEXT[:3000].encode(),
         "b.jsonl": lines[:2000].encode(),
@@ -154,11 +166,13 @@ def kinds(work: Path) -> dict[str, Kind]:
         "torch": (archive, sampled, 2),
         "char": ({"tokenizer.json": tokenizer.to_json().encode()}, lambda f: encoded(f / "tokenizer.json"), 2),
         "bpe": ({"tokenizer.json": bpe.to_json().encode()}, lambda f: encoded(f / "tokenizer.json"), 2),
+        "wordpiece": ({"vocab.txt": pieces.encode(), "tokenizer_config.json": bert}, encoded, 2),
         "gpt2": ({"vocab.json": json.dumps(gpt2["vocab"]).encode(), "merges.txt": merges.encode()}, encoded, 2),
         "text": (texts, lambda f: prepare(f, f.parent / "out", "char", None, None, False, ""), 1),
         "tokens": (tokens, lambda f: load_data(f).text(load_data(f).held_out[:20]), 2),
         "train on tokens": (tokens, trained, 0.3),
         "resume": (content(work / "run"), resumed, 0.7),
+        "resume from parts": (content(split), resumed, 0.7),
         "samples": (alone(work / "half.safetensors"), lambda f: continued(f / "half.safetensors"), 2),
         "schedule": ({"plan.json": json.dumps(plan).encode()}, lambda f: pymdm.CallSchedule.read(f / "plan.json"), 1),
     }
@@ -203,7 +217,11 @@ def main(count: int, seed: int, first: int = 0) -> None:
             files, read, _ = all_kinds[kind]
             broken = str(random.choice(sorted(files)))
             print(i, kind, broken, file=sys.stderr, flush=True)
-            put(work / "case", files | {broken: mutated(broken, files[broken], random)})
+            files = files | {broken: mutated(broken, files[broken], random)}
+            for numbers in [f for f in files if f.endswith(STATE_NUMBERS) and f != broken]:
+                if random.random() < 0.7:  # a damage that the checksum does not tell
+                    files[numbers] = signed(numbers, files)
+            put(work / "case", files)
             signal.alarm(SECONDS)
             fault = fault_of(partial(read, work / "case"))
             signal.alarm(0)

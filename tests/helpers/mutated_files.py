@@ -140,3 +140,11 @@ def with_checksum(data: bytes) -> bytes:
         return json.dumps(values | {"sha256": digest}).encode()
     except (ValueError, AttributeError, TypeError, RecursionError):
         return data
+
+
+def signed(numbers: str, files: dict[str, bytes]) -> bytes:
+    """The numbers of a training state, a file of `files`, with the digests of the tensors beside it as these are now."""
+    folder = numbers.removesuffix("training_state.json")
+    beside = {f.removeprefix(folder): data for f, data in files.items() if f.startswith(folder + "training_state")}
+    digests = {f: hashlib.sha256(data).hexdigest() for f, data in beside.items() if f.endswith(".safetensors")}
+    return with_checksum(json.dumps(json.loads(files[numbers]) | {"files": digests}).encode())
