@@ -7,24 +7,27 @@ from pymdm.prove import goodness
 from pymdm.prove.goodness import Fit
 from pymdm.prove.plan import Plan, Verdict, chi_square_power, dkw_power, root_seed, sample_size
 
-RNG = np.random.default_rng(5)
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(5)
 
 
 @pytest.mark.parametrize("statistic", ["pearson", "g"])
-def test_chi_square_keeps_its_level_with_small_cells(statistic):
-    p = RNG.dirichlet(np.full(300, 0.4))
-    values = np.array([goodness.chi_square(RNG.multinomial(8000, p), p, statistic).p_value for _ in range(4000)])
+def test_chi_square_keeps_its_level_with_small_cells(statistic, rng):
+    p = rng.dirichlet(np.full(300, 0.4))
+    values = np.array([goodness.chi_square(rng.multinomial(8000, p), p, statistic).p_value for _ in range(4000)])
     for level in (0.1, 0.01):
         assert abs(np.mean(values < level) - level) < 6 * np.sqrt(level / 4000)
 
 
-def test_chi_square_has_the_stated_power():
+def test_chi_square_has_the_stated_power(rng):
     cells, alpha, tv = 40, 1e-3, 0.05
     n = sample_size(cells, alpha, tv, miss=0.1)
     p = np.full(cells, 1 / cells)
     q = p * (1 + 2 * tv * np.where(np.arange(cells) % 2, 1, -1))  # the alternative that attains the bound
     assert np.isclose(0.5 * np.abs(q - p).sum(), tv)
-    caught = np.mean([goodness.chi_square(RNG.multinomial(n, q), p).p_value < alpha for _ in range(800)])
+    caught = np.mean([goodness.chi_square(rng.multinomial(n, q), p).p_value < alpha for _ in range(800)])
     assert abs(caught - 0.9) < 0.06 and abs(chi_square_power(n, cells, alpha, tv) - 0.9) < 0.01
 
 
@@ -46,8 +49,8 @@ def test_pooling_rule():
     assert fit.cells == 3 and np.isclose(fit.pooled, 0.06)
 
 
-def test_dkw_and_binomial():
-    u = RNG.random(20_000)
+def test_dkw_and_binomial(rng):
+    u = rng.random(20_000)
     assert goodness.dkw(u).p_value > 1e-6 and goodness.dkw(u**1.1).p_value < 1e-9
     assert goodness.dkw(np.append(u, 1.5)).p_value == 0 and goodness.dkw(np.append(u, np.nan)).p_value == 0
     assert goodness.binomial(10, 10_000, 1e-3).p_value > 0.5 and goodness.binomial(60, 10_000, 1e-3).p_value < 1e-9
@@ -55,33 +58,33 @@ def test_dkw_and_binomial():
     assert dkw_power(10**6, 1e-9) > 1 - 1e-6 and dkw_power(1000, 1e-9) == 0
 
 
-def test_independent_uniforms():
-    u = RNG.random((50_000, 3))
+def test_independent_uniforms(rng):
+    u = rng.random((50_000, 3))
     assert goodness.independent_uniforms(u).p_value > 1e-6
     u[:, 2] = (u[:, 0] + u[:, 1]) % 1.0  # pairwise independent, not jointly
     assert goodness.independent_uniforms(u).p_value < 1e-9
 
 
-def test_contingency_keeps_its_level_whatever_the_margins_and_has_the_stated_power():
-    a, b = RNG.dirichlet(np.full(5, 0.7)), RNG.dirichlet(np.full(7, 0.7))
+def test_contingency_keeps_its_level_whatever_the_margins_and_has_the_stated_power(rng):
+    a, b = rng.dirichlet(np.full(5, 0.7)), rng.dirichlet(np.full(7, 0.7))
     product = np.outer(a, b)
-    fits = [goodness.contingency(RNG.multinomial(3000, product.ravel()).reshape(5, 7)) for _ in range(3000)]
+    fits = [goodness.contingency(rng.multinomial(3000, product.ravel()).reshape(5, 7)) for _ in range(3000)]
     for level in (0.1, 0.01):
         share = np.mean([f.p_value < level for f in fits])
         assert abs(share - level) < 6 * np.sqrt(level / 3000) and fits[0].cells > 4
     tied = 0.95 * np.full((4, 4), 1 / 16) + 0.05 * np.eye(4) / 4
     tv, n = 0.5 * np.abs(tied - 1 / 16).sum(), 4000
     caught = np.mean(
-        [goodness.contingency(RNG.multinomial(n, tied.ravel()).reshape(4, 4)).p_value < 0.01 for _ in range(400)]
+        [goodness.contingency(rng.multinomial(n, tied.ravel()).reshape(4, 4)).p_value < 0.01 for _ in range(400)]
     )
     assert caught > chi_square_power(n, 10, 0.01, tv) - 0.1 > 0.3
     assert goodness.contingency(np.diag([3, 2, 1])).cells == 1  # too few counts to test anything
     assert goodness.contingency([[100, 0], [0, 0]]).p_value == 1
 
 
-def test_tv_floor_is_what_noise_gives():
-    p = RNG.dirichlet(np.ones(50))
-    fits = [goodness.chi_square(RNG.multinomial(10_000, p), p) for _ in range(200)]
+def test_tv_floor_is_what_noise_gives(rng):
+    p = rng.dirichlet(np.ones(50))
+    fits = [goodness.chi_square(rng.multinomial(10_000, p), p) for _ in range(200)]
     assert abs(np.mean([f.tv for f in fits]) / fits[0].tv_floor - 1) < 0.05
     assert 0.3 < np.std([f.tv for f in fits]) / fits[0].tv_error < 3
 

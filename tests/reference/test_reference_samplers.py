@@ -12,8 +12,7 @@ from pymdm.reference.first_hitting import first_hitting, masked_rank
 from pymdm.reference.schedule import Cosine
 
 V, L = 2, 3
-RNG = np.random.default_rng(1)
-TABLE = RNG.dirichlet(np.ones(V), size=((V + 1) ** L, L))
+TABLE = np.random.default_rng(1).dirichlet(np.ones(V), size=((V + 1) ** L, L))
 
 
 def model(tokens, time=None):
