@@ -66,8 +66,11 @@ def small(tmp_path, monkeypatch):
     for folder in ("bundled", "runs/mine"):
         state = pymdm.MaskedTransformer(config).state_dict()
         save_checkpoint(tmp_path / folder, config, state, tokenizer, recipe)
-    for module in ("pymdm.bundled", "pymdm.network.loading", "pymdm.evaluate.subject_text"):
-        monkeypatch.setattr(import_module(module), "bundled_path", lambda: tmp_path / "bundled")
+    users = [
+        import_module(module) for module in ("pymdm.bundled", "pymdm.network.loading", "pymdm.evaluate.subject_text")
+    ]
+    for module in users:  # all imported before the first is changed, or one would keep the change
+        monkeypatch.setattr(module, "bundled_path", lambda: tmp_path / "bundled")
     loop, lab = import_module("pymdm.train.loop"), import_module("pymdm.precision.lab")
     trained = loop.train
 
