@@ -123,7 +123,7 @@ def test_hashes_are_of_the_locked_versions():
     pins = [part for part in pins if part and not part[0].startswith("#")]
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     locked = {line for line in lines if "==" in line and not line.startswith(("#", "torch=="))}
-    assert {part[0] for part in pins} <= locked
+    assert {part[0] for part in pins} == locked
     names = {part[0].partition("==")[0] for part in pins}
     assert names >= {"numpy", "scipy", "safetensors", "tokenizers", "rich", "typer", "pybind11", "setuptools", "cmake"}
     for name, *rest in pins:
