@@ -87,15 +87,16 @@ def _train(console: Any, recipe: Any, out: Path | None, overwrite: bool) -> Any:
 
 def _compare(console: Any, training: dict[str, Any]) -> None:
     """Held-out bits per character beside n-grams on the same split."""
-    from rich.table import Table
+    from pymdm.report.table import Table, show
 
-    table = Table(title=f"{training['steps']} steps in {training['seconds']:.0f} s, {training['parameters']:,} weights")
-    table.add_column("held out, bits per character")
-    table.add_column("", justify="right")
-    table.add_row("this model (upper bound)", f"{training['held_out']['bits_per_char']:.3f}")
-    for order, bits in sorted(training["ngram_bits_per_char"].items()):
-        table.add_row(f"order-{order} n-gram, interpolated Witten-Bell", f"{bits:.3f}")
-    console.print(table)
+    bits = training["held_out"]["bits_per_char"]
+    rows = [["this model (upper bound)", f"{bits:.3f}"]]
+    rows += [
+        [f"order-{order} n-gram, interpolated Witten-Bell", f"{bits:.3f}"]
+        for order, bits in sorted(training["ngram_bits_per_char"].items())
+    ]
+    title = f"{training['steps']} steps in {training['seconds']:.0f} s, {training['parameters']:,} weights"
+    show(Table(["held out, bits per character", ""], rows, title), console)
 
 
 def _watch_masks(console: Any, model: Any, seed: int) -> Any:

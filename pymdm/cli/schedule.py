@@ -58,7 +58,7 @@ def schedule(
     from pymdm.evaluate.subject import sequences
     from pymdm.evaluate.subject_text import load_subject
     from pymdm.report import figure
-    from pymdm.report.table import show
+    from pymdm.report.table import Table, show
     from pymdm.report.terminal import console
 
     for path in (out, png):
@@ -135,13 +135,12 @@ def schedule(
     if json_output:
         print(json.dumps(result))
         return
-    print(f"{len(texts)} sequences of {L} tokens of {subject.text_name}; nats a sequence from the exact law\n")
-    print("calls   uniform      best")
-    for k, u, b in table:
-        print(f"{k:5d} {u:9.3f} {b:9.3f}{'   <- this one' if k == found.calls else ''}")
+    screen = console()
+    rows = [[str(k), f"{u:.3f}", f"{b:.3f}", "this one" if k == found.calls else ""] for k, u, b in table]
+    how = f"{len(texts)} sequences of {L} tokens of {subject.text_name}; nats a sequence from the exact law"
+    show(Table(["calls", "calls of equal size", "best", ""], rows, text=how), screen)
     if measured:
-        print()
-        show(_measured_table(measured, orders), console())
+        show(_measured_table(measured, orders), screen)
     print(f"\n{found.calls} calls: {found.law}; calls of equal size: {found.uniform_nats:.2f}")
     print("tokens a call:", " ".join(map(str, found.sizes)))
 

@@ -51,10 +51,14 @@ def likelihood_bits(result: dict[str, Any]) -> Bits:
 
 def markdown(result: dict[str, Any], image: str = "") -> str:
     """The report; every number comes from `result`, as `pymdm evaluate --json` prints it."""
-    command = result["run"]["command"]
-    parts = ["# Evaluation", f"Made by `{command}`." if command else "", *(f"* {line}" for line in facts(result))]
-    text = "\n".join([*parts, "", *notes(result), "", *(table_text(table) for table in tables(result))])
-    return text.rstrip() + "\n" + (f"\n![curves]({image})\n" if image else "")
+    command, picture_text = result["run"]["command"], f"![curves]({image})" if image else ""
+    blocks = [
+        "# Evaluation",
+        f"Made by `{command}`." if command else "",
+        "\n".join(f"* {line}" for line in facts(result)),
+    ]
+    blocks += [*notes(result), *(table_text(table).strip() for table in tables(result)), picture_text]
+    return "\n\n".join(filter(None, blocks)) + "\n"
 
 
 def tables(result: dict[str, Any]) -> list[Table]:
@@ -144,8 +148,8 @@ def _samples(found: dict[str, Any]) -> list[Table]:
         for g in generations
     ]
     head = ["", "law", "noise", "entropy, nats", "rep-4", "distinct-2", "self-BLEU-4"]
-    out = [Table(head, rows, "Samples", f"{SAMPLES}\n\n{_scored(generations)}")]
-    for judge, facts_of_judge in found["judges"].items():
+    out = [Table(head, rows, "Samples", f"{SAMPLES}\n\n{_scored(generations)}", right=tuple(head[3:]))]
+    for i, (judge, facts_of_judge) in enumerate(found["judges"].items()):
         scores = [g["judges"][judge] for g in generations]
         rows = [
             [name_of(g), number(bits.value), bits.around, number(s["perplexity"], 1)]
@@ -153,9 +157,8 @@ def _samples(found: dict[str, Any]) -> list[Table]:
             for bits in (Bits.between(s["bits_per_char"], s["interval95"]),)
         ]
         lost = max(s.get("lost", 0.0) for s in scores)
-        text = f"{JUDGED}\n\n{describe_judge(judge, facts_of_judge)}." + (
-            f" Of one row, {lost_words(lost, 'the texts')}." if lost else ""
-        )
+        text = f"{JUDGED}\n\n" * (i == 0) + f"{describe_judge(judge, facts_of_judge)}."
+        text += f" Of one row, {lost_words(lost, 'the texts')}." if lost else ""
         head = ["", "bits/char", "95% interval", "ppl/token"]
         out.append(Table(head, rows, f"Samples, judged by {judge}", text))
     if controls := found.get("controls"):
