@@ -102,7 +102,15 @@ def plot_rows(result: dict[str, Any], figure: Any) -> None:
             rows = [group[i] for i in shown]
             spread = [[r["value"] - r["low"] for r in rows], [r["high"] - r["value"] for r in rows]]
             if rows:
-                style = {"fmt": "o", "color": color, "markersize": 5, "elinewidth": 1.2, "capsize": 3, "label": words}
+                style = {
+                    "fmt": "o",
+                    "color": color,
+                    "markersize": 5,
+                    "elinewidth": 1.2,
+                    "capsize": 3,
+                    "clip_on": False,
+                    "label": words,
+                }
                 axis.errorbar([r["value"] for r in rows], shown, xerr=spread, **style)
         marks = [(r["mark"], i) for i, r in enumerate(group) if r["mark"] is not None]
         if marks:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from pymdm.evaluate.excess import Excess
     from pymdm.report.table import Table
 
@@ -35,6 +37,9 @@ def schedule(
         ),
     ] = None,
     orders: Annotated[int, typer.Option(help="Random orders of each text, where it is measured.")] = 8,
+    samples: Annotated[
+        int, typer.Option(help="Samples of each sampler, where it is measured, order=2 among them; 0: none.")
+    ] = 32,
     seed: Annotated[int, typer.Option(help="Of the orders, and of the interval.")] = 0,
     out: Annotated[
         Path | None, typer.Option(help="Write the schedule there, for `pymdm sample --call-schedule`.")
@@ -69,8 +74,10 @@ def schedule(
     least = 4 if measure else 2
     if windows < least:
         raise ValueError(f"schedule: windows must be at least {least}, got {windows}")
-    if orders < 1:
-        raise ValueError(f"schedule: orders must be at least 1, got {orders}")
+    if orders < 1 or samples < 0 or samples == 1:
+        raise ValueError(
+            f"schedule: at least 1 order and 2 samples are needed, or no samples, got {orders} and {samples}"
+        )
     if sum(v is not None for v in (calls, nats, share)) > 1:
         raise ValueError("schedule: give one of --calls, --nats and --share")
     loaded = pymdm.load(model)
@@ -102,6 +109,13 @@ def schedule(
         for k in sorted({*SHOWN, found.calls, 2 * found.calls})
         if k <= len(best)
     ]
+
+    def draw(sampler: pymdm.FirstHitting) -> Tensor:
+        found = pymdm.sample(
+            loaded, num_samples=samples, length=L, sampler=sampler, seed=seed, batch_size=min(samples, 32)
+        )
+        return cast("Tensor", found.tokens)
+
     measured = []
     if measure:
         measured = measure_excess(
@@ -113,8 +127,9 @@ def schedule(
             drawable=loaded.tokenizer.size,
             given=given,
             orders=orders,
+            draw=draw if samples and not given else None,
             seed=seed,
-            progress=lambda n: print(f"measured on {n} of {len(texts) // 2} texts", file=sys.stderr),
+            progress=lambda words: print(words, file=sys.stderr),
         )
     result: dict[str, Any] = found.to_dict() | {
         "length": L,
@@ -124,10 +139,11 @@ def schedule(
         "by_calls": [{"calls": k, "uniform_nats": u, "best_nats": b} for k, u, b in table],
         "measured": finite([m.to_dict() for m in measured]),
         "orders": orders if measure else None,
+        "samples": samples if measure and not given else None,
     }
     if png is not None:
         with figure.styled():
-            figure.save(picture(table, measured, orders), png)
+            figure.save(picture(table, measured), png)
         print(f"wrote {png}", file=sys.stderr)
     if out is not None:
         out.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
@@ -140,12 +156,12 @@ def schedule(
     how = f"{len(texts)} sequences of {L} tokens of {subject.text_name}; nats a sequence from the exact law"
     show(Table(["calls", "calls of equal size", "best", ""], rows, text=how), screen)
     if measured:
-        show(_measured_table(measured, orders), screen)
+        show(_measured_table(measured, orders, samples), screen)
     print(f"\n{found.calls} calls: {found.law}; calls of equal size: {found.uniform_nats:.2f}")
     print("tokens a call:", " ".join(map(str, found.sizes)))
 
 
-def _measured_table(measured: list[Excess], orders: int) -> Table:
+def _measured_table(measured: list[Excess], orders: int, samples: int) -> Table:
     """Predicted and measured, a row a sampler and number of calls."""
     from pymdm.report.table import Table
 
@@ -153,44 +169,53 @@ def _measured_table(measured: list[Excess], orders: int) -> Table:
         return "" if found is None else f"{found[0]:.2f} ({found[1][0]:.2f} to {found[1][1]:.2f})"
 
     rows = [
-        [str(len(m.sizes)), m.name, *map(cell, (m.predicted, m.measured, m.forgotten)), f"{m.impossible:.1%}"]
+        [str(len(m.sizes)), m.name, *map(cell, (m.predicted, m.measured)), f"{m.impossible:.0%}", cell(m.samples)]
         for m in measured
     ]
-    head = ["calls", "sampler", "predicted", "measured", "order forgotten", "impossible"]
+    head = ["calls", "sampler", "predicted", "measured", "impossible", "samples"]
     text = (
         "Nats a sequence against one token a call, with 95% intervals. predicted: from the half of the texts that the "
-        f"schedules were found on; measured: on the others, along {orders} random orders each; order forgotten: the same texts "
-        "and orders, of the law of the tokens alone; impossible: texts and orders to which the line of order=2, cut at 0, "
-        "gives probability 0."
+        f"schedules were found on; measured: on the others, along {orders} random orders each; impossible: texts and orders to "
+        "which the line of order=2, cut at 0, gives probability 0, so that it has no such number; samples: what "
+        f"{samples} samples cost under the network's own bound, less what those of one token a call do: 0 is right, above 0 "
+        "they fit together worse, below 0 they are too likely."
     )
     return Table(head, rows, text=text)
 
 
-def picture(table: list[tuple[int, float, float]], measured: list[Excess], orders: int) -> Any:
-    """Excess nats over calls as a figure: predicted as lines, measured as dots with intervals, side by side."""
+def picture(table: list[tuple[int, float, float]], measured: list[Excess]) -> Any:
+    """Excess nats over calls as a figure: predicted as lines, measured as dots with intervals; samples in a second panel."""
+    from matplotlib.figure import Figure
+
     from pymdm.evaluate.excess import BEST, EQUAL, SECOND
     from pymdm.report import figure
 
-    drawn, axes = figure.axes(6.4, 4.4)
-    kinds = ((1, EQUAL, "tab:blue"), (2, BEST, "tab:orange"))
-    for column, name, colour in kinds:
-        axes.plot([row[0] for row in table], [row[column] for row in table], color=colour, label=f"{name}, predicted")
-    marks = [(name, colour, "o", "measured", "measured") for _, name, colour in kinds]
-    marks += [(EQUAL, "tab:cyan", "s", "forgotten", f"measured, order forgotten ({orders} orders)")]
-    marks += [(SECOND, "tab:red", "^", "forgotten", f"measured, order forgotten ({orders} orders)")]
-    for i, (name, colour, marker, of, words) in enumerate(marks):
-        points = [(len(m.sizes), *found) for m in measured if m.name == name and (found := getattr(m, of)) is not None]
-        if points:
-            x = [k * 1.035 ** (i - 1.5) for k, _, _ in points]  # side by side, not on top of each other
-            ends = [
-                [max(0.0, v - low) for _, v, (low, _) in points],
-                [max(0.0, high - v) for _, v, (_, high) in points],
+    panels = 2 if any(m.samples for m in measured) else 1
+    drawn = Figure(figsize=(5.6 * panels, 4.2), layout="constrained")
+    left, *right = drawn.subplots(1, panels, squeeze=False)[0]
+    colours = {EQUAL: "tab:blue", BEST: "tab:orange", SECOND: "tab:red"}
+    for column, name in ((1, EQUAL), (2, BEST)):
+        left.plot(
+            [row[0] for row in table], [row[column] for row in table], color=colours[name], label=f"{name}, predicted"
+        )
+    for axes, of, words in ((left, "measured", ", measured"), *((axes, "samples", "") for axes in right)):
+        for i, (name, marker) in enumerate(((EQUAL, "o"), (BEST, "s"), (SECOND, "^"))):
+            points = [
+                (len(m.sizes), *value) for m in measured if m.name == name and (value := getattr(m, of)) is not None
             ]
-            style = {"fmt": marker, "color": colour, "ms": 4, "capsize": 2, "lw": 1}
-            axes.errorbar(x, [v for _, v, _ in points], yerr=ends, label=f"{name}, {words}", **style)
-    axes.set(xlabel="network calls a sequence", ylabel="nats from the exact law, 95% intervals", xscale="log")
-    axes.set_yscale("symlog", linthresh=0.1)
-    axes.axhline(0, color=figure.REFERENCE, lw=1, label="the exact law")
-    figure.ticks_at(axes.xaxis, [row[0] for row in table])
-    axes.legend()
+            if points:
+                x = [k * 1.04 ** (i - 1) for k, _, _ in points]  # side by side, not on top of each other
+                ends = [[v - low for _, v, (low, _) in points], [high - v for _, v, (_, high) in points]]
+                style = {"fmt": marker, "color": colours[name], "ms": 4, "capsize": 2, "lw": 1, "label": name + words}
+                axes.errorbar(x, [v for _, v, _ in points], yerr=ends, **style)
+        axes.axhline(0, color=figure.REFERENCE, lw=1, label="one token a call: exact")
+        axes.set(xscale="log", xlabel="network calls a sequence")
+    left.set(ylabel="nats from the exact law, 95% intervals")
+    left.set_yscale("symlog", linthresh=0.1)
+    figure.ticks_at(left.xaxis, [row[0] for row in table])
+    for axes in right:
+        axes.set(ylabel="samples' cost under the network, nats beyond exact")
+        figure.ticks_at(axes.xaxis, [len(m.sizes) for m in measured])
+    for axes in (left, *right):
+        axes.legend()
     return drawn

@@ -1,15 +1,14 @@
-"""What several tokens a call cost, measured on text, beside what the certificate predicts.
+"""What several tokens a call cost, measured, beside what the certificate predicts.
 
 Let o be the order in which positions leave the mask, p(x | o) the probability of a text with one token a call and q(x | o) with
-several, by teacher forcing. Two numbers, both means over texts, in nats a sequence:
+several, by teacher forcing. Along the order the cost is E[log p(x | o) - log q(x | o)] nats a sequence, a mean over texts and
+orders: that is what `pymdm.evaluate.schedule.excess` predicts from the information curve.
 
-* along the order: E_o[log p(x | o) - log q(x | o)], which `pymdm.evaluate.schedule.excess` predicts from the information curve;
-* with the order forgotten: log mean_o p(x | o) - log mean_o q(x | o), of the law of the tokens alone, which is what a sample
-  shows. The means are over R orders, the same for p and q, so that it is an estimate with a bias that falls with R.
-
-order=2 is second order in the law of the tokens alone. Along an order it costs more than order 1, always: mu is the law of a
-token given what is known, and any other costs more; where the line is cut at 0 it may even give a text probability 0. So it
-has no certificate, and only the second number.
+order=2 is second order in the law of the tokens alone, the mean over orders. Along an order it costs more than order 1, always:
+mu is the law of a token given what is known, and any other costs more. Where its line is cut at 0 it gives a text probability
+0, along nearly every order for a trained network and a long text. So it has no certificate, and is compared by its samples:
+what they cost under the network's own bound, less what samples of the exact sampler cost from the same random addresses. 0 is
+right; above 0 they fit together worse than the exact sampler's, below 0 they are likelier than they should be.
 """
 
 from __future__ import annotations
@@ -24,13 +23,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from pymdm.evaluate.bound import evaluate_bound
 from pymdm.evaluate.intervals import mean_interval
 from pymdm.evaluate.schedule import Information, best_sizes, excess, uniform_sizes
 from pymdm.network.engine import Engine
 from pymdm.network.mu import log_mu
+from pymdm.sampling.samplers import FirstHitting
 
 Floats = NDArray[np.float64]
 Estimate = tuple[float, tuple[float, float]]  # mean over texts, and its 95% interval
+DRAWS = 8  # masks of each sample for its bound, the same for all samplers
 EQUAL, BEST, SECOND = "equal calls", "best calls", "equal calls, order=2"
 
 
@@ -108,11 +110,6 @@ def _line(now: Tensor, before: Tensor | None, c: float) -> Tensor:
     return (line / line.sum(-1, keepdim=True)).log()
 
 
-def _estimate(values: Floats) -> Estimate:
-    """Mean over texts, which may be infinite, and its interval."""
-    return float(values.mean()), mean_interval(values) if np.isfinite(values).all() else (float("nan"), float("nan"))
-
-
 @dataclass(frozen=True)
 class Excess:
     """One sampler's cost against one token a call, in nats a sequence, with 95% intervals.
@@ -121,8 +118,8 @@ class Excess:
         name: of the sampler. sizes: tokens of each call. order: 1 or 2.
         predicted: from the texts that the schedule was found on, by resampling them; None for order 2.
         measured: along the order, on the other texts; None for order 2.
-        forgotten: the order forgotten, on the other texts.
         impossible: share of (text, order) to which the sampler gives probability 0.
+        samples: what its samples cost under the network's bound, less what those of the exact sampler do; or None.
     """
 
     name: str
@@ -130,8 +127,8 @@ class Excess:
     order: int
     predicted: Estimate | None
     measured: Estimate | None
-    forgotten: Estimate
     impossible: float
+    samples: Estimate | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
@@ -146,8 +143,8 @@ class Excess:
             "order": self.order,
             "predicted": values(self.predicted),
             "measured": values(self.measured),
-            "order_forgotten": values(self.forgotten),
             "impossible": self.impossible,
+            "samples": values(self.samples),
         }
 
 
@@ -161,9 +158,10 @@ def measure_excess(
     drawable: int = 0,
     given: int = 0,
     orders: int = 8,
+    draw: Callable[[FirstHitting], Tensor] | None = None,
     batch_size: int = 32,
     seed: int = 0,
-    progress: Callable[[int], None] | None = None,
+    progress: Callable[[str], None] | None = None,
 ) -> list[Excess]:
     """Predicts on every other text, from the first, and measures on those between.
 
@@ -171,8 +169,10 @@ def measure_excess(
         model, mask_id, drawable, given, batch_size: as in `path_log_probs`.
         texts: int64 [S, L]. information: their curve, text by text (`measure_information`).
         calls: numbers of calls, each in equal sizes, in the best sizes for the first half, and in equal sizes at order 2.
-        orders: R, random orders of each text. seed: of the orders, and of the interval's resampling.
-        progress: told the number of texts done.
+        orders: R, random orders of each text.
+        draw: samples int64 [N, L] of a sampler, from the same seed for each, N at least 2; None: no samples are compared.
+        seed: of the orders, of the masks for the samples' bound, and of the interval's resampling.
+        progress: told what is done.
 
     Returns:
         Three `Excess` a number of calls.
@@ -188,46 +188,38 @@ def measure_excess(
     fit = Information(information.known, information.costs[::2], information.length, information.source)
     curve, others = fit.curve(), texts[1::2]
     best = best_sizes(curve, given, lambda k, _: k == max(calls))
-    plans = [
-        (name, sizes, order)
-        for k in calls
-        for name, sizes, order in (
-            (EQUAL, uniform_sizes(free, k), 1),
-            (BEST, best[k - 1], 1),
-            (SECOND, uniform_sizes(free, k), 2),
-        )
-    ]
-    rng, found = np.random.default_rng([seed, 23]), np.empty((len(others), 1 + len(plans), orders))
+    plans = [("", (1,) * free, 1)]
+    for k in calls:
+        equal = uniform_sizes(free, k)
+        plans += [(EQUAL, equal, 1), (BEST, best[k - 1], 1), (SECOND, equal, 2)]
+    rng, found = np.random.default_rng([seed, 23]), np.empty((len(plans), len(others), orders))
     for s, text in enumerate(others):
         ways = np.stack([rng.permutation(len(text)) for _ in range(orders)])
-        for i, (sizes, order) in enumerate([((1,) * free, 1), *((sizes, order) for _, sizes, order in plans)]):
-            found[s, i] = path_log_probs(
-                model,
-                text,
-                ways,
-                sizes,
-                mask_id=mask_id,
-                order=order,
-                given=given,
-                drawable=drawable,
-                batch_size=batch_size,
-            )
+        for i, (_, sizes, order) in enumerate(plans):
+            options = {"mask_id": mask_id, "drawable": drawable, "given": given, "batch_size": batch_size}
+            found[i, s] = path_log_probs(model, text, ways, sizes, order=order, **options)
         if progress is not None:
-            progress(s + 1)
-    alone = np.logaddexp.reduce(found, axis=2)  # [S / 2, 1 + plans], and a constant that the difference loses
-    made = []
-    for i, (name, sizes, order) in enumerate(plans, 1):
-        along, apart = (found[:, 0] - found[:, i]).mean(axis=1), alone[:, 0] - alone[:, i]
-        first = order == 1
-        made.append(
-            Excess(
-                name,
-                sizes,
-                order,
-                (excess(curve, sizes, given), fit.interval(sizes, given, seed)) if first else None,
-                _estimate(along) if first else None,
-                _estimate(apart),
-                float(np.isinf(found[:, i]).mean()),
-            )
+            progress(f"measured on {s + 1} of {len(others)} texts")
+    costs = []
+    for name, sizes, order in plans:
+        if draw is None:
+            break
+        drawn = draw(FirstHitting(tokens_per_call=sizes, order=order))
+        bound = evaluate_bound(
+            model, [drawn], mask_id, samples=DRAWS, batch_size=batch_size, seed=seed, drawable=drawable
         )
+        assert bound.by_sequence is not None
+        costs.append(bound.by_sequence)
+        if progress is not None:
+            progress(f"measured {len(drawn)} samples of {name or 'one token a call'}, {len(sizes)} calls")
+    made = []
+    for i, (name, sizes, order) in enumerate(plans[1:], 1):
+        pair: tuple[Estimate | None, Estimate | None] = (None, None)
+        if order == 1:
+            along = (found[0] - found[i]).mean(axis=1)
+            predicted = excess(curve, sizes, given), fit.interval(sizes, given, seed)
+            pair = predicted, (float(along.mean()), mean_interval(along))
+        apart = costs[i] - costs[0] if costs else None
+        own = None if apart is None else (float(apart.mean()), mean_interval(apart))
+        made.append(Excess(name, sizes, order, *pair, float(np.isinf(found[i]).mean()), own))
     return made

@@ -87,10 +87,28 @@ def test_a_line_cut_at_0_makes_a_text_impossible():
 
     text, way = torch.zeros(L, dtype=torch.int64), np.arange(L)[None]
     assert path_log_probs(network, text, way, (2, 2), mask_id=V, order=2) == [-np.inf]
+    information = Information(np.arange(L), np.ones((4, L)), L, "zeros")
+    found = measure_excess(network, text.repeat(4, 1), information, [2], mask_id=V, orders=2)
+    assert [m.impossible for m in found] == [0.0, 0.0, 1.0] and found[2].measured is None
+
+
+def test_samples_are_compared_under_the_networks_own_bound():
+    """Independent tokens: a sequence of zeros costs -L log 0.9, one of ones -L log 0.1, whatever the masks are."""
+    logits = torch.tensor([0.9, 0.1], dtype=torch.float64).log()
+    texts, asked = torch.zeros(4, L, dtype=torch.int64), []
+
+    def draw(sampler):
+        asked.append(sampler)
+        return torch.full((3, L), sampler.order - 1)
+
+    information = Information(np.arange(L), np.ones((4, L)), L, "zeros")
     found = measure_excess(
-        network, text.repeat(4, 1), Information(np.arange(L), np.ones((4, L)), L, "zeros"), [2], mask_id=V, orders=2
+        lambda tokens: logits.expand(*tokens.shape, V), texts, information, [2], mask_id=V, orders=1, draw=draw
     )
-    assert [m.impossible for m in found] == [0.0, 0.0, 1.0] and found[2].forgotten[0] == np.inf
+    assert [(s.order, s.tokens_per_call) for s in asked[:2]] == [(1, (1,) * L), (1, (2, 2))]
+    assert [s.order for s in asked] == [1, 1, 1, 2]
+    assert [m.samples[0] for m in found] == pytest.approx([0.0, 0.0, L * np.log(9)])
+    assert found[2].samples[1] == pytest.approx((L * np.log(9),) * 2)
 
 
 def test_schedules_are_found_on_one_half_and_measured_on_the_other():
@@ -108,7 +126,7 @@ def test_schedules_are_found_on_one_half_and_measured_on_the_other():
     ]
     for m in found:
         assert m.sizes == (best_sizes(steep)[len(m.sizes) - 1] if m.name == BEST else uniform_sizes(8, len(m.sizes)))
-        assert m.forgotten[0] == pytest.approx(0.0, abs=1e-6)  # a network that looks at nothing loses nothing
+        assert m.impossible == 0 and m.samples is None
         if m.order == 1:
             assert m.predicted[0] == pytest.approx(excess(steep, m.sizes)) and m.measured[0] == pytest.approx(
                 0.0, abs=1e-6
@@ -123,17 +141,23 @@ def test_schedules_are_found_on_one_half_and_measured_on_the_other():
 
 
 def test_the_command_line_measures(tmp_path):
-    options = ["schedule", "--length", 12, "--calls", 3, "--windows", 4, "--orders", 2, "--measure", 3, "--measure", 6]
+    options = ["schedule", "--length", 12, "--calls", 3, "--windows", 4, "--orders", 2, "--samples", 3]
+    options += ["--measure", 3, "--measure", 6]
     made = run(*options, "--png", tmp_path / "a.png")
     assert made.exit_code == 0, made.output
-    assert "order forgotten" in made.stdout and made.stdout.count("equal calls, order=2") == 2
+    assert (
+        "under the network's own bound" in " ".join(made.stdout.split())
+        and made.stdout.count("equal calls, order=2") == 2
+    )
     found = json.loads(run(*options, "--json").stdout)
     assert found["orders"] == 2 and [m["calls"] for m in found["measured"]] == [3, 3, 3, 6, 6, 6]
-    assert found["measured"][2]["predicted"] is None and found["measured"][0]["predicted"]["nats"] > 0
+    assert found["measured"][2]["predicted"] is None and found["measured"][2]["samples"]["nats"] is not None
+    assert found["samples"] == 3 and found["measured"][0]["predicted"]["nats"] > 0
     for option, value, words in (
         ("--measure", 13, "takes 1..12 calls"),
         ("--windows", 3, "at least 4"),
         ("--orders", 0, "at least 1"),
+        ("--samples", 1, "2 samples"),
     ):
         refused = run(*options, option, value)
         assert refused.exit_code == 2 and words in refused.stderr and refused.stderr.count("\n") == 1
@@ -149,9 +173,9 @@ def test_the_picture():
     table = [(k, 30.0 / k, 20.0 / k) for k in (1, 2, 4, 8, 12, 16, 24, 32, 48, 64)]
     estimate = (2.0, (1.5, 2.5))
     measured = [
-        Excess(name, (4,) * k, order, estimate if order == 1 else None, estimate if order == 1 else None, estimate, 0.0)
+        Excess(name, (4,) * k, order, *((estimate, estimate) if order == 1 else (None, None)), 0.0, estimate)
         for k in (8, 16)
         for name, order in ((EQUAL, 1), (BEST, 1), (SECOND, 2))
     ]
     with figure.styled():
-        assert faults(picture(table, measured, 8)) == [] and faults(picture(table, [], 8)) == []
+        assert faults(picture(table, measured)) == [] and faults(picture(table, [])) == []

@@ -73,3 +73,13 @@ def test_antibody_loops():
 def test_reaction():
     printed = run("reaction")
     assert printed.count("CC(=O)O.OCC>>CC(=O)") == 4 and "3 network calls" in printed
+
+
+def test_lookahead_counts():
+    lines = [line for line in run("lookahead_counts").splitlines() if "@" in line and line.startswith("| ")]
+    assert len(lines) == 7  # of every task, and tokens are equal, or it ends with an error
+    for line in lines:
+        rounds, *cells = [cell.strip() for cell in line.strip("|").split("|")][1:]
+        tokens = 38 if "loops" in line else 120
+        for cell in cells:
+            assert tokens / int(rounds) <= float(cell.split(" @ ")[0]) <= tokens

@@ -39,7 +39,6 @@ def test_its_cells_run(tmp_path, monkeypatch):
     assert len(shown) >= 6 and any("<" in text for text in shown)
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(
     find_spec("nbclient") is None or find_spec("ipykernel") is None, reason="needs nbclient and ipykernel"
 )
