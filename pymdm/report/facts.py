@@ -8,7 +8,8 @@ from typing import Any
 def machine(record: dict[str, Any]) -> str:
     """Processor, its vector extensions in use, threads and cores."""
     features = ", ".join(record["features"]) or "none of AVX2, AVX-512, AMX"
-    return f"{record['processor']}; features {features}; {record['threads']} threads on {record['cores']} cores"
+    threads = f"{record['threads']} thread{'s' * (record['threads'] != 1)}"
+    return f"{record['processor']}; features {features}; {threads} on {record['cores']} cores"
 
 
 def versions(record: dict[str, Any]) -> str:
