@@ -31,18 +31,18 @@ def judge_samples(results: Path, source: str | None = None) -> Path:
         assert isinstance(drawn.tokens, torch.Tensor)
         tokens = drawn.tokens
         law = "exact, left to right" if checkpoint.config.causal else "exact, first-hitting"
-        rows.append(_judged(name, law, judge, [checkpoint.tokenizer.decode(t) for t in tokens], tokens, length))
+        rows.append(judged(name, law, judge, [checkpoint.tokenizer.decode(t) for t in tokens], tokens, length))
     tokenizer = checkpoint.tokenizer
     held_out = tokenizer.encode(corpus.held_out_text)
     starts = np.linspace(0, len(held_out) - length, NUMBER).astype(int)
     real = torch.tensor([held_out[s : s + length] for s in starts])
-    rows.append(_judged("held-out text", "", judge, [tokenizer.decode(t) for t in real], real, length))
+    rows.append(judged("held-out text", "", judge, [tokenizer.decode(t) for t in real], real, length))
     file = results / "bundled-samples.json"
     file.write_text(json.dumps({"judge": judge.name, "facts": judge.facts, "rows": rows}, indent=1) + "\n")
     return file
 
 
-def _judged(name: str, law: str, judge: NGramJudge, texts: list[str], tokens: Tensor, nfe: int) -> dict[str, Any]:
+def judged(name: str, law: str, judge: NGramJudge, texts: list[str], tokens: Tensor, nfe: int) -> dict[str, Any]:
     scores = judge(texts)
     entropy = [token_entropy(row.tolist()) for row in tokens]
     return {

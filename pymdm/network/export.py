@@ -52,6 +52,8 @@ def export(model: str | os.PathLike[str], out: str | os.PathLike[str], to: str =
     checkpoint = load_checkpoint(model)
     if checkpoint.config.attention in ("block", "any-order"):
         raise ValueError(f"export: no other program's form has attention {checkpoint.config.attention!r} yet")
+    if checkpoint.config.yarn > 1:
+        raise ValueError("export: no other program's form has scaled rotary positions (yarn) yet")
     settings, tensors = _transformers(checkpoint) if to == "transformers" else _mdlm(checkpoint)
     target = check_target(out, KIND, "export").path
 

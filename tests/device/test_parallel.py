@@ -109,6 +109,28 @@ def test_two_processes_follow_the_curve_of_one(tmp_path, one, parallel):
     assert float(moved.norm() / torch.cat([t.flatten() for t in a.state_dict.values()]).norm()) < 2e-3
 
 
+STREAMS = {"any-order": {"objective": "any-order"}, "block": {"objective": "block", "block_length": 5}}
+BOTH_WAYS = [("any-order", "ddp"), ("block", "fsdp")]
+OTHERS = [
+    pytest.param("any-order", "fsdp", marks=pytest.mark.slow),
+    pytest.param("block", "ddp", marks=pytest.mark.slow),
+]
+
+
+@pytest.mark.parametrize(("objective", "parallel"), [*BOTH_WAYS, *OTHERS])
+def test_objectives_of_two_streams_in_two_processes(tmp_path, objective, parallel):
+    """Their rows stand twice in a sequence; groups of the batch and recomputed activations included."""
+    recipe = RECIPE | {"conditioning": "none"} | STREAMS[objective]
+    one = run(recipe, tmp_path / "one")
+    two = run(recipe | {"accumulate": 2, "recompute": True, "parallel": parallel}, tmp_path / "two", 2)
+    assert two == pytest.approx(one, rel=2e-4)
+    a, b = load_checkpoint(tmp_path / "one"), load_checkpoint(tmp_path / "two")
+    assert b.config.attention == objective and b.training["processes"] == 2
+    assert b.training["held_out"]["bits_per_char"] == pytest.approx(a.training["held_out"]["bits_per_char"], rel=1e-3)
+    moved = torch.cat([(a.state_dict[k] - b.state_dict[k]).flatten() for k in a.state_dict])
+    assert float(moved.norm() / torch.cat([t.flatten() for t in a.state_dict.values()]).norm()) < 2e-3
+
+
 # ---- stopped and gone on with: a matrix of each optimiser, and vectors --------------------------------------------
 
 SPLIT = RECIPE | {"parallel": "fsdp", "save_every": 2}

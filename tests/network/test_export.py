@@ -8,6 +8,7 @@ from helpers.engine_networks import random_network
 import pymdm
 from pymdm.network.checkpoint import save_checkpoint
 from pymdm.network.config import ModelConfig
+from pymdm.network.export import export
 
 SHAPE = dict(length=16, width=24, layers=2, heads=2)
 WORDS = pymdm.Tokenizer.train(["abcdefgh "], "char")
@@ -76,6 +77,15 @@ def test_what_cannot_be_exported_is_one_line(tmp_path):
     ):
         out = run("export", tmp_path / "ours", "--out", tmp_path / "out", *arguments)
         assert out.exit_code == 2 and words in out.stderr and not (tmp_path / "out").exists()
+    for switches, words in (
+        ({"attention": "any-order"}, "attention 'any-order'"),
+        ({"attention": "block", "block_length": 4}, "attention 'block'"),
+        ({"yarn": 4.0, "yarn_length": 8}, "yarn"),
+    ):
+        folder = tmp_path / switches.get("attention", "yarn")
+        checkpoint(folder, **switches)
+        with pytest.raises(ValueError, match=f"^export: .*{words}"):
+            export(folder / "ours", tmp_path / "out")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("x")
     assert run("export", tmp_path / "ours", "--out", tmp_path / "mine").exit_code == 2
