@@ -32,7 +32,7 @@ def missing(table):
     families = {name for family in FAMILIES for name in family.name.split(", ")} - {"pymdm"}
     faults = sorted((families | named_by_layouts()) - table.keys())
     for name, (_, against, single, half) in table.items():
-        if not against or not 0 <= float(single) < 1e-5 or not 0 < float(half) < 4e-2:
+        if not against or not 0 <= float(single) < 1e-5 or not 0 < float(half) < BFLOAT16:
             faults.append(name)
     return faults
 
