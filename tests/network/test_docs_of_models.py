@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from helpers.engine_networks import BFLOAT16
+
 from pymdm.network.layouts import FAMILIES
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs/models.md").read_text()
