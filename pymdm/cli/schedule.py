@@ -212,6 +212,7 @@ def picture(table: list[tuple[int, float, float]], measured: list[Excess]) -> An
         axes.set(xscale="log", xlabel="network calls a sequence")
     left.set(ylabel="nats from the exact law, 95% intervals")
     left.set_yscale("symlog", linthresh=0.1)
+    left.set_ylim(bottom=-0.05)
     figure.ticks_at(left.xaxis, [row[0] for row in table])
     for axes in right:
         axes.set(ylabel="samples' cost under the network, nats beyond exact")
