@@ -12,7 +12,7 @@
 namespace pymdm::sample {
 namespace {
 
-constexpr double kRowShare = 1.0 / 32;
+constexpr double kRowShare = 1.0 / 24;  // 12 x 768, V = 50,258, bfloat16, Zen 4: 1/20 with one thread, 1/32 with two
 
 // Row r's gap between the score of its token and the best other score, under the row's noise.
 double score_gap(const State& state, const Plan& plan, int64_t i, int64_t r, int64_t token, uint64_t base,
@@ -104,14 +104,17 @@ Prospect Lookahead::prospect(const State& state, int64_t b, const std::vector<St
 }
 
 // How many steps to guess from copy number `copy`. Its guesses are of use where it is the last right one, and the guess
-// of a step where those before it are right too; where a row costs about a 32nd of a round (reading the weights of a
-// network beside one row's products, bfloat16 on a CPU), rows of less use are left out.
+// of a step where those before it are right too: a token more in the next round, that is the cost of a round over its
+// tokens. Where a row costs kRowShare of a round (its products beside reading the weights), rows of less use are left
+// out.
 int64_t Lookahead::depth_of(int64_t copy, int64_t width, int64_t depth) const {
   if (!rows_cost_) return depth;
   const double right = hits_ / guessed_;
   double use = std::pow(right, static_cast<double>(copy)) * (copy + 1 < width ? 1 - right : 1);
+  double tokens = 0;  // of a round: sum of right^j over its copies
+  for (int64_t j = 0; j < width; ++j) tokens += std::pow(right, static_cast<double>(j));
   int64_t found = 0;
-  for (; found < depth && use >= kRowShare; ++found) use *= right;
+  for (; found < depth && use >= kRowShare * tokens; ++found) use *= right;
   return found;
 }
 
