@@ -13,26 +13,14 @@ from numpy.typing import ArrayLike, NDArray
 from pymdm._native import C
 from pymdm.network.callable import callable_network
 from pymdm.prove.implementation import Batch
-from pymdm.sampling.samplers import Ancestral, Confidence, FirstHitting, Remask, Sampler
+from pymdm.sampling.opening import open_state
+from pymdm.sampling.options import SampleOptions
+from pymdm.sampling.run import RunOptions, run
+from pymdm.sampling.samplers import Ancestral, FirstHitting, Remask, Sampler
+from pymdm.sampling.samplers.names import KINDS, sampler_call
 
-# Measured against the exact law in a proof. The corrector needs a network that answers at unmasked positions, which the
-# table models do not: see pymdm/bench/second_order.py.
-MEASURED: dict[str, Sampler] = {
-    "FirstHitting()": FirstHitting(),
-    "FirstHitting(tokens_per_call=2)": FirstHitting(tokens_per_call=2),
-    "FirstHitting(tokens_per_call=2, order=2)": FirstHitting(tokens_per_call=2, order=2),
-    "Ancestral(steps=8)": Ancestral(steps=8),
-    "Ancestral(steps=64)": Ancestral(steps=64),
-    "Confidence('random')": Confidence("random"),
-    "Confidence('probability')": Confidence("probability"),
-    "Confidence('margin')": Confidence("margin"),
-    "Confidence('entropy')": Confidence("entropy"),
-    "Confidence('probability', threshold=0.9)": Confidence("probability", threshold=0.9),
-    "Remask(steps=64)": Remask(steps=64),
-    "Remask(steps=64, strategy='rescale')": Remask(steps=64, strategy="rescale"),
-    "Remask(steps=64, strategy='conf')": Remask(steps=64, strategy="conf"),
-    "Remask(steps=64, strategy='loop')": Remask(steps=64, strategy="loop"),
-}
+# Measured against the exact law in a proof.
+MEASURED: dict[str, Sampler] = {sampler_call(s): s for kind in KINDS.values() for s in kind.measured}
 
 
 def _int64(values: ArrayLike, shape: tuple[int, ...]) -> torch.Tensor:
@@ -189,11 +177,8 @@ class Compiled:
         starts = np.broadcast_to(start, (num_samples, length)).astype(np.int64)
         # The steps of `pymdm.sample` without its objects per sequence: a proof draws hundreds of millions.
         ids = _int64(np.arange(num_samples) if sequences is None else sequences, (num_samples,))
-        offsets = torch.arange(0, num_samples * length + 1, length)
-        state = C.State(torch.from_numpy(starts).flatten(), offsets, ids, mask_id, int(seed))
-        native = sampler.native()
-        native.init(state)
-        score = callable_network(model, time_conditioned=time_conditioned)
-        bans = [] if banned is None else np.flatnonzero(np.asarray(banned)).tolist()
-        C.run(state, native, score, temperature=temperature, banned=bans, top_k=top_k, top_p=top_p)
+        state = open_state(sampler, torch.from_numpy(starts), mask_id, int(seed), ids)
+        bans = () if banned is None else tuple(np.flatnonzero(np.asarray(banned)).tolist())
+        draw = SampleOptions(temperature, top_k, top_p, bans)
+        run(state, sampler, callable_network(model, time_conditioned=time_conditioned), RunOptions(draw))
         return state

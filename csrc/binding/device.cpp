@@ -62,8 +62,7 @@ void choose_into(const at::Tensor& logits, uint64_t seed, const at::Tensor& sequ
 
 void bind_device(py::module_& m) {
   py::class_<Network, std::shared_ptr<Network>>(
-      m, "DeviceEngine", py::dynamic_attr(),
-      "The masked transformer on a CUDA device; on the cpu its kernels are walked, for tests.")
+      m, "DeviceEngine", "The masked transformer on a CUDA device; on the cpu its kernels are walked, for tests.")
       .def(py::init(&make_network), py::arg("config"), py::arg("weights"), py::arg("dtype"), py::arg("device"))
       .def("logits", &score<Network>, py::arg("tokens"), py::arg("offsets"), py::arg("rows"), py::arg("times"),
            py::arg("rank") = py::none(), py::arg("owner") = py::none(),

@@ -40,5 +40,6 @@ PYBIND11_MODULE(_C, m) {
   pymdm::binding::bind_sample(m);
   pymdm::binding::bind_python_sampler(m);
   pymdm::binding::bind_device(m);
+  pymdm::binding::bind_run(m);
   pymdm::binding::seal_classes(m);
 }

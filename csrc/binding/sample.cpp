@@ -1,18 +1,11 @@
-// Schedules, samplers, the state and the loop, for Python.
+// Schedules and samplers, for Python.
 #include <ATen/ATen.h>
 #include <pybind11/stl.h>
 #include <torch/csrc/utils/pybind.h>
 
-#include <algorithm>
-#include <chrono>
-#include <cmath>
-#include <set>
-
 #include "binding/bind.h"
-#include "binding/callable.h"
-#include "binding/engine.h"
+#include "binding/claim.h"
 #include "binding/position_score.h"
-#include "device/network.h"
 #include "sample/ancestral.h"
 #include "sample/confidence.h"
 #include "sample/corrected.h"
@@ -20,7 +13,6 @@
 #include "sample/first_hitting.h"
 #include "sample/literal.h"
 #include "sample/remask.h"
-#include "sample/run.h"
 
 namespace py = pybind11;
 
@@ -32,90 +24,6 @@ using sample::Sampler;
 using sample::State;
 using ScheduleRef = std::shared_ptr<Schedule>;
 using SamplerRef = std::shared_ptr<Sampler>;
-
-// Calls back into Python between steps: signals at most every 50 ms, the user's function at its own interval.
-class PythonWatch {
- public:
-  PythonWatch(py::object callback, double interval) : callback_(std::move(callback)), interval_(interval) {}
-
-  void operator()(const State& state) {
-    const auto now = std::chrono::steady_clock::now();
-    if (seconds(now, last_signal_) >= 0.05) {
-      last_signal_ = now;
-      py::gil_scoped_acquire gil;
-      if (PyErr_CheckSignals() != 0) throw py::error_already_set();
-    }
-    if (callback_.is_none() || seconds(now, last_call_) < interval_) return;
-    last_call_ = now;
-    py::gil_scoped_acquire gil;
-    callback_(py::cast(&state, py::return_value_policy::reference));
-  }
-
- private:
-  using Clock = std::chrono::steady_clock;
-  static double seconds(Clock::time_point a, Clock::time_point b) {
-    return std::chrono::duration<double>(a - b).count();
-  }
-
-  py::object callback_;
-  double interval_;
-  Clock::time_point last_signal_{}, last_call_{};
-};
-
-// A state is changed by one run at a time; a watch or another thread that asks for more is refused. Under the GIL.
-class InUse {
- public:
-  explicit InUse(const State& state) : state_(&state) {
-    check(states().insert(state_).second, kOp, "this state is being sampled already");
-  }
-  ~InUse() { states().erase(state_); }
-  InUse(const InUse&) = delete;
-
- private:
-  static std::set<const State*>& states() {
-    static std::set<const State*> all;
-    return all;
-  }
-  const State* state_;
-};
-
-using Allowed = std::vector<std::pair<int64_t, std::vector<int64_t>>>;
-
-void run(State& state, const SamplerRef& sampler, const py::object& network, int64_t batch_size, int64_t max_calls,
-         double temperature, std::vector<int64_t> banned, int64_t top_k, double top_p, const py::object& watch,
-         double watch_interval, int64_t drawable, Allowed allowed) {
-  check(std::isfinite(temperature) && temperature >= 0, kOp, "temperature must be finite and at least 0, got ",
-        temperature);
-  check(top_k >= 0 && top_p > 0 && top_p <= 1, kOp, "top_k must be at least 0 and top_p in (0, 1], got ", top_k,
-        " and ", top_p);
-  check(watch.is_none() || PyCallable_Check(watch.ptr()), kOp, "watch must be a function");
-  const InUse guard(state);
-  sample::RunOptions options;
-  options.batch_size = batch_size;
-  options.max_calls = max_calls;
-  options.draw.temperature = temperature;
-  options.draw.top_k = top_k;
-  options.draw.top_p = top_p;
-  options.banned = std::move(banned);
-  options.drawable = drawable;
-  for (auto& entry : allowed) std::sort(entry.second.begin(), entry.second.end());
-  std::sort(allowed.begin(), allowed.end());
-  options.allowed = std::move(allowed);
-  PythonWatch python_watch(watch, watch_interval);
-  std::shared_ptr<sample::Network> net;
-  if (py::isinstance<Engine>(network)) {
-    const auto engine = network.cast<std::shared_ptr<Engine>>();
-    if (engine->network().config().attention == model::Attention::kBidirectional)
-      net = engine;
-    else
-      net = std::make_shared<KeptRun>(engine);
-  } else if (py::isinstance<device::Network>(network))
-    net = std::make_shared<device::Run>(network.cast<std::shared_ptr<device::Network>>());
-  else
-    net = std::make_shared<CallableNetwork>(network);
-  py::gil_scoped_release release;
-  sample::run(state, *sampler, *net, options, std::ref(python_watch));
-}
 
 // A user's schedule: two Python functions, called with the GIL.
 std::function<double(double)> python_function(py::object f) {
@@ -275,16 +183,19 @@ void bind_sample(py::module_& m) {
       .def(
           "init",
           [](const Sampler& sampler, State& state) {
-            const InUse guard(state);
+            const Claim claim(state);
             sampler.init(state);
           },
-          py::arg("state"), "Brings a state to the start of the process.");
+          py::arg("state"), "Brings a state to the start of the process.")
+      .def(
+          "admit",
+          [](const Sampler& sampler, const State& state) {
+            sample::check_initialised(state);
+            for (int64_t b = 0; b < state.size(); ++b) sampler.admit(state, b);
+          },
+          py::arg("state"),
+          "Throws unless this sampler can go on from the state, as far as what it keeps is concerned.");
   bind_samplers(m);
-  m.def("run", &run, py::arg("state"), py::arg("sampler").none(false), py::arg("network").none(false),
-        py::arg("batch_size") = 0, py::arg("max_calls") = 0, py::arg("temperature") = 1.0,
-        py::arg("banned") = std::vector<int64_t>{}, py::arg("top_k") = 0, py::arg("top_p") = 1.0,
-        py::arg("watch") = py::none(), py::arg("watch_interval") = 0.0, py::arg("drawable") = 0,
-        py::arg("allowed") = Allowed{}, "Continues a state to its end, or for max_calls network calls.");
 }
 
 }  // namespace pymdm::binding

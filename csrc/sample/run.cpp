@@ -8,6 +8,7 @@
 #include "core/error.h"
 #include "sample/draw.h"
 #include "sample/lookahead.h"
+#include "sample/queue.h"
 
 namespace pymdm::sample {
 namespace {
@@ -53,19 +54,6 @@ void count(State& state, const Plan& plan) {
   }
 }
 
-// mu is the softmax over ids that stand for tokens: not the mask, nothing beyond the tokenizer. The network's width is
-// known once it has answered: V entries, set for those and for what the caller bans.
-void set_banned(Options& draw, const RunOptions& options, int64_t mask_id, int64_t vocab) {
-  draw.banned.assign(vocab, 0);
-  if (mask_id < vocab) draw.banned[mask_id] = 1;
-  if (options.drawable > 0 && options.drawable < vocab)
-    std::fill(draw.banned.begin() + options.drawable, draw.banned.end(), uint8_t{1});
-  for (const int64_t token : options.banned) {
-    check(token >= 0 && token < vocab, "sample", "banned tokens must be in [0, ", vocab, "), got ", token);
-    draw.banned[token] = 1;
-  }
-}
-
 // What the planned rows' positions allow.
 class AllowedRows {
  public:
@@ -108,30 +96,34 @@ class AllowedRows {
        ": the row ", error.reason);
 }
 
-constexpr int64_t kAll = std::numeric_limits<int64_t>::max();
-
 }  // namespace
+
+std::vector<uint8_t> never_drawn(const RunOptions& options, int64_t mask_id, int64_t vocab) {
+  std::vector<uint8_t> banned(vocab, 0);
+  if (mask_id < vocab) banned[mask_id] = 1;
+  if (options.drawable > 0 && options.drawable < vocab)
+    std::fill(banned.begin() + options.drawable, banned.end(), uint8_t{1});
+  for (const int64_t token : options.banned) {
+    check(token >= 0 && token < vocab, "sample", "banned tokens must be in [0, ", vocab, "), got ", token);
+    banned[token] = 1;
+  }
+  return banned;
+}
 
 void run(State& state, const Sampler& sampler, Network& network, const RunOptions& options, const Watch& watch) {
   check_initialised(state);
   for (int64_t b = 0; b < state.size(); ++b) sampler.admit(state, b);
-  const int64_t slots = options.batch_size > 0 ? options.batch_size : std::max<int64_t>(1, state.size());
+  const auto finished = [&](int64_t b) { return sampler.finished(state, b); };
+  Queue queue(state.size(), options.batch_size, options.max_calls);
   Plan plan;
   Packed packed;
   Options draw = options.draw;
   AllowedRows allowed(options);
-  std::vector<int64_t> active;
   std::optional<Lookahead> lookahead;
   if (const Drawing* drawing = sampler.drawing(); drawing != nullptr && !drawing->ahead().off())
     lookahead.emplace(*drawing, network.keeps());
-  int64_t waiting = 0;  // sequences before this one are active or finished
-  const int64_t last_call =
-      options.max_calls > 0 && options.max_calls < kAll - state.calls ? state.calls + options.max_calls : kAll;
-  while (state.calls < last_call) {
-    active.erase(std::remove_if(active.begin(), active.end(), [&](int64_t b) { return sampler.finished(state, b); }),
-                 active.end());
-    for (; waiting < state.size() && static_cast<int64_t>(active.size()) < slots; ++waiting)
-      if (!sampler.finished(state, waiting)) active.push_back(waiting);
+  for (;;) {
+    const std::vector<int64_t>& active = queue.next(finished);
     if (active.empty()) return;
 
     plan.clear();
@@ -148,12 +140,13 @@ void run(State& state, const Sampler& sampler, Network& network, const RunOption
       check(logits.vocab == state.vocab && logits.vocab > 0, "sample", "the network gave ", logits.vocab,
             " logits a row after ", state.vocab);
       if (draw.banned.empty()) {
-        set_banned(draw, options, state.mask_id, logits.vocab);
+        draw.banned = never_drawn(options, state.mask_id, logits.vocab);
         allowed.check_ids(logits.vocab);
       }
       if (!sampler.only_draws() || lookahead || draw.top_k > 0 || draw.top_p < 1) logits = network.on_host(logits);
       logits.allowed = allowed.of(plan);
       state.calls += network.calls();
+      queue.spend(network.calls());
     }
     count(state, plan);
     try {

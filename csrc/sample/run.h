@@ -22,6 +22,10 @@ struct RunOptions {
   Options draw;
 };
 
+// mu is the softmax over ids that stand for tokens: [V] nonzero for the mask, for what is beyond the tokenizer, and for
+// what the caller bans. Throws where a banned id is none of [0, V).
+std::vector<uint8_t> never_drawn(const RunOptions& options, int64_t mask_id, int64_t vocab);
+
 // Called after each step, on the calling thread; may throw to stop the run. The state is whole at that moment.
 using Watch = std::function<void(const State&)>;
 

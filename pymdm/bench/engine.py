@@ -13,7 +13,6 @@ import argparse
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -29,6 +28,8 @@ from pymdm.bench.timing import interleaved, ratio, spread
 from pymdm.network.config import ModelConfig
 from pymdm.network.engine import Engine
 from pymdm.network.transformer import MaskedTransformer
+from pymdm.sampling import run as sampling
+from pymdm.sampling.opening import open_state
 from pymdm.sampling.samplers import FirstHitting
 
 EXAMPLE = "pymdm bench engine --layers 2 --no-compile"
@@ -155,16 +156,14 @@ def first_hitting(dtype: str, layers: int, calls: int) -> dict[str, Any]:
     torch.manual_seed(0)
     config = ModelConfig(vocab_size=50_258, length=1024, width=WIDTH, layers=layers, heads=HEADS)
     engine = Engine(MaskedTransformer(config), dtype=dtype).native
-    tokens, offsets = torch.full((1024,), config.mask_id), torch.tensor([0, 1024])
-    state = C.State(tokens, offsets, torch.zeros(1, dtype=torch.int64), config.mask_id, 7)
-    sampler = FirstHitting().native()
-    sampler.init(state)
-    C.run(state, sampler, engine, max_calls=1)
+    sampler = FirstHitting()
+    state = open_state(sampler, torch.full((1, 1024), config.mask_id), config.mask_id, seed=7)
+    sampling.run(state, sampler, engine, sampling.RunOptions(max_calls=1))
     with open("/proc/self/clear_refs", "w") as file:
         file.write("5")  # forget the peak so far
-    before, start = engine.forward_seconds, time.perf_counter()
-    C.run(state, sampler, engine, max_calls=calls)
-    total, forward = time.perf_counter() - start, engine.forward_seconds - before
+    before = engine.forward_seconds
+    total = sampling.run(state, sampler, engine, sampling.RunOptions(max_calls=calls))
+    forward = engine.forward_seconds - before
     bytes_of = {"peak": resident("VmHWM"), "weights": engine.weight_bytes, "imported": imported}
     return {"total": total, "forward": forward, "calls": calls, **bytes_of}
 

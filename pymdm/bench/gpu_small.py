@@ -13,7 +13,8 @@ import torch
 import pymdm
 from pymdm._native import C
 from pymdm.network.device import as_device
-from pymdm.sampling import device_run
+from pymdm.sampling.opening import open_state
+from pymdm.sampling.run import RunOptions, run
 
 
 def choose() -> None:
@@ -57,10 +58,9 @@ def main(name: str = "cuda") -> None:
         assert native.logits(tokens, offsets, wanted, torch.rand(4).double()).isfinite().all()
         if native.sees_time:
             continue
-        state = C.State(tokens, offsets, torch.arange(4), mask, 5)
         sampler = pymdm.FirstHitting(tokens_per_call=3)
-        sampler.native().init(state)
-        device_run.run(state, native, sampler, graphs=False)
+        state = open_state(sampler, [[mask] * length for length in lengths], mask, seed=5)
+        run(state, sampler, native, RunOptions(graphs=False))
         assert int(state.remaining.sum()) == 0
 
 

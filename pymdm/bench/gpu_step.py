@@ -18,6 +18,7 @@ from pymdm.bench.sampling import expected_calls
 from pymdm.bench.timing import ratio, spread
 from pymdm.reference.published import ancestral_step, predict
 from pymdm.sampling import device_run
+from pymdm.sampling.opening import open_state
 
 # What the roofline in docs/cuda.md allows. The whole run's marks are of N = 10,000, against the cached procedure with float64
 # noise; its eager steps move 6.0 GB each, so that they are slower on an H100 than on an H200.
@@ -37,9 +38,7 @@ class Step:
 
     def __init__(self, native: Any, batch: int, config: pymdm.ModelConfig, graphs: bool = True) -> None:
         mask_id, length = config.mask_id, config.length
-        offsets = torch.arange(batch + 1) * length
-        state = C.State(torch.full((batch * length,), mask_id), offsets, torch.arange(batch), mask_id, 1)
-        pymdm.FirstHitting().native().init(state)
+        state = open_state(pymdm.FirstHitting(), torch.full((batch, length), mask_id), mask_id, seed=1)
         self.recorded = device_run.Recorded(native, (length,) * batch, 1, 1.0, mask_id)
         if graphs:
             self.recorded.record()

@@ -41,7 +41,6 @@ def compare(
     Example: pymdm compare --sampler ancestral --sampler first-hitting:order=2 --rounds 16 --png compare.png
     """
     import pymdm
-    from pymdm.evaluate.compare import DEFAULT, at_rounds
     from pymdm.evaluate.judges import load_judge
     from pymdm.evaluate.schedule import measure_information
     from pymdm.evaluate.subject import sequences
@@ -49,6 +48,7 @@ def compare(
     from pymdm.report import figure
     from pymdm.report.table import show
     from pymdm.report.terminal import console
+    from pymdm.sampling.samplers.names import COMPARED, parse_sampler
 
     if png is not None and not png.absolute().parent.is_dir():
         raise ValueError(f"compare: there is no folder {png.absolute().parent}")
@@ -56,8 +56,8 @@ def compare(
         figure.require("compare")
     loaded, subject = pymdm.load(model), load_subject(model, text)
     L = length if length is not None else loaded.config.length
-    for name in sampler or DEFAULT:
-        at_rounds(name, max(1, rounds), max(1, L))  # bad names are said before the curve is measured
+    for name in sampler or COMPARED:
+        parse_sampler(name, calls=max(1, rounds), tokens=max(1, L))  # bad names are said before the curve is measured
     information = None
     if windows and 2 <= L <= loaded.config.length:
         information = measure_information(
@@ -70,7 +70,7 @@ def compare(
         )
     found = pymdm.compare(
         loaded,
-        sampler or list(DEFAULT),
+        sampler or COMPARED,
         judges=[load_judge(judge, subject.train_text)],
         rounds=rounds,
         num_samples=samples,

@@ -119,7 +119,7 @@ def _measure(
     from pymdm.data.corpus import load_corpus
     from pymdm.evaluate.judges import load_judge
     from pymdm.precision.lab import FULL, QUICK, run
-    from pymdm.sampling.sample import check_seed
+    from pymdm.sampling.opening import check_seed
 
     check_seed(seed)
     preset = FULL if full else QUICK

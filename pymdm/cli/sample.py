@@ -48,46 +48,32 @@ def _sampler(
 ) -> Any:
     """The sampler of the options; `masks` is the largest number of tokens to draw in a sequence."""
     from pymdm.sampling.call_schedule import CallSchedule
-    from pymdm.sampling.samplers import Ancestral, Confidence, FirstHitting, Remask, parse_sampler
+    from pymdm.sampling.samplers.names import KINDS, parse_sampler
 
-    owned = {
-        "order": ("first-hitting", order),
-        "rule": ("confidence", rule),
-        "block-length": ("first-hitting or confidence", block_length),
-        "strategy": ("remask", strategy),
-    }
-    for name, (owner, value) in owned.items():
-        if value is not None and kind not in owner.split(" or "):
-            raise ValueError(f"sample: --{name} belongs to --sampler {owner}, got --sampler {kind}")
+    given: dict[str, Any] = {"order": order, "rule": rule, "block_length": block_length, "strategy": strategy, "schedule": schedule}
+    given["lookahead"] = None if lookahead == 1 else lookahead
+    given = {name: value for name, value in given.items() if value is not None}
+    name, colon, _ = kind.partition(":")
+    for field in given:
+        owners = [owner for owner, k in KINDS.items() if field in k.options]
+        if name in KINDS and (colon or name not in owners):
+            raise ValueError(
+                f"sample: --{field.replace('_', '-')} belongs to --sampler {' or '.join(owners)}, got --sampler {kind}"
+            )
     if nfe is not None and nfe < 1:
         raise ValueError(f"sample: nfe must be at least 1, got {nfe}")
-    if lookahead != 1 and kind == "confidence":
-        raise ValueError("sample: --lookahead belongs to the other samplers, got --sampler confidence")
-    if schedule is not None and kind == "confidence":
-        raise ValueError("sample: --schedule belongs to the other samplers, got --sampler confidence")
-    if ":" in kind:
-        if nfe is not None or lookahead != 1 or schedule is not None or call_schedule is not None:
-            raise ValueError(f"sample: --nfe, --lookahead, --schedule and --call-schedule are options of {kind} itself")
+    if colon and (nfe is not None or call_schedule is not None):
+        raise ValueError(f"sample: --nfe and --call-schedule are options of {kind} itself")
+    if colon or name not in KINDS:
         return parse_sampler(kind)
-    per_call: Any = 1 if nfe is None else max(1, -(-masks // nfe))
     if call_schedule is not None:
         if kind != "first-hitting" or nfe is not None or order == 2:
             raise ValueError("sample: --call-schedule is for first-hitting of order 1, without --nfe")
-        per_call = CallSchedule.read(call_schedule)
-        if sum(per_call) != masks:
-            raise ValueError(
-                f"sample: the call schedule is for {sum(per_call)} tokens, got a sequence of {masks} to draw"
-            )
-    if kind == "first-hitting":
-        options: dict[str, Any] = {"order": 1 if order is None else order, "lookahead": lookahead}
-        return FirstHitting(tokens_per_call=per_call, schedule=schedule, block_length=block_length, **options)
-    if kind == "ancestral":
-        return Ancestral(steps=nfe or max(masks, 1), lookahead=lookahead, schedule=schedule)
-    if kind == "confidence":
-        return Confidence(rule or "probability", tokens_per_call=per_call, block_length=block_length)
-    if kind == "remask":
-        return Remask(steps=nfe or max(masks, 1), strategy=strategy or "cap", schedule=schedule, lookahead=lookahead)
-    return parse_sampler(kind)
+        sizes = CallSchedule.read(call_schedule)
+        if sum(sizes) != masks:
+            raise ValueError(f"sample: the call schedule is for {sum(sizes)} tokens, got a sequence of {masks} to draw")
+        given["tokens_per_call"] = sizes
+    return KINDS[kind].made(**KINDS[kind].with_calls(nfe or max(masks, 1), max(masks, 1), given))
 
 
 def _lookahead(text: str) -> int | float | str:
@@ -180,8 +166,8 @@ def sample(
     from pymdm.data.sequences import FORMATS, Record, written
     from pymdm.data.wrapped import text_of
     from pymdm.distributed import processes
+    from pymdm.sampling.opening import check_seed
     from pymdm.sampling.prompt import start_tokens
-    from pymdm.sampling.sample import check_seed
 
     loaded = pymdm.load(model, dtype=dtype, device=device)
     config = loaded.config

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,9 +15,8 @@ from pymdm.evaluate.judges import Judge
 from pymdm.evaluate.schedule import Information, excess
 from pymdm.report.figure import drawing
 from pymdm.report.table import Table
-from pymdm.sampling.samplers import Ancestral, Confidence, FirstHitting, Sampler, parse_sampler, sampler_name
-
-DEFAULT = ("first-hitting", "first-hitting:order=2", "ancestral", "confidence:margin", "remask")
+from pymdm.sampling.samplers import Ancestral, FirstHitting, Sampler
+from pymdm.sampling.samplers.names import COMPARED, parse_sampler, sampler_name
 
 
 @dataclass(frozen=True)
@@ -120,29 +119,6 @@ class Comparison:
             panels[0].invert_yaxis()
 
 
-def at_rounds(name: str, rounds: int, length: int) -> Sampler:
-    """The sampler of a name with about `rounds` network calls for `length` tokens, where the name leaves their number open.
-
-    Raises:
-        ValueError: a name that `parse_sampler` refuses.
-
-    >>> at_rounds("first-hitting:order=2", 8, 64).tokens_per_call, at_rounds("ancestral", 8, 64).steps
-    (8, 8)
-    >>> at_rounds("ancestral:5", 8, 64).steps
-    5
-    """
-    kind, _, options = name.partition(":")
-    if kind in ("ancestral", "remask") and not any(f"{word}=" in options for word in ("steps", "times")):
-        if not options.partition(",")[0].isdigit():
-            name = f"{kind}:{rounds}" + (f",{options}" if options else "")
-        return parse_sampler(name)
-    sampler = parse_sampler(name)
-    named = "tokens" in options or (kind == "first-hitting" and options[:1] in set("0123456789("))
-    if isinstance(sampler, FirstHitting | Confidence) and not named and sampler.tokens_per_call == 1:
-        return replace(sampler, tokens_per_call=-(-length // rounds))
-    return sampler
-
-
 def certificate(out: Any, information: Information | None) -> float | None:
     """Expected nats a sequence from the exact law, for samplers whose order is uniform and drawn without the network.
 
@@ -153,7 +129,7 @@ def certificate(out: Any, information: Information | None) -> float | None:
         return None
     curve, length = information.curve(), information.length
     if isinstance(sampler, FirstHitting) and sampler.order == 1 and not sampler.corrector and sampler.noise == "exact":
-        counts = sampler._counts()
+        counts = sampler.counts()
         sizes: list[int] = []
         while sum(sizes) < length:
             sizes.append(min(counts[min(len(sizes), len(counts) - 1)], length - sum(sizes)))
@@ -168,7 +144,7 @@ def certificate(out: Any, information: Information | None) -> float | None:
 
 def compare(
     model: Any = None,
-    samplers: Sequence[str | Sampler] = DEFAULT,
+    samplers: Sequence[str | Sampler] = COMPARED,
     *,
     judges: Sequence[Judge],
     rounds: int = 16,
@@ -215,7 +191,7 @@ def compare(
         raise ValueError(f"compare: rounds must be in 1..{L}, the sequence's length, got {rounds}")
     if information is not None and information.length != L:
         raise ValueError(f"compare: the information curve is of length {information.length}, the samples of {L}")
-    made = [(s, at_rounds(s, rounds, L)) if isinstance(s, str) else (_name(s), s) for s in samplers]
+    made = [(s, parse_sampler(s, calls=rounds, tokens=L)) if isinstance(s, str) else (_name(s), s) for s in samplers]
     results = []
     for name, sampler in made:
         generation, out = generate_samples(

@@ -15,9 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pymdm._native import C
 from pymdm.evaluate.autoregressive import Likelihood
 from pymdm.network.loading import resolve
+from pymdm.sampling.opening import open_state
+from pymdm.sampling.options import SampleOptions
+from pymdm.sampling.run import RunOptions, run
 from pymdm.sampling.sample import _score
 from pymdm.sampling.samplers import Confidence, Sampler
 
@@ -135,24 +137,24 @@ def log_likelihood(
             raise ValueError(f"log_likelihood: text {i} {'holds the mask' if row else 'has no tokens'}")
     if given is not None and len(given) != len(rows):
         raise ValueError(f"log_likelihood: expected positions given in {len(rows)} texts, got {len(given)}")
-    truth = torch.tensor([t for row in rows for t in row], dtype=torch.int64)
-    offsets = torch.tensor([0, *(len(row) for row in rows)]).cumsum(0)
-    start = torch.full_like(truth, mask)
-    for i, places in enumerate(given or ()):
-        at = offsets[i] + torch.tensor(list(places), dtype=torch.int64)
-        start[at] = truth[at]
+    truth = [torch.tensor(row, dtype=torch.int64) for row in rows]
+    starts = [torch.full_like(row, mask) for row in truth]
+    for start, known, places in zip(starts, truth, given or (), strict=False):
+        at = torch.tensor(list(places), dtype=torch.int64)
+        start[at] = known[at]
     # One id for all texts, so that lots are the same for each: then the law of a seed is one law.
-    state = C.State(start, offsets, torch.zeros(len(rows), dtype=torch.int64), mask, seed)
-    native = sampler.native()
-    native.init(state)
-    state.force(truth)
+    state = open_state(sampler, [start.tolist() for start in starts], mask, seed, [0] * len(rows))
+    state.force(torch.cat(truth))
     total = int(state.remaining.sum())
-    watch = None if progress is None else lambda s: progress(total - int(s.remaining.sum()))
-    options = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "watch": watch, "watch_interval": 0.1}
-    score = _score(network, time_conditioned, False, False)
-    drawable = tokenizer.size if tokenizer is not None else 0
-    C.run(state, native, score, batch_size=batch_size, drawable=drawable, **options)
-    sizes = offsets.diff().tolist()
+    options = RunOptions(
+        SampleOptions(temperature, top_k, top_p),
+        drawable=tokenizer.size if tokenizer is not None else 0,
+        batch_size=batch_size,
+        watch=None if progress is None else lambda s: progress(total - int(s.remaining.sum())),
+        watch_interval=0.1,
+    )
+    run(state, sampler, _score(network, time_conditioned, False, False), options)
+    sizes = [len(row) for row in rows]
     log_prob, rank = state.log_prob.split(sizes), state.rank.split(sizes)
     nats = np.array([-float(p.nansum()) for p in log_prob])
     named = np.array([int((r >= 0).sum()) for r in rank], dtype=np.int64)

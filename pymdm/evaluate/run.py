@@ -18,7 +18,7 @@ from pymdm.evaluate.subject_text import load_subject
 from pymdm.network.checkpoint import Checkpoint
 from pymdm.network.loading import Model, load, model_of
 from pymdm.report.bits import Bits
-from pymdm.sampling.sample import check_seed
+from pymdm.sampling.opening import check_seed
 from pymdm.sampling.samplers import FirstHitting
 
 QUICK = 256  # sequences of the text that are taken unless all are asked for

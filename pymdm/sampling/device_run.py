@@ -1,7 +1,9 @@
-"""The first-hitting sampler whole on a device: the host plans phases, each of which replays one recorded step.
+"""The device form of `run`: calls of plain first-hitting that are alike, recorded once and replayed.
 
-How many calls a sequence takes is known beforehand, ceil(masks / tokens_per_call), so the host never asks the device
-whether anything has ended: batches are packed anew at borders that it computes.
+A recorded graph has a fixed batch, so the run is cut into phases, each of as many calls as one batch stays the same. How
+many calls a sequence takes is known beforehand, ceil(masks / tokens_per_call), so the host never asks the device whether
+anything has ended. What the options mean, which sequences wait for which, and when the watch is due are those of the loop on
+the host: `C.RunOptions`, `C.Queue`, `C.Watch` (csrc/binding/run.cpp).
 """
 
 from __future__ import annotations
@@ -11,16 +13,16 @@ import threading
 import time
 import warnings
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 
 from pymdm._native import C
-from pymdm.sampling.samplers import FirstHitting, Sampler
-from pymdm.sampling.samplers.common import ahead
-from pymdm.sampling.schedules import as_schedule
+from pymdm.sampling.options import SampleOptions
+from pymdm.sampling.samplers.common import FixedStep, Sampler
 
 # Calls of one shape before a recording pays: 0.1 to 0.3 s over what a launched call takes longer, both estimates until
 # `pymdm bench gpu` has measured them on a card.
@@ -51,27 +53,17 @@ def border_below(count: int) -> int:
     return max(b for b in borders if b < count)
 
 
-def phases(
-    lengths: Sequence[int], masks: Sequence[int], tokens_per_call: int, batch_size: int, max_calls: int
-) -> Iterator[Phase]:
-    """Phases that bring every sequence to its end, at most `batch_size` at a time (0: all), within `max_calls` (0: any).
+def phases(lengths: Sequence[int], masks: Sequence[int], tokens_per_call: int, queue: Any) -> Iterator[Phase]:
+    """Phases that bring every sequence of a queue to its end, or use up its calls.
 
     While sequences wait, one that has ended is replaced at once; after that a batch shrinks to the next border below.
     """
     left = [-(-n // tokens_per_call) for n in masks]
-    waiting = [b for b, calls in enumerate(left) if calls > 0]
-    budget = max_calls or sum(left)
-    active: list[int] = []
-    while budget > 0:
-        active = [b for b in active if left[b] > 0]
-        room = (batch_size or len(left)) - len(active)
-        active, waiting = active + waiting[:room], waiting[room:]
-        if not active:
-            return
+    while active := queue.next([calls == 0 for calls in left]):
         by_calls = sorted((left[b] for b in active), reverse=True)
-        calls = min(by_calls[-1] if waiting else by_calls[border_below(len(active))], budget)
+        calls = min(by_calls[-1] if queue.waits else by_calls[border_below(len(active))], queue.calls_left)
         yield Phase(tuple(sorted(active, key=lambda b: (lengths[b], b))), calls)
-        budget -= calls
+        queue.spend(calls)
         for b in active:
             left[b] = max(0, left[b] - calls)
 
@@ -101,7 +93,7 @@ class Recorded:
         launched from then on.
         """
         if self.graph is not None or self.refused or self.device.type != "cuda":
-            return  # the current device is this one, see `run`
+            return  # the current device is this one, see `replay`
         began = time.perf_counter()
         self.stream = stream or torch.cuda.Stream(self.device)
         self.stream.wait_stream(torch.cuda.current_stream(self.device))
@@ -167,82 +159,58 @@ class Steps:
             recorded.record(self._streams.pop() if self._streams and recorded.graph is None else None)
 
 
-def steps_of(native: Any) -> Steps:
-    """The steps kept with a network."""
-    steps: Steps = native.__dict__.setdefault("steps", Steps())  # one operation: threads get one object
-    return steps
+# Of each device network that has been sampled, as long as it lives.
+_STEPS: WeakKeyDictionary[Any, Steps] = WeakKeyDictionary()
+_LOCK = threading.Lock()  # of _STEPS
 
 
-def replays(native: Any, sampler: Sampler, top_k: int, top_p: float) -> bool:
-    """Whether a run can stay on the device: plain first-hitting with one number of tokens a call and the model's law.
+def steps_of(network: Any) -> Steps:
+    """The steps kept for a device network, one object for all threads."""
+    with _LOCK:
+        return _STEPS.setdefault(network, Steps())
 
-    Other samplers run their loop on the host and call the device's network, so does lookahead by a number or a chance, whose
-    guesses are checked on the host; "auto" is left to the step on the device.
+
+def replayed_step(sampler: Sampler, network: Any, draw: SampleOptions) -> FixedStep | None:
+    """The step that a run can replay on its device; None where the loop on the host runs, which calls any network.
+
+    The step draws by temperature and bans; what cuts the conditionals by their values is the host's.
     """
-    if not isinstance(native, C.DeviceEngine) or not isinstance(sampler, FirstHitting) or native.sees_time:
-        return False
-    counts = set(sampler._counts())
-    plain = (
-        sampler.noise == "exact"
-        and not sampler.block_length
-        and (counts == {1} or not (sampler.corrector or sampler.order == 2))
-    )
-    looks = ahead(sampler.lookahead)
-    plain = plain and (looks["window"] == 1 or looks["timed"])
-    return plain and len(counts) == 1 and top_k == 0 and top_p == 1
+    if not isinstance(network, C.DeviceEngine) or network.sees_time:
+        return None
+    return None if draw.top_k > 0 or draw.top_p < 1 or draw.allowed else sampler.fixed_step()
 
 
-def run(
-    state: Any,
-    native: Any,
-    sampler: FirstHitting,
-    *,
-    batch_size: int = 0,
-    max_calls: int = 0,
-    temperature: float = 1.0,
-    banned: Sequence[int] = (),
-    drawable: int = 0,
-    watch: Callable[[Any], None] | None = None,
-    watch_interval: float = 0.0,
-    graphs: bool = True,
-) -> None:
-    """Continues a state to its end, or for `max_calls` network calls; arguments as of `C.run`.
+def replay(state: Any, step: FixedStep, network: Any, options: Any, watch: Any, graphs: bool = True) -> None:
+    """Continues a state by calls of `step` on the network's device.
 
     Args:
+        state: as of `run`.
+        step: of `replayed_step`.
+        network: a `C.DeviceEngine`.
+        options: a `C.RunOptions`.
+        watch: a `C.Watch`.
         graphs: record and replay on a CUDA device; without, every kernel of every call is launched anew.
 
     Raises:
         ValueError: a token out of range, or a row of logits with NaN, +inf or nothing to draw.
     """
-    vocab, mask_id = native.vocab_size, state.mask_id
-    closed = torch.zeros(vocab, dtype=torch.bool)
-    for token in banned:
-        if not 0 <= token < vocab:
-            raise ValueError(f"sample: banned tokens must be in [0, {vocab}), got {token}")
-        closed[token] = True
-    if mask_id < vocab:
-        closed[mask_id] = True
-    if drawable:
-        closed[drawable:] = True
-    lengths, steps = state.offsets.diff().tolist(), steps_of(native)
-    tokens_per_call, schedule = (
-        min(sampler._counts()[0], max(lengths, default=1)),
-        as_schedule(sampler.schedule).native(),
-    )
-    seen = time.perf_counter() - watch_interval  # the first call is always shown
-    with torch.cuda.device(native.device) if native.device.type == "cuda" else contextlib.nullcontext():
-        for phase in phases(lengths, state.remaining.tolist(), tokens_per_call, batch_size, max_calls):
+    steps, lengths = steps_of(network), state.offsets.diff().tolist()
+    per_call = min(step.tokens_per_call, max(lengths, default=1))
+    never = options.never_drawn(state.mask_id, network.vocab_size)
+    on_device = torch.cuda.device(network.device) if network.device.type == "cuda" else contextlib.nullcontext()
+    with C.Claim(state), on_device:
+        for phase in phases(lengths, state.remaining.tolist(), per_call, options.queue(len(lengths))):
             shape = tuple(lengths[b] for b in phase.sequences)
-            with steps.borrowed(native, shape, tokens_per_call, temperature, mask_id) as recorded:
+            with steps.borrowed(network, shape, per_call, options.temperature, state.mask_id) as recorded:
                 if graphs and recorded.launched + phase.calls >= MIN_REPLAYS:
                     steps.record(recorded)
-                recorded.step.load(state, list(phase.sequences), closed)
+                recorded.step.load(state, list(phase.sequences), never)
                 stored = 0
                 for call in range(1, phase.calls + 1):
                     recorded(graphs)
-                    if watch is not None and time.perf_counter() - seen >= watch_interval:
-                        recorded.step.store(state, schedule, call - stored)
-                        stored, seen = call, time.perf_counter()
-                        watch(state)
+                    if watch.due():
+                        recorded.step.store(state, step.schedule, call - stored)
+                        stored = call
+                        watch.show(state)
                 if stored < phase.calls:
-                    recorded.step.store(state, schedule, phase.calls - stored)
+                    recorded.step.store(state, step.schedule, phase.calls - stored)

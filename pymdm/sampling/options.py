@@ -89,17 +89,3 @@ def changed(
     given: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "banned_tokens": banned_tokens}
     given["allowed"] = allowed
     return replace(options or SampleOptions(), **{name: value for name, value in given.items() if value is not None})
-
-
-@dataclass(frozen=True)
-class Cut:
-    """How the work is cut into network calls; samples do not depend on it. 0 is no limit."""
-
-    batch_size: int
-    max_calls: int
-
-    @classmethod
-    def checked(cls, batch_size: int | None, max_calls: int | None) -> Cut:
-        """None is no limit."""
-        values = {"batch_size": batch_size, "max_calls": max_calls}
-        return cls(**{name: 0 if v is None else integer(name, v, 1, MAX_COUNT) for name, v in values.items()})

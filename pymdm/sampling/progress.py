@@ -44,18 +44,13 @@ def progress_bar(total: int, stream: TextIO | None = None) -> Iterator[Watch]:
         close()
 
 
-def both(bar: Watch, watch: Watch | None, interval: float) -> Watch:
-    """One function that calls the bar and, at most every `interval` seconds, another."""
-    if watch is None:
-        return bar
-    last = -float("inf")
+def beside(bar: Watch, watch: Any) -> Watch:
+    """One function that calls the bar, and shows a `C.Watch` the state when that is due."""
 
     def told(state: Any) -> None:
-        nonlocal last
         bar(state)
-        if time.perf_counter() - last >= interval:
-            watch(state)
-            last = time.perf_counter()
+        if watch.due():
+            watch.show(state)
 
     return told
 

@@ -2,42 +2,25 @@
 
 from __future__ import annotations
 
-import secrets
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-import torch
-
-from pymdm._native import C
 from pymdm.network.callable import callable_network
 from pymdm.network.evaluation import evaluation_mode
 from pymdm.network.hugging_face import HuggingFaceNetwork
-from pymdm.sampling import device_run
-from pymdm.sampling.check import boolean, entries, integer, number
-from pymdm.sampling.check import described as value_described
-from pymdm.sampling.lengths import drawn_lengths
-from pymdm.sampling.options import MAX_COUNT, Cut, SampleOptions, changed
-from pymdm.sampling.progress import both, progress_bar
-from pymdm.sampling.prompt import Prompt, framed, prompt_count, start_tokens
+from pymdm.sampling.check import integer
+from pymdm.sampling.fitting import fitted
+from pymdm.sampling.opening import check_seed, given_tokens, open_state
+from pymdm.sampling.options import MAX_COUNT, SampleOptions, changed
+from pymdm.sampling.prompt import Prompt
 from pymdm.sampling.result import Samples
-from pymdm.sampling.samplers import Ancestral, FirstHitting, Sampler, with_schedule
-from pymdm.sampling.samplers.kept import check_given, with_attention
+from pymdm.sampling.run import RunOptions, run
+from pymdm.sampling.samplers import FirstHitting, Sampler
 from pymdm.sampling.settings import Settings, described
 
 if TYPE_CHECKING:
     from pymdm.network.loading import Network
-
-
-def check_seed(seed: int | None) -> int:
-    """A seed in [0, 2^64); drawn from the system where none is given. NumPy's integers are seeds too."""
-    if seed is None:
-        return secrets.randbits(64)
-    found = integer("seed", seed)
-    if not 0 <= found < 2**64:
-        raise ValueError(f"sample: seed must be in [0, 2^64), got {value_described(found)}")
-    return found
 
 
 def sample(
@@ -118,6 +101,7 @@ def sample(
 
     Source: Zheng et al., ICLR 2025, Proposition 4.1 and section 4.
 
+    >>> import torch
     >>> uniform = lambda tokens: torch.zeros(*tokens.shape, 4)
     >>> out = sample(uniform, mask_id=4, length=6, num_samples=2, seed=1)
     >>> out.law, out.calls, tuple(out.tokens.shape)
@@ -125,70 +109,38 @@ def sample(
     """
     from pymdm.network.loading import resolve, with_tokenizer
 
-    network = resolve(model, dtype, device)
-    network = with_tokenizer(network, tokenizer, mask_id)
-    tokenizer = network.tokenizer
+    network = with_tokenizer(resolve(model, dtype, device), tokenizer, mask_id)
     mask = mask_id if mask_id is not None else network.mask_id
     if mask is None:
         raise ValueError("sample: mask_id is needed for a network that is a plain callable")
-    mask = integer("mask_id", mask, 0, MAX_COUNT)
-    seed = check_seed(seed)
-    sampler = check_sampler(sampler if sampler is not None else FirstHitting(), time_conditioned or network.sees_time)
-    sampler = with_attention(with_schedule(sampler, network.schedule), network.config)
+    mask, seed = integer("mask_id", mask, 0, MAX_COUNT), check_seed(seed)
+    sampler = fitted(sampler if sampler is not None else FirstHitting(), network, time_conditioned)
     options = changed(options, temperature, top_k, top_p, banned_tokens, allowed)
-    cut = Cut.checked(batch_size, max_calls)
-    if isinstance(length, Mapping):
-        length = _drawn_lengths(length, seed, prompt, num_samples, sequence_ids)
-    starts = start_tokens(
+    starts, ids = given_tokens(
+        network,
+        mask,
+        seed,
+        num_samples=num_samples,
+        length=length,
         prompt=prompt,
         infill=infill,
-        length=length,
-        num_samples=num_samples,
-        mask_id=mask,
-        default_length=network.length and network.length - sum(map(len, network.frame)),
-        tokenizer=tokenizer,
+        sequence_ids=sequence_ids,
+        options=options,
     )
-    starts = [framed(start, network.frame) for start in starts]
-    check_given(starts, mask, network.config)
-    ids = (
-        list(range(len(starts)))
-        if sequence_ids is None
-        else [integer("sequence_ids", i, 0, 2**56 - 1) for i in entries("sequence_ids", sequence_ids)]
+    drawable = network.tokenizer.size if network.tokenizer is not None else 0
+    return _drawn(
+        open_state(sampler, starts, mask, seed, ids),
+        network,
+        network.tokenizer,
+        sampler,
+        Settings(described(sampler), options, drawable, special_tokens=special_tokens),
+        forms=dict(time_conditioned=time_conditioned, chosen_rows=chosen_rows, logit_shift=logit_shift),
+        batch_size=batch_size,
+        max_calls=max_calls,
+        watch=watch,
+        watch_interval=watch_interval,
+        progress=progress,
     )
-    if len(ids) != len(starts) or len(set(ids)) != len(ids):
-        raise ValueError(
-            f"sample: expected {len(starts)} different sequence_ids, got {len(ids)}, {len(set(ids))} different"
-        )
-    if network.vocab_size is not None:
-        for token in {t for start in starts for t in start} - {mask}:
-            if not 0 <= token < network.vocab_size:
-                raise ValueError(f"sample: tokens must be in [0, {network.vocab_size}) or the mask {mask}, got {token}")
-
-    longest = max(map(len, starts))
-    if options.allowed and options.allowed[-1][0] >= longest:
-        raise ValueError(
-            f"sample: allowed has position {options.allowed[-1][0]}, the longest sequence has positions 0 to {longest - 1}"
-        )
-
-    offsets = torch.tensor([0, *(len(s) for s in starts)]).cumsum(0)
-    tokens = torch.tensor([t for s in starts for t in s], dtype=torch.int64)
-    state = C.State(tokens, offsets, torch.tensor(ids, dtype=torch.int64), mask, seed)
-    sampler.native().init(state)
-    closed = () if special_tokens else network.banned
-    score = _score(network, time_conditioned, chosen_rows, logit_shift)
-    drawable = tokenizer.size if tokenizer is not None else 0
-    settings = Settings(described(sampler), options, drawable, special_tokens=special_tokens)
-    with _evaluation_modes(network, sampler):
-        seconds = _run(state, score, sampler, settings, cut, closed, watch, watch_interval, progress)
-    return Samples(state, sampler, options, seconds, tokenizer)
-
-
-def _drawn_lengths(
-    law: Mapping[int, float], seed: int, prompt: Any, num_samples: int, sequence_ids: Sequence[int] | None
-) -> list[int]:
-    count = integer("num_samples", num_samples, 1, MAX_COUNT) * prompt_count(prompt)
-    ids = range(count) if sequence_ids is None else entries("sequence_ids", sequence_ids)
-    return drawn_lengths(law, seed, [integer("sequence_ids", i, 0, 2**56 - 1) for i in ids])
 
 
 def resume(
@@ -230,6 +182,7 @@ def resume(
     Raises:
         ValueError: a state that is damaged, contradicts itself, or is of another sampler, mask or tokenizer.
 
+    >>> import torch
     >>> uniform = lambda tokens: torch.zeros(*tokens.shape, 4)
     >>> half = sample(uniform, mask_id=4, length=6, seed=1, max_calls=3)
     >>> whole = sample(uniform, mask_id=4, length=6, seed=1)
@@ -244,8 +197,7 @@ def resume(
     stopped = Settings.from_json(saved.state.settings)
     network = with_tokenizer(network, tokenizer, saved.state.mask_id)
     tokenizer = network.tokenizer or (state.tokenizer if isinstance(state, Samples) else None)
-    sampler = check_sampler(sampler or saved.sampler, time_conditioned or network.sees_time)
-    sampler = with_attention(with_schedule(sampler, network.schedule), network.config)
+    sampler = fitted(sampler or saved.sampler, network, time_conditioned)
     if not stopped.made_by(sampler):
         raise ValueError(f"sample: the state is of another sampler: {stopped.sampler_text()}, got {sampler}")
     for name, own, of in (
@@ -260,40 +212,41 @@ def resume(
     other = options != saved.options or (special != stopped.special_tokens and bool(network.banned))
     mixed = saved.mixed or (saved.calls > 0 and other)
     drawable = stopped.drawable or (tokenizer.size if tokenizer is not None else 0)
-    settings = Settings(stopped.sampler, options, drawable, mixed, special)
-    cut = Cut.checked(batch_size, max_calls)
-    closed = () if special else network.banned
-    score = _score(network, time_conditioned, chosen_rows, logit_shift)
-    with _evaluation_modes(network, sampler):
-        seconds = _run(saved.state, score, sampler, settings, cut, closed, watch, watch_interval, progress)
-    return Samples(saved.state, sampler, options, seconds, tokenizer, mixed)
+    return _drawn(
+        saved.state,
+        network,
+        tokenizer,
+        sampler,
+        Settings(stopped.sampler, options, drawable, mixed, special),
+        forms=dict(time_conditioned=time_conditioned, chosen_rows=chosen_rows, logit_shift=logit_shift),
+        batch_size=batch_size,
+        max_calls=max_calls,
+        watch=watch,
+        watch_interval=watch_interval,
+        progress=progress,
+    )
 
 
-def check_sampler(sampler: Any, sees_time: bool) -> Sampler:
-    """The sampler, if it is one and right for the network.
-
-    Raises:
-        TypeError: a class or a name instead of a sampler.
-        ValueError: the literal form would keep outputs that a network conditioned on time has to give anew.
-    """
-    if isinstance(sampler, type) or not hasattr(sampler, "native"):
-        got = f"the class {sampler.__name__}" if isinstance(sampler, type) else value_described(sampler)
-        raise TypeError(f"sample: sampler must be an object such as pymdm.FirstHitting(), got {got}")
-    if sees_time and isinstance(sampler, Ancestral) and sampler.form == "literal" and sampler.cache:
-        raise ValueError(
-            "sample: the literal form keeps outputs from step to step, which is wrong for a network that sees the time; "
-            "give cache=False"
-        )
-    return sampler
-
-
-def _evaluation_modes(network: Network, sampler: Sampler) -> ExitStack:
-    """Puts the modules behind a callable and behind a sampler's score into evaluation mode."""
-    modes = ExitStack()
-    for function in (network.callable, getattr(sampler, "score", None)):
-        if function is not None:
-            modes.enter_context(evaluation_mode(function))
-    return modes
+def _drawn(
+    state: Any,
+    network: Network,
+    tokenizer: Any,
+    sampler: Sampler,
+    settings: Settings,
+    *,
+    forms: dict[str, bool],
+    **how: Any,
+) -> Samples:
+    """What `sample` and `resume` do alike: runs the state, which keeps the settings, and gives it as the result."""
+    score = _score(network, **forms)
+    options = RunOptions(settings.options, () if settings.special_tokens else network.banned, settings.drawable, **how)
+    state.settings = settings.to_json()
+    with ExitStack() as modes:  # modules behind a callable and behind a sampler's score are in evaluation mode
+        for function in (network.callable, getattr(sampler, "score", None)):
+            if function is not None:
+                modes.enter_context(evaluation_mode(function))
+        seconds = run(state, sampler, score, options)
+    return Samples(state, sampler, settings.options, seconds, tokenizer, settings.mixed)
 
 
 def _score(network: Network, time_conditioned: bool, chosen_rows: bool, logit_shift: bool) -> Any:
@@ -313,45 +266,3 @@ def _score(network: Network, time_conditioned: bool, chosen_rows: bool, logit_sh
     return callable_network(
         network.callable, time_conditioned=time_conditioned, chosen_rows=chosen_rows, logit_shift=logit_shift
     )
-
-
-def _run(
-    state: Any,
-    score: Any,
-    sampler: Sampler,
-    settings: Settings,
-    cut: Cut,
-    closed: tuple[int, ...],
-    watch: Callable[[Any], None] | None,
-    watch_interval: float,
-    progress: bool,
-) -> float:
-    """Runs the loop on the state, with ids `closed` that have no part in the model's law; the seconds it took."""
-    if watch is not None and not callable(watch):
-        raise TypeError(f"sample: watch must be a function, got {value_described(watch)}")
-    if boolean("progress", progress):
-        with progress_bar(int(state.remaining.sum())) as bar:
-            every = number("watch_interval", watch_interval)
-            return _run(state, score, sampler, settings, cut, closed, both(bar, watch, every), 0.0, False)
-    C.set_num_threads(torch.get_num_threads())
-    state.settings = settings.to_json()
-    draw = settings.options
-    options: dict[str, Any] = {
-        "batch_size": cut.batch_size,
-        "max_calls": cut.max_calls,
-        "temperature": draw.temperature,
-        "banned": sorted({*draw.banned_tokens, *closed}),
-        "drawable": settings.drawable,
-        "watch": watch,
-        "watch_interval": number("watch_interval", watch_interval),
-    }
-    began = time.perf_counter()
-    if (
-        isinstance(sampler, FirstHitting)
-        and not draw.allowed
-        and device_run.replays(score, sampler, draw.top_k, draw.top_p)
-    ):
-        device_run.run(state, score, sampler, **options)
-    else:
-        C.run(state, sampler.native(), score, top_k=draw.top_k, top_p=draw.top_p, allowed=draw.allowed, **options)
-    return time.perf_counter() - began

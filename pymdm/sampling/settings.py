@@ -9,11 +9,11 @@ from typing import Any
 from pymdm.sampling.call_schedule import CallSchedule
 from pymdm.sampling.check import integer
 from pymdm.sampling.options import MAX_COUNT, SampleOptions
-from pymdm.sampling.samplers import Ancestral, Confidence, FirstHitting, Remask, Sampler
+from pymdm.sampling.samplers import Sampler
+from pymdm.sampling.samplers.names import CLASSES
 from pymdm.sampling.schedules import Schedule, as_schedule
 
 FREE_FIELDS = {"lookahead"}  # they change how the work is done, not the samples
-SAMPLERS = {kind.__name__: kind for kind in (FirstHitting, Ancestral, Confidence, Remask)}
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Settings:
         Raises:
             ValueError: fields that no sampler of this name has.
         """
-        if self.sampler is None or self.sampler["name"] not in SAMPLERS:
+        if self.sampler is None or self.sampler["name"] not in CLASSES:
             return None
         values = {name: _restored(value) for name, value in self.sampler["fields"].items()}
         schedule = values.get("schedule")
@@ -95,7 +95,8 @@ class Settings:
                     return None
                 made = Schedule(**schedule)
                 values["schedule"] = made.name if made == Schedule(made.name) else made
-            return SAMPLERS[self.sampler["name"]](**values)
+            restored: Sampler = CLASSES[self.sampler["name"]](**values)
+            return restored
         except (ValueError, TypeError) as error:
             raise ValueError(f"sample: the saved state's sampler is damaged: {error}") from None
 

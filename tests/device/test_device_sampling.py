@@ -5,6 +5,8 @@ On the CPU the device's kernels are walked; where there is a CUDA device the sam
 
 from __future__ import annotations
 
+import gc
+
 import numpy as np
 import pytest
 import torch
@@ -19,6 +21,8 @@ from pymdm._native import C
 from pymdm.network.config import ModelConfig
 from pymdm.network.engine import Engine
 from pymdm.sampling import device_run
+from pymdm.sampling.opening import open_state
+from pymdm.sampling.run import RunOptions, run
 
 CONFIG = ModelConfig(vocab_size=21, length=70, width=32, layers=2, heads=2)
 MASK = CONFIG.mask_id
@@ -40,6 +44,11 @@ def engines(request):
     """The device's engine and the CPU's, of one network."""
     model = random_network(CONFIG, 1)
     return device_engine(model, "float32", request.param), Engine(model)
+
+
+def replays(engine, sampler, **draw):
+    """Whether a run stays on the device."""
+    return device_run.replayed_step(sampler, engine.native, pymdm.SampleOptions(**draw)) is not None
 
 
 def starts(seed=0, lengths=(5, 70, 33, 5, 1, 64, 33, 33)):
@@ -87,7 +96,7 @@ def agree(device, cpu, *, seed, **options):
 )
 def test_first_hitting_is_that_of_the_cpu(engines, sampler, options):
     device, cpu = engines
-    assert device_run.replays(device.native, sampler, 0, 1.0)
+    assert replays(device, sampler)
     agree(device, cpu, infill=starts(), seed=3, sampler=sampler, **options)
 
 
@@ -96,7 +105,7 @@ def test_rows_beyond_the_tokenizer_are_never_drawn(engines):
     device, cpu = engines
     few = pymdm.Tokenizer.train(["abcdef"], "char")
     options = dict(tokenizer=few, length=40, num_samples=3, seed=5)
-    assert device_run.replays(device.native, pymdm.FirstHitting(), 0, 1.0)
+    assert replays(device, pymdm.FirstHitting())
     a, b = (pymdm.sample(engine, **options) for engine in (device, cpu))
     same(a, b)
     assert int(a.tokens.max()) < few.size == 6 and all(a.text)
@@ -107,7 +116,7 @@ def test_rows_beyond_the_tokenizer_are_never_drawn(engines):
 @pytest.mark.parametrize("sampler", SAMPLERS, ids=str)
 def test_every_sampler_runs_on_a_device(engines, sampler):
     device, cpu = engines
-    assert not device_run.replays(device.native, sampler, 0, 1.0)
+    assert not replays(device, sampler)
     # Where everything is masked all positions have one distribution: confidences would tie, and rounding decide.
     infill = [[1, *tokens] for tokens in starts(1, lengths=(5, 69, 33, 5, 1, 64, 33, 33))]
     agree(device, cpu, infill=infill, seed=4, sampler=sampler)
@@ -121,18 +130,17 @@ def test_lookahead_runs_through_the_host_s_loop(engines, kind, k):
     """Equal tokens, in fewer calls where the window is given; "auto" leaves first-hitting to the device's step."""
     device, cpu = engines
     sampler = kind(lookahead=k)
-    assert device_run.replays(device.native, sampler, 0, 1.0) == (
-        k == "auto" and isinstance(sampler, pymdm.FirstHitting)
-    )
+    assert replays(device, sampler) == (k == "auto" and isinstance(sampler, pymdm.FirstHitting))
     alone = pymdm.sample(cpu, infill=starts(), seed=8, sampler=kind())
     out = pymdm.sample(device, infill=starts(), seed=8, sampler=sampler)
     assert torch.equal(out.state.tokens, alone.state.tokens) and torch.equal(out.state.rank, alone.state.rank)
     assert k == "auto" or out.calls < alone.calls
 
 
-@pytest.mark.parametrize("options", [{"top_k": 3}, {"top_p": 0.8}], ids=str)
+@pytest.mark.parametrize("options", [{"top_k": 3}, {"top_p": 0.8}, {"allowed": {2: [1, 4, 5]}}], ids=str)
 def test_truncated_laws_run_on_a_device(engines, options):
     device, cpu = engines
+    assert replays(device, pymdm.FirstHitting()) and not replays(device, pymdm.FirstHitting(), **options)
     agree(device, cpu, infill=starts(2), seed=5, **options)
 
 
@@ -156,6 +164,57 @@ def test_a_stop_does_not_change_samples(engines):
     while int(out.state.remaining.sum()):
         out = pymdm.resume(device, out.state.to_dict(), max_calls=20)
     same(out, whole)
+
+
+@pytest.mark.parametrize("batch_size", [None, 2, 3])
+def test_both_forms_put_the_same_sequences_into_a_call(engines, batch_size):
+    """Stopped after any number of calls, each sequence is as far as the loop on the host has brought it."""
+    for calls in (1, 2, 7, 20):
+        options = dict(length=[9, 3, 9, 9, 1], num_samples=5, seed=2, batch_size=batch_size, max_calls=calls)
+        a, b = (pymdm.sample(engine, **options) for engine in engines)
+        assert a.calls == b.calls and a.state.remaining.tolist() == b.state.remaining.tolist()
+        same(a, b)
+
+
+def test_the_watch_of_both_forms_keeps_its_interval_and_is_shown_the_first_call(engines):
+    for engine in engines:
+        seen = []
+        options = dict(watch=lambda state, seen=seen: seen.append(state.calls), watch_interval=1e9)
+        assert pymdm.sample(engine, length=7, seed=1, **options).calls == 7
+        assert seen == [1]
+
+
+def test_a_state_is_changed_by_one_run_at_a_time_on_both_forms(engines):
+    sampler = pymdm.FirstHitting()
+    for engine in engines:
+
+        def again(state, engine=engine):
+            run(state, sampler, engine.native)
+
+        with pytest.raises(ValueError, match="sample: this state is being sampled already"):
+            pymdm.sample(engine, length=3, seed=1, watch=again)
+        state = open_state(sampler, [[MASK] * 3], MASK, seed=1)
+        run(state, sampler, engine.native, RunOptions(max_calls=1))
+        run(state, sampler, engine.native)  # a run that has ended holds it no longer
+        assert int(state.remaining.sum()) == 0
+
+
+def test_kept_outputs_of_another_sampler_are_refused_on_both_forms(engines):
+    for engine in engines:
+        kept = pymdm.sample(engine, length=6, seed=1, max_calls=1, sampler=pymdm.FirstHitting(2, corrector=True)).state
+        with pytest.raises(ValueError, match="keeps outputs that this sampler would not have kept"):
+            run(kept, pymdm.FirstHitting(), engine.native)
+
+
+def test_steps_are_kept_as_long_as_their_network(engines):
+    kind = "cuda" if engines[0].device.type == "cuda" else "cpu"
+    engine = device_engine(random_network(CONFIG, 3), "float32", kind)
+    pymdm.sample(engine, length=5, seed=1)
+    before = len(device_run._STEPS)
+    assert len(device_run.steps_of(engine.native)) == 1 and not hasattr(engine.native, "__dict__")
+    del engine
+    gc.collect()
+    assert len(device_run._STEPS) == before - 1
 
 
 def test_other_kinds_of_network(engines):
@@ -200,7 +259,7 @@ def test_kept_steps_serve_other_seeds_and_are_few(engines):
         for length in (4, 5, 6, 7, 8, 9):
             options = dict(num_samples=2, length=length, seed=seed)
             agree(device, cpu, **options)
-    assert len(device.native.steps) <= device_run.KEPT_STEPS
+    assert len(device_run.steps_of(device.native)) <= device_run.KEPT_STEPS
 
 
 def test_rows_that_cannot_be_drawn_from_are_an_error(engines):
@@ -225,6 +284,11 @@ def test_random_words_are_the_same_bits(device):
         )
 
 
+def planned(lengths, masks, per_call=1, batch_size=0, max_calls=0):
+    queue = C.RunOptions(batch_size=batch_size, max_calls=max_calls).queue(len(lengths))
+    return device_run.phases(lengths, masks, per_call, queue)
+
+
 @given(
     lengths=st.lists(st.integers(1, 9), min_size=1, max_size=40),
     per_call=st.integers(1, 4),
@@ -237,24 +301,24 @@ def test_phases_finish_every_sequence_in_its_number_of_calls(lengths, per_call, 
     masks = [int(rng.integers(0, n + 1)) for n in lengths]
     wanted = [-(-n // per_call) for n in masks]
     done = [0] * len(masks)
-    for phase in device_run.phases(lengths, masks, per_call, batch_size, 0):
+    for phase in planned(lengths, masks, per_call, batch_size, 0):
         assert phase.calls >= 1 and len(phase.sequences) <= (batch_size or len(masks))
         assert [lengths[b] for b in phase.sequences] == sorted(lengths[b] for b in phase.sequences)
         assert all(done[b] < wanted[b] for b in phase.sequences)  # nobody who has ended is taken along again
         for b in phase.sequences:
             done[b] += min(phase.calls, wanted[b] - done[b])
     assert done == wanted
-    whole = sum(p.calls for p in device_run.phases(lengths, masks, per_call, batch_size, 0))
+    whole = sum(p.calls for p in planned(lengths, masks, per_call, batch_size, 0))
     if not batch_size:
         assert whole == max(wanted)
     if whole:
         stop = 1 + seed % whole
-        assert sum(p.calls for p in device_run.phases(lengths, masks, per_call, batch_size, stop)) == stop
+        assert sum(p.calls for p in planned(lengths, masks, per_call, batch_size, stop)) == stop
 
 
 def test_equal_sequences_make_one_phase_and_a_batch_shrinks_at_borders():
-    assert [p.calls for p in device_run.phases([8] * 32, [8] * 32, 1, 0, 0)] == [8]
-    sizes = [len(p.sequences) for p in device_run.phases([99] * 9, list(range(1, 10)), 1, 0, 0)]
+    assert [p.calls for p in planned([8] * 32, [8] * 32)] == [8]
+    sizes = [len(p.sequences) for p in planned([99] * 9, list(range(1, 10)))]
     assert sizes == [9, 8, 6, 4, 3, 2, 1]
 
 
@@ -265,13 +329,10 @@ class TestOnCuda:
     def test_a_replayed_graph_gives_what_launches_give(self, monkeypatch):
         monkeypatch.setattr(device_run, "MIN_REPLAYS", 1)
         engine = Engine(random_network(CONFIG, 1), device="cuda")
-        ids = torch.arange(4)
         states = []
         for graphs in (True, False):
-            tokens = torch.full((4 * 64,), MASK)
-            state = C.State(tokens, torch.arange(0, 257, 64), ids, MASK, 5)
-            pymdm.FirstHitting().native().init(state)
-            device_run.run(state, engine.native, pymdm.FirstHitting(), graphs=graphs)
+            state = open_state(pymdm.FirstHitting(), torch.full((4, 64), MASK), MASK, seed=5)
+            run(state, pymdm.FirstHitting(), engine.native, RunOptions(graphs=graphs))
             states.append(state)
             (step,) = device_run.steps_of(engine.native).values()
             assert step.graph is not None and step.launched == (0 if graphs else 64)

@@ -19,6 +19,7 @@ import pymdm
 from pymdm.network.config import ModelConfig
 from pymdm.network.engine import Engine
 from pymdm.sampling import device_run
+from pymdm.sampling.run import RunOptions, run
 
 CONFIG = ModelConfig(vocab_size=21, length=24, width=16, layers=1, heads=2)
 
@@ -73,7 +74,7 @@ def test_without_graphs_a_kept_graph_is_not_replayed():
     def again(graphs: bool) -> torch.Tensor:
         state = pymdm.sample(engine, num_samples=2, length=24, seed=3, max_calls=1).state
         replayed.clear()
-        device_run.run(state, engine.native, pymdm.FirstHitting(), graphs=graphs)
+        run(state, pymdm.FirstHitting(), engine.native, RunOptions(graphs=graphs))
         return state.tokens
 
     without = again(False)

@@ -9,9 +9,10 @@ import pytest
 from helpers.command_line import run
 
 import pymdm
-from pymdm.evaluate.compare import at_rounds, certificate
+from pymdm.evaluate.compare import certificate
 from pymdm.evaluate.judges import load_judge
 from pymdm.evaluate.schedule import Information, excess
+from pymdm.sampling.samplers import parse_sampler
 
 CURVE = np.linspace(3.0, 1.0, 16) ** 2
 INFORMATION = Information(np.arange(16), np.stack([CURVE, CURVE]), 16, "a curve")
@@ -72,7 +73,7 @@ def test_certificates_are_of_the_sizes_that_ran(found):
     ],
 )
 def test_names_that_leave_the_rounds_open_get_them(name, sampler):
-    assert at_rounds(name, 4, 16) == sampler
+    assert parse_sampler(name, calls=4, tokens=16) == sampler
 
 
 def test_table_and_picture(found, tmp_path):

@@ -95,7 +95,7 @@ def test_every_result_carries_log_probabilities(sampler):
         assert bool(out.log_prob.isnan().all())
         return
     assert not bool(out.log_prob.isnan().any()) and bool((out.log_prob <= 0).all())
-    if not isinstance(sampler, pymdm.FirstHitting) or sampler._counts() != [1]:
+    if not isinstance(sampler, pymdm.FirstHitting) or sampler.counts() != [1]:
         return
     for tokens, rank, found in zip(out.tokens.numpy(), out.rank.numpy(), out.log_prob.numpy(), strict=True):
         for l in range(L):

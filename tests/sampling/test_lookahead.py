@@ -249,4 +249,4 @@ def test_the_command_line_reports_rounds_and_rows():
     assert rounds < 24 <= rows
     refused = run("sample", "--sampler", "confidence", "--lookahead", "2")
     assert refused.exit_code == 2
-    assert "--lookahead belongs to the other samplers" in refused.stderr
+    assert "--lookahead belongs to --sampler first-hitting or ancestral or remask, got" in refused.stderr

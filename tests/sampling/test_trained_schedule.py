@@ -9,7 +9,7 @@ from pymdm.data.tokenizer import Tokenizer
 from pymdm.network.checkpoint import save_checkpoint
 from pymdm.network.config import ModelConfig
 from pymdm.network.transformer import MaskedTransformer
-from pymdm.sampling.samplers import with_schedule
+from pymdm.sampling.fitting import with_schedule
 
 LETTERS = Tokenizer.train(["abcdefgh"], "char")
 FIRST = pymdm.FirstHitting
@@ -89,7 +89,10 @@ def test_on_the_command_line(tmp_path):
     for bad, message in (("square", "schedule: expected linear, cosine"), ("user", "schedule: `user`")):
         assert message in run("sample", path, "--schedule", bad).stderr
     result = run("sample", path, "--schedule", "linear", "--sampler", "confidence")
-    assert result.exit_code == 2 and "--schedule belongs to the other samplers" in result.stderr
+    assert (
+        result.exit_code == 2
+        and "--schedule belongs to --sampler first-hitting or ancestral or remask, got" in result.stderr
+    )
 
 
 def test_from_training_to_samples(tmp_path):

@@ -1,7 +1,7 @@
 """The samplers, as small frozen descriptions, one file each; the work is done by the compiled core (csrc/sample)."""
 
 from pymdm.sampling.samplers.ancestral import Ancestral
-from pymdm.sampling.samplers.common import NOISES, Sampler, with_schedule
+from pymdm.sampling.samplers.common import NOISES, Sampler
 from pymdm.sampling.samplers.confidence import Confidence
 from pymdm.sampling.samplers.custom import CustomSampler, Rows, SequenceState, Step
 from pymdm.sampling.samplers.first_hitting import FirstHitting
@@ -23,5 +23,4 @@ __all__ = [
     "Step",
     "parse_sampler",
     "sampler_name",
-    "with_schedule",
 ]

@@ -7,14 +7,14 @@ from typing import Any
 
 from pymdm._native import C
 from pymdm.sampling.check import boolean, integer, numbers
-from pymdm.sampling.samplers.common import MAX_STEPS, NOISES, Approximate, ahead, even_times, noise_warnings, one_of
+from pymdm.sampling.samplers.common import MAX_STEPS, NOISES, Sampler, ahead, even_times, noise_warnings, one_of
 from pymdm.sampling.schedules import Schedule, as_schedule
 
 FORMS = ("choose-then-sample", "literal")
 
 
 @dataclass(frozen=True)
-class Ancestral(Approximate):
+class Ancestral(Sampler):
     """Ancestral sampling on a time grid 1 = t_0 > ... > t_N = 0.
 
     Law: in the step from t to s every masked token leaves the mask with probability (m(t) - m(s)) / m(t), m = 1 - alpha,

@@ -2,35 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
-from typing import Any, Protocol
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any
 
 from pymdm._native import C
 from pymdm.sampling.check import entries, integer
-from pymdm.sampling.schedules import Schedule, as_schedule
 
 MAX_STEPS = 10**6  # of a time grid
 MAX_TOKENS = 2**62  # of one call
 NOISES = tuple(C.Noise.__members__)
 
 
-class Sampler(Protocol):
-    """What `pymdm.sample` needs of a sampler."""
+@dataclass(frozen=True)
+class FixedStep:
+    """A sampler's call where all its calls are alike, as a device records it: tokens of each, and the compiled schedule."""
 
-    @property
-    def law(self) -> str:
-        """ "exact" or "approximate"."""
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """What a reader of the samples must know."""
-
-    def native(self) -> Any:
-        """The compiled sampler."""
+    tokens_per_call: int
+    schedule: Any
 
 
-class Approximate:
-    """Of samplers whose law is approximate and, where they do not say otherwise, needs no warning."""
+class Sampler:
+    """What `pymdm.sample` needs of a sampler; derived classes are small frozen descriptions.
+
+    Attributes:
+        law: "exact" or "approximate".
+        warnings: what a reader of the samples must know.
+    """
 
     @property
     def law(self) -> str:
@@ -40,9 +37,18 @@ class Approximate:
     def warnings(self) -> tuple[str, ...]:
         return ()
 
+    def native(self) -> Any:
+        """The compiled sampler, which plans and writes every step."""
+        raise NotImplementedError(f"sample: {type(self).__name__} has no compiled form")
+
+    def fixed_step(self) -> FixedStep | None:
+        """The step of plain first-hitting if that is all this sampler does, so that a device can replay it; else None."""
+        return None
+
     def __repr__(self) -> str:
         """As a dataclass's, with a function by its name: the same text in every process."""
-        words = [f"{f.name}={_shown(getattr(self, f.name))}" for f in fields(self)]  # type: ignore[arg-type]
+        names = [f.name for f in fields(self)] if is_dataclass(self) else []
+        words = [f"{name}={_shown(getattr(self, name))}" for name in names]
         return f"{type(self).__name__}({', '.join(words)})"
 
 
@@ -69,37 +75,6 @@ def ahead(lookahead: int | float | str) -> dict[str, Any]:
     raise ValueError(
         f"sample: lookahead must be in 1..{MOST_AHEAD}, a chance between 0 and 1, or 'auto', got {lookahead!r}"
     )
-
-
-def with_schedule(sampler: Any, trained: str | None) -> Any:
-    """The sampler, telling a time-conditioned network the times of the schedule that it was trained with.
-
-    Args:
-        sampler: with a schedule of its own or none.
-        trained: the schedule's name; None for a network that sees no time, or of which it is not known.
-
-    Raises:
-        ValueError: a sampler that tells other times.
-
-    >>> from pymdm.sampling.samplers import FirstHitting
-    >>> with_schedule(FirstHitting(), "cosine").schedule
-    'cosine'
-    """
-    if trained is None:
-        return sampler
-    if not hasattr(sampler, "schedule"):  # its times are shares of masks
-        told = "linear"
-    elif sampler.schedule is None:
-        return replace(sampler, schedule=trained)
-    else:
-        told = sampler.schedule
-    if as_schedule(told) != Schedule(trained):
-        name = told if isinstance(told, str) else told.name
-        raise ValueError(
-            f"sample: the network was trained with times of the {trained} schedule, but {type(sampler).__name__} "
-            f"tells it those of {'another ' if name == trained else 'the '}{name} schedule"
-        )
-    return sampler
 
 
 def token_counts(value: Any) -> int | tuple[int, ...]:

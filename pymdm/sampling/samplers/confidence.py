@@ -8,14 +8,14 @@ from typing import Any
 
 from pymdm._native import C
 from pymdm.sampling.check import boolean, integer, number
-from pymdm.sampling.samplers.common import MAX_TOKENS, Approximate, listed, one_of, token_counts
+from pymdm.sampling.samplers.common import MAX_TOKENS, Sampler, listed, one_of, token_counts
 from pymdm.sampling.samplers.position_score import PositionScore, check_score, native_score
 
 RULES = tuple(C.Rule.__members__)
 
 
 @dataclass(frozen=True, repr=False)
-class Confidence(Approximate):
+class Confidence(Sampler):
     """Unmasks where the network is most sure, as LLaDA, Dream and Fast-dLLM do.
 
     Law: none in closed form (*approximate*): order and tokens depend on each other, so samples do not follow the reverse

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from pymdm._native import C
+from pymdm.sampling.samplers.common import Sampler
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Rows:
     log_mu: Tensor
 
 
-class CustomSampler:
+class CustomSampler(Sampler):
     """A sampler written in Python: derive from it, say the law, and give `plan`.
 
     It runs in the same loop as the compiled samplers, with every option of `pymdm.sample`, and `pymdm audit module:Class`

@@ -8,12 +8,22 @@ from typing import Any
 from pymdm._native import C
 from pymdm.sampling.call_schedule import CallSchedule
 from pymdm.sampling.check import boolean, integer
-from pymdm.sampling.samplers.common import MAX_TOKENS, NOISES, ahead, listed, noise_warnings, one_of, token_counts
+from pymdm.sampling.samplers.common import (
+    MAX_TOKENS,
+    NOISES,
+    FixedStep,
+    Sampler,
+    ahead,
+    listed,
+    noise_warnings,
+    one_of,
+    token_counts,
+)
 from pymdm.sampling.schedules import Schedule, as_schedule
 
 
 @dataclass(frozen=True)
-class FirstHitting:
+class FirstHitting(Sampler):
     """First-hitting sampler: one network call per token of a sequence, whatever the batch.
 
     Law: positions leave the mask in uniformly random order, token l ~ mu(x)[l] given the tokens x before it, and
@@ -80,7 +90,8 @@ class FirstHitting:
             raise ValueError("sample: lookahead is for first-hitting with order=1, no corrector and exact noise")
         as_schedule(self.schedule)
 
-    def _counts(self) -> list[int]:
+    def counts(self) -> list[int]:
+        """Tokens of each call, the last entry for all calls after it."""
         counts = self.tokens_per_call
         return list(counts) if isinstance(counts, CallSchedule) else listed(counts)
 
@@ -88,15 +99,30 @@ class FirstHitting:
     def law(self) -> str:
         if isinstance(self.tokens_per_call, CallSchedule) and self.order == 1 and not self.corrector:
             return self.tokens_per_call.law if self.noise == "exact" else "approximate"
-        return "exact" if set(self._counts()) == {1} and self.noise == "exact" else "approximate"
+        return "exact" if set(self.counts()) == {1} and self.noise == "exact" else "approximate"
 
     @property
     def warnings(self) -> tuple[str, ...]:
         return noise_warnings(self.noise)
 
+    def _plain(self) -> bool:
+        """Whether tokens are drawn from the latest output alone; one token a call leaves nothing to refine."""
+        return set(self.counts()) == {1} or not (self.corrector or self.order == 2)
+
+    def fixed_step(self) -> FixedStep | None:
+        """The step where every call draws as many tokens, from anywhere, with exact noise.
+
+        A chosen number of guesses, or a chance, is checked by the loop on the host; "auto" is free to guess nothing.
+        """
+        counts, looks = self.counts(), ahead(self.lookahead)
+        guesses = looks["window"] > 1 and not looks["timed"]
+        if len(set(counts)) > 1 or not self._plain() or self.noise != "exact" or self.block_length or guesses:
+            return None
+        return FixedStep(counts[0], as_schedule(self.schedule).native())
+
     def native(self) -> Any:
-        schedule, counts = as_schedule(self.schedule).native(), self._counts()
-        if set(counts) == {1} or not (self.corrector or self.order == 2):  # one token a call leaves nothing to refine
+        schedule, counts = as_schedule(self.schedule).native(), self.counts()
+        if self._plain():
             return C.first_hitting(
                 schedule, counts, C.Noise.__members__[self.noise], **ahead(self.lookahead), block=self.block_length or 0
             )

@@ -1,10 +1,11 @@
-"""Samplers by name: the one list that the command line, the audit, the evaluation and the proof read."""
+"""The registry of samplers: what the command line, saved states, the audit, comparisons and the proof know of them."""
 
 from __future__ import annotations
 
 import ast
-import dataclasses
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from typing import Any
 
 from pymdm.sampling.samplers.ancestral import Ancestral
@@ -13,48 +14,116 @@ from pymdm.sampling.samplers.confidence import Confidence
 from pymdm.sampling.samplers.first_hitting import FirstHitting
 from pymdm.sampling.samplers.remask import Remask
 
-# Name -> the sampler, and the field that a value without a name sets.
-KINDS: dict[str, tuple[Any, str]] = {
-    "first-hitting": (FirstHitting, "tokens_per_call"),
-    "ancestral": (Ancestral, "steps"),
-    "confidence": (Confidence, "rule"),
-    "remask": (Remask, "steps"),
+
+@dataclass(frozen=True)
+class Kind:
+    """What every list of samplers takes from here.
+
+    Attributes:
+        made: the class.
+        first: the field that a value without a name sets.
+        calls: the field that sets the number of network calls where a name leaves that open, "tokens_per_call" or "steps".
+        measured: those whose distance from the exact law a proof measures.
+        compared: options of those that `pymdm.compare` runs where nobody says which.
+    """
+
+    made: type[Any]
+    first: str
+    calls: str
+    measured: tuple[Sampler, ...] = ()
+    compared: tuple[str, ...] = ()
+
+    @property
+    def options(self) -> list[str]:
+        """Names of the fields."""
+        return [f.name for f in fields(self.made)]
+
+    def with_calls(self, calls: int, tokens: int, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Fields for about `calls` network calls on `tokens` masked tokens, where those given do not say how many."""
+        if self.calls in given or given.get("times") is not None:
+            return dict(given)
+        return {self.calls: calls if self.calls == "steps" else max(1, -(-tokens // calls)), **given}
+
+
+# The corrector is not measured: it needs a network that answers at unmasked positions, which the table models of a proof do
+# not (pymdm/bench/second_order.py).
+KINDS: dict[str, Kind] = {
+    "first-hitting": Kind(
+        FirstHitting,
+        first="tokens_per_call",
+        calls="tokens_per_call",
+        measured=(FirstHitting(), FirstHitting(tokens_per_call=2), FirstHitting(tokens_per_call=2, order=2)),
+        compared=("", "order=2"),
+    ),
+    "ancestral": Kind(
+        Ancestral,
+        first="steps",
+        calls="steps",
+        measured=(Ancestral(steps=8), Ancestral(steps=64)),
+        compared=("",),
+    ),
+    "confidence": Kind(
+        Confidence,
+        first="rule",
+        calls="tokens_per_call",
+        measured=(
+            *(Confidence(rule) for rule in ("random", "probability", "margin", "entropy")),
+            Confidence("probability", threshold=0.9),
+        ),
+        compared=("margin",),
+    ),
+    "remask": Kind(
+        Remask,
+        first="steps",
+        calls="steps",
+        measured=tuple(Remask(steps=64, strategy=strategy) for strategy in ("cap", "rescale", "conf", "loop")),
+        compared=("",),
+    ),
 }
+COMPARED = tuple(":".join(filter(None, (name, o))) for name, kind in KINDS.items() for o in kind.compared)
+CLASSES = {kind.made.__name__: kind.made for kind in KINDS.values()}
 _COMMA = re.compile(r",(?![^(\[]*[)\]])")  # not inside brackets
 
 
-def parse_sampler(text: str) -> Sampler:
+def parse_sampler(text: str, *, calls: int = 0, tokens: int = 0) -> Sampler:
     """The sampler that a name stands for.
 
     Args:
         text: a kind of `KINDS`, then a colon and options: `first-hitting`, `first-hitting:2,order=2`,
             `first-hitting:(1,2)`, `ancestral:64`, `confidence:margin,tokens_per_call=2`, `remask:steps=64,strategy=loop`.
             Options are the fields of the sampler's class, its first one by its value alone.
+        calls: about how many network calls to take for `tokens` masked tokens, where the name does not say; 0: the class's
+            default.
 
     Raises:
         ValueError: an unknown kind or option, or a value that the sampler refuses.
 
     >>> parse_sampler("first-hitting:2,order=2") == FirstHitting(tokens_per_call=2, order=2)
     True
+    >>> parse_sampler("ancestral", calls=8, tokens=64).steps, parse_sampler("ancestral:5", calls=8, tokens=64).steps
+    (8, 5)
     """
-    kind, _, options = text.partition(":")
-    if kind not in KINDS:
-        raise ValueError(f"sample: sampler must be one of {', '.join(KINDS)}, got {kind!r}")
-    made, first = KINDS[kind]
-    names = [f.name for f in dataclasses.fields(made)]
+    name, _, options = text.partition(":")
+    if name not in KINDS:
+        raise ValueError(f"sample: sampler must be one of {', '.join(KINDS)}, got {name!r}")
+    kind = KINDS[name]
     values: dict[str, Any] = {}
     for i, part in enumerate(_COMMA.split(options) if options else []):
-        name, equals, value = part.partition("=")
+        field, equals, value = part.partition("=")
         if not equals:
-            name, value = (first if i == 0 else ""), part
-        name = name.strip().replace("-", "_")
-        if name not in names or name in values:
-            raise ValueError(f"sample: options of {kind} are {', '.join(names)}, each once, got {part.strip()[:80]!r}")
-        values[name] = _value(value.strip())
+            field, value = (kind.first if i == 0 else ""), part
+        field = field.strip().replace("-", "_")
+        if field not in kind.options or field in values:
+            words = ", ".join(kind.options)
+            raise ValueError(f"sample: options of {name} are {words}, each once, got {part.strip()[:80]!r}")
+        values[field] = _value(value.strip())
+    if calls:
+        values = kind.with_calls(calls, tokens, values)
     try:
-        return made(**values)
+        made: Sampler = kind.made(**values)
+        return made
     except TypeError as error:
-        words = str(error).removeprefix("sample: ").replace(f"{made.__name__}.__init__()", kind)
+        words = str(error).removeprefix("sample: ").replace(f"{kind.made.__name__}.__init__()", name)
         raise ValueError(f"sample: {text[:80]!r}: {words}") from None
 
 
@@ -69,19 +138,35 @@ def sampler_name(sampler: Any) -> str:
     >>> sampler_name(Remask(steps=64, strategy="loop"))
     'remask:64,strategy=loop'
     """
-    for kind, (made, first) in KINDS.items():
-        if type(sampler) is made:
+    for name, kind in KINDS.items():
+        if type(sampler) is kind.made:
             words = []
-            for field in dataclasses.fields(sampler):
+            for field in fields(sampler):
                 value = getattr(sampler, field.name)
                 if callable(value):
-                    raise TypeError(f"sample: a function has no name on the command line, got {kind} with {field.name}")
+                    raise TypeError(f"sample: a function has no name on the command line, got {name} with {field.name}")
                 if value != field.default:
                     shown = str(value).replace(" ", "")
-                    words.append(shown if field.name == first else f"{field.name}={shown}")
+                    words.append(shown if field.name == kind.first else f"{field.name}={shown}")
             words.sort(key=lambda word: "=" in word)
-            return ":".join([kind, ",".join(words)]) if words else kind
+            return ":".join([name, ",".join(words)]) if words else name
     raise TypeError(f"sample: expected a sampler of {', '.join(KINDS)}, got {type(sampler).__name__}")
+
+
+def sampler_call(sampler: Any) -> str:
+    """The shortest call that makes a sampler of `KINDS`: fields that are not the default, and a first one that is a word.
+
+    >>> sampler_call(FirstHitting()), sampler_call(Confidence("probability", threshold=0.9))
+    ('FirstHitting()', "Confidence('probability', threshold=0.9)")
+    """
+    words = []
+    for i, field in enumerate(fields(sampler)):
+        value = getattr(sampler, field.name)
+        if i == 0 and isinstance(value, str):
+            words.append(repr(value))
+        elif value != field.default:
+            words.append(f"{field.name}={value!r}")
+    return f"{type(sampler).__name__}({', '.join(words)})"
 
 
 def _value(text: str) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 from pymdm._native import C
 from pymdm.sampling.check import integer, number
-from pymdm.sampling.samplers.common import MAX_STEPS, Approximate, ahead, even_times, one_of
+from pymdm.sampling.samplers.common import MAX_STEPS, Sampler, ahead, even_times, one_of
 from pymdm.sampling.samplers.position_score import PositionScore, check_score, native_score
 from pymdm.sampling.schedules import Schedule, as_schedule
 
@@ -15,7 +15,7 @@ STRATEGIES = {"cap": 0.008, "rescale": 0.015, "conf": 1.0, "loop": 0.02}  # with
 
 
 @dataclass(frozen=True, repr=False)
-class Remask(Approximate):
+class Remask(Sampler):
     """Ancestral sampling that may mask drawn tokens again, so that early choices can be revised (ReMDM).
 
     Law: in the step from level m to s, m = 1 - alpha, given the tokens x before it and independently, a drawn token is
