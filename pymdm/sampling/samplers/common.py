@@ -47,7 +47,7 @@ class Sampler:
 
     def __repr__(self) -> str:
         """As a dataclass's, with a function by its name: the same text in every process."""
-        names = [f.name for f in fields(self)] if is_dataclass(self) else []
+        names: list[str] = [f.name for f in fields(self)] if is_dataclass(self) else []
         words = [f"{name}={_shown(getattr(self, name))}" for name in names]
         return f"{type(self).__name__}({', '.join(words)})"
 
