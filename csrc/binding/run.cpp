@@ -119,6 +119,7 @@ std::vector<int64_t> next(Queue& queue, const std::vector<bool>& finished) {
 }  // namespace
 
 void bind_run(py::module_& m) {
+  // Methods take references: a pointer to a member would be called with None for an object.
   py::class_<Queue>(m, "Queue", "Which sequences are in a network call: the batching rule of every run.")
       .def("next", &next, py::arg("finished"),
            "The sequences of the next call, given of each whether it needs no further one.")
@@ -130,8 +131,10 @@ void bind_run(py::module_& m) {
             queue.spend(calls);
           },
           py::arg("calls"), "Takes calls off those that are left.")
-      .def_property_readonly("calls_left", &Queue::calls_left)
-      .def_property_readonly("waits", &Queue::waits, "Whether an unfinished sequence waits for a slot.");
+      .def_property_readonly("calls_left", [](const Queue& queue) { return queue.calls_left(); })
+      .def_property_readonly(
+          "waits", [](const Queue& queue) { return queue.waits(); },
+          "Whether an unfinished sequence waits for a slot.");
 
   py::class_<RunOptions>(m, "RunOptions", "How a run goes and how tokens are drawn; see csrc/sample/run.h.")
       .def(py::init(&checked_options), py::arg("batch_size") = 0, py::arg("max_calls") = 0,
@@ -150,8 +153,11 @@ void bind_run(py::module_& m) {
 
   py::class_<PythonWatch>(m, "Watch", "Calls a function with the state, at most every `interval` seconds.")
       .def(py::init<py::object, double>(), py::arg("function"), py::arg("interval") = 0.0)
-      .def("due", &PythonWatch::due, "Whether the function is to be called now.")
-      .def("show", &PythonWatch::show, py::arg("state"), "Calls the function.");
+      .def(
+          "due", [](const PythonWatch& watch) { return watch.due(); }, "Whether the function is to be called now.")
+      .def(
+          "show", [](PythonWatch& watch, const py::object& state) { watch.show(state); }, py::arg("state"),
+          "Calls the function.");
 
   py::class_<Claim>(m, "Claim", "Holds a state for one run, in a `with` block.")
       .def(py::init<const State&>(), py::arg("state"), py::keep_alive<1, 2>())
