@@ -42,6 +42,7 @@ RunOptions checked_options(int64_t batch_size, int64_t max_calls, double tempera
   options.draw.top_p = top_p;
   options.banned = std::move(banned);
   options.drawable = drawable;
+  for (auto& entry : allowed) std::sort(entry.second.begin(), entry.second.end());
   std::sort(allowed.begin(), allowed.end());
   options.allowed = std::move(allowed);
   return options;
