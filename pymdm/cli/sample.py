@@ -50,7 +50,13 @@ def _sampler(
     from pymdm.sampling.call_schedule import CallSchedule
     from pymdm.sampling.samplers.names import KINDS, parse_sampler
 
-    given: dict[str, Any] = {"order": order, "rule": rule, "block_length": block_length, "strategy": strategy, "schedule": schedule}
+    given: dict[str, Any] = {
+        "order": order,
+        "rule": rule,
+        "block_length": block_length,
+        "strategy": strategy,
+        "schedule": schedule,
+    }
     given["lookahead"] = None if lookahead == 1 else lookahead
     given = {name: value for name, value in given.items() if value is not None}
     name, colon, _ = kind.partition(":")
