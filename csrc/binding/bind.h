@@ -14,7 +14,6 @@ void bind_engine(pybind11::module_& m);
 void bind_measure(pybind11::module_& m);
 void bind_state(pybind11::module_& m);
 void bind_sample(pybind11::module_& m);
-void bind_run(pybind11::module_& m);
 void bind_python_sampler(pybind11::module_& m);
 void bind_device(pybind11::module_& m);
 

@@ -1,5 +1,6 @@
 // The extension module: one bind_* function a room.
 #include "binding/bind.h"
+#include "binding/run.h"
 
 namespace py = pybind11;
 

@@ -1,6 +1,6 @@
 // The loop for Python, and what the loop on the host shares with calls that a device replays
 // (pymdm/sampling/device_run.py): checked options, the queue of sequences, the watch, and the claim on the state.
-#include "sample/run.h"
+#include "binding/run.h"
 
 #include <pybind11/stl.h>
 #include <torch/csrc/utils/pybind.h>
@@ -11,10 +11,10 @@
 
 #include "binding/bind.h"
 #include "binding/callable.h"
-#include "binding/claim.h"
 #include "binding/engine.h"
 #include "device/network.h"
 #include "sample/queue.h"
+#include "sample/run.h"
 
 namespace py = pybind11;
 

@@ -4,8 +4,8 @@
 #include <torch/csrc/utils/pybind.h>
 
 #include "binding/bind.h"
-#include "binding/claim.h"
 #include "binding/position_score.h"
+#include "binding/run.h"
 #include "sample/ancestral.h"
 #include "sample/confidence.h"
 #include "sample/corrected.h"

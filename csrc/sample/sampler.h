@@ -14,7 +14,7 @@ namespace pymdm::sample {
 // Draws that are the same for every sampler.
 struct Options {
   double temperature = 1.0;     // 0: arg-max, no noise
-  std::vector<uint8_t> banned;  // [V]: nonzero is never drawn; see never_drawn in run.h
+  std::vector<uint8_t> banned;  // [V]: nonzero is never drawn; made by the loop from RunOptions
   int64_t top_k = 0;            // 0: off
   double top_p = 1.0;           // 1: off
 };

@@ -1,5 +1,7 @@
-// A state is changed by one run at a time.
+// The binding of the loop, and the claim of a run on its state: a state is changed by one run at a time.
 #pragma once
+
+#include <pybind11/pybind11.h>
 
 #include <set>
 
@@ -7,6 +9,8 @@
 #include "sample/state.h"
 
 namespace pymdm::binding {
+
+void bind_run(pybind11::module_& m);
 
 // Holds a state until it is released; a watch or another thread that asks for it meanwhile is refused. Under the GIL.
 class Claim {
