@@ -49,7 +49,8 @@ RunOptions checked_options(int64_t batch_size, int64_t max_calls, double tempera
 }
 
 at::Tensor never_drawn(const RunOptions& options, int64_t mask_id, int64_t vocab) {
-  check(mask_id >= 0 && vocab >= 0, kOp, "mask id and vocabulary must be at least 0, got ", mask_id, " and ", vocab);
+  check(mask_id >= 0 && vocab >= 0 && vocab <= int64_t{1} << 28, kOp,
+        "a mask id is at least 0, a vocabulary at most 2^28, got ", mask_id, " and ", vocab);
   return tensor_of(sample::never_drawn(options, mask_id, vocab), at::kBool);
 }
 

@@ -54,6 +54,14 @@ void count(State& state, const Plan& plan) {
   }
 }
 
+// Forced tokens are ones that could have been drawn.
+void check_forced(const State& state, int64_t vocab) {
+  for (size_t i = 0; i < state.forced.size(); ++i)
+    check(state.tokens[i] != state.mask_id ||
+              (state.forced[i] >= 0 && state.forced[i] < vocab && state.forced[i] != state.mask_id),
+          "sample", "forced tokens must be in [0, ", vocab, ") and not the mask, got ", state.forced[i]);
+}
+
 // What the planned rows' positions allow.
 class AllowedRows {
  public:
@@ -142,6 +150,7 @@ void run(State& state, const Sampler& sampler, Network& network, const RunOption
       if (draw.banned.empty()) {
         draw.banned = never_drawn(options, state.mask_id, logits.vocab);
         allowed.check_ids(logits.vocab);
+        check_forced(state, logits.vocab);
       }
       if (!sampler.only_draws() || lookahead || draw.top_k > 0 || draw.top_p < 1) logits = network.on_host(logits);
       logits.allowed = allowed.of(plan);

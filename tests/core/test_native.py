@@ -79,3 +79,14 @@ def test_a_state_is_pickled_and_copied_whole():
     pymdm.FirstHitting().native().init(state)
     for again in (pickle.loads(pickle.dumps(state)), copy.deepcopy(state)):
         assert again.seed == 7 and torch.equal(again.tokens, state.tokens) and again.sequence.tolist() == [5]
+
+
+@pytest.mark.parametrize("token", [2, 3, -1, 2**62])
+def test_a_forced_token_that_could_not_be_drawn_is_refused(token):
+    """It was read as a column of the logits, whatever it was."""
+    state = C.State(torch.full((4,), 2), torch.tensor([0, 4]), torch.tensor([5]), 2, 7)
+    sampler = pymdm.FirstHitting().native()
+    sampler.init(state)
+    state.force(torch.tensor([0, 1, token, 0]))
+    with pytest.raises(ValueError, match=rf"^sample: forced tokens must be in \[0, 3\) and not the mask, got {token}$"):
+        C.run(state, sampler, lambda tokens, times, rows: torch.zeros(rows.numel(), 3))

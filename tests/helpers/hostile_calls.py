@@ -96,7 +96,7 @@ def values() -> dict[str, list[Any]]:
             None,
         ],
         "Queue": [C.RunOptions(batch_size=1).queue(2), C.RunOptions(max_calls=3).queue(0), None],
-        "Watch": [C.Watch(None), C.Watch(len), C.Watch(lambda state: state.tokens), None],
+        "Watch": [C.Watch(None), C.Watch(len), C.Watch(lambda state: getattr(state, "tokens", None)), None],
         "FirstHittingStep": [*steps, None],
         "Engine": [engine, None],
         "Noise": [C.Noise.exact, C.Noise(77), C.Noise(-1), None],
