@@ -1,10 +1,14 @@
-// What the files of this room share: one bind function each, and the exception translation of pybind11 for core Error
-// (std::invalid_argument becomes ValueError).
+// Declares one bind function for each file of the extension. pybind11 translates the core's Error, a
+// std::invalid_argument, to ValueError.
 #pragma once
 
 #include <pybind11/pybind11.h>
+#include <pybind11/typing.h>
 
 namespace pymdm::binding {
+
+// Plain data by name: settings, a saved state.
+using Named = pybind11::typing::Dict<pybind11::str, pybind11::object>;
 
 void bind_info(pybind11::module_& m);
 void bind_random(pybind11::module_& m);

@@ -32,7 +32,7 @@ CallableNetwork::~CallableNetwork() {
   chooser_ = {};
 }
 
-sample::Logits CallableNetwork::logits(const model::Batch& batch) {
+sample::Logits CallableNetwork::logits(const Batch& batch) {
   std::map<int64_t, Group> groups;
   const int64_t sequences = batch.offsets.size - 1;
   std::vector<Group*> group_of(sequences);

@@ -1,4 +1,4 @@
-// A Python callable as a network of the samplers' loop.
+// Makes a Python callable a network of the samplers' loop.
 #pragma once
 
 #include <ATen/ATen.h>
@@ -17,7 +17,7 @@ class CallableNetwork : public sample::Network {
   explicit CallableNetwork(pybind11::object score);
   ~CallableNetwork() override;
 
-  sample::Logits logits(const model::Batch& batch) override;
+  sample::Logits logits(const Batch& batch) override;
   int64_t calls() const override { return calls_; }
   sample::Logits on_host(const sample::Logits& given) override;
 

@@ -1,4 +1,4 @@
-// A call of choose from Python: tensors checked, and the operator's arguments that point into them.
+// Checks the tensors of a call of choose from Python and makes the operator's arguments, which point into them.
 #pragma once
 
 #include <optional>

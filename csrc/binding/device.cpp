@@ -1,4 +1,4 @@
-// The network on a device and the first-hitting step on it, for Python.
+// Binds the network on a device and the first-hitting step on it.
 #include <pybind11/stl.h>
 #include <torch/csrc/utils/pybind.h>
 
@@ -17,7 +17,7 @@ constexpr const char* kOp = "engine";
 using device::FirstHittingStep;
 using device::Network;
 
-std::shared_ptr<Network> make_network(const py::dict& config, const py::dict& weights, const std::string& dtype,
+std::shared_ptr<Network> make_network(const Named& config, const NamedTensors& weights, const std::string& dtype,
                                       const at::Device& device) {
   const DType type = network_dtype(dtype);
   check(device.is_cpu() || (device.is_cuda() && device.has_index()), kOp,

@@ -19,7 +19,7 @@ bool one_of(const py::dict& values, const char* key, const char* no, const char*
   return value == yes;
 }
 
-std::shared_ptr<Engine> make_engine(const py::dict& config, const py::dict& weights, const std::string& dtype) {
+std::shared_ptr<Engine> make_engine(const Named& config, const NamedTensors& weights, const std::string& dtype) {
   const DType type = network_dtype(dtype);
   std::vector<std::pair<std::string, at::Tensor>> tensors = named_tensors(weights);
   const model::Config c = config_of(config);
@@ -121,7 +121,7 @@ model::Config config_of(const py::dict& d) {
   return c;
 }
 
-std::vector<std::pair<std::string, at::Tensor>> named_tensors(const py::dict& weights) {
+std::vector<std::pair<std::string, at::Tensor>> named_tensors(const NamedTensors& weights) {
   std::vector<std::pair<std::string, at::Tensor>> tensors;
   for (const auto& [name, value] : weights) {
     const auto key = name.cast<std::string>();
@@ -148,7 +148,7 @@ Engine::Engine(const model::Config& config, std::vector<std::pair<std::string, a
     if (name == "embed.weight") embed_ = tensor;
 }
 
-void Engine::forward(const model::Batch& batch, float* logits, int64_t stride, model::Cache* cache) {
+void Engine::forward(const Batch& batch, float* logits, int64_t stride, model::Cache* cache) {
   const auto start = std::chrono::steady_clock::now();
   network_->forward(batch, logits, stride, cache);
   seconds_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -159,7 +159,7 @@ double Engine::forward_seconds() {
   return seconds_;
 }
 
-at::Tensor Engine::score(const model::Batch& batch) {
+at::Tensor Engine::score(const Batch& batch) {
   model::check_batch(network_->config(), batch);
   at::Tensor out = at::empty({batch.rows.size, network_->config().vocab_size}, at::kFloat);
   std::lock_guard<ForkLock> lock(mutex_);
@@ -167,9 +167,9 @@ at::Tensor Engine::score(const model::Batch& batch) {
   return out;
 }
 
-sample::Logits Engine::logits(const model::Batch& batch) { return logits(batch, nullptr); }
+sample::Logits Engine::logits(const Batch& batch) { return logits(batch, nullptr); }
 
-sample::Logits Engine::logits(const model::Batch& batch, model::Cache* cache) {
+sample::Logits Engine::logits(const Batch& batch, model::Cache* cache) {
   model::check_batch(network_->config(), batch);
   const int64_t vocab = network_->config().vocab_size, stride = (vocab + 15) / 16 * 16;
   std::lock_guard<ForkLock> lock(mutex_);
@@ -188,7 +188,7 @@ KeptRun::KeptRun(std::shared_ptr<Engine> engine)
         c.attention == model::Attention::kCausal ? "causal" : "any-order", " keeps nothing with logit_shift");
 }
 
-sample::Logits KeptRun::logits(const model::Batch& batch) {
+sample::Logits KeptRun::logits(const Batch& batch) {
   const model::Config& c = engine_->network().config();
   if (c.attention != model::Attention::kCausal) return engine_->logits(batch, &cache_);
   shifted_.assign(batch.tokens.begin(), batch.tokens.end());
@@ -197,12 +197,12 @@ sample::Logits KeptRun::logits(const model::Batch& batch) {
     std::copy_backward(begin, end - 1, end);
     *begin = c.mask_id;
   }
-  model::Batch inputs = batch;
+  Batch inputs = batch;
   inputs.tokens = {shifted_.data(), static_cast<int64_t>(shifted_.size())};
   return engine_->logits(inputs, &cache_);
 }
 
-at::Tensor KeptRun::score(const model::Batch& batch) {
+at::Tensor KeptRun::score(const Batch& batch) {
   check(batch.owner.size == batch.offsets.size - 1, kOp, "expected the owner of each sequence");
   const sample::Logits found = logits(batch);
   at::Tensor out = at::empty({batch.rows.size, found.vocab}, at::kFloat);

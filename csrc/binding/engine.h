@@ -1,5 +1,7 @@
-// The native network as Python holds it.
+// The native network as Python holds it: locked, timed, and alive as long as its weights are needed.
 #pragma once
+
+#include <pybind11/typing.h>
 
 #include <map>
 #include <memory>
@@ -16,10 +18,13 @@
 
 namespace pymdm::binding {
 
-// What a network is made of, as Python gives it, checked. A parameter may be a list of tensors, which are joined by
-// rows: its name then stands several times, in that order.
+// A list of tensors is one parameter, joined from them by rows.
+using NamedTensors =
+    pybind11::typing::Dict<pybind11::str, pybind11::typing::Union<at::Tensor, pybind11::typing::List<at::Tensor>>>;
+
+// What a network is made of, as Python gives it, checked. Of a list of tensors the name stands several times, in order.
 model::Config config_of(const pybind11::dict& d);
-std::vector<std::pair<std::string, at::Tensor>> named_tensors(const pybind11::dict& weights);
+std::vector<std::pair<std::string, at::Tensor>> named_tensors(const NamedTensors& weights);
 model::Parameters parameters_of(const std::vector<std::pair<std::string, at::Tensor>>& weights);
 DType network_dtype(const std::string& name);  // float32 or bfloat16
 
@@ -47,9 +52,9 @@ class Engine : public sample::Network {
   Engine(const model::Config& config, std::vector<std::pair<std::string, at::Tensor>> weights, DType dtype);
 
   // For the samplers' loop: the rows live until this thread's next call.
-  sample::Logits logits(const model::Batch& batch) override;
-  sample::Logits logits(const model::Batch& batch, model::Cache* cache);
-  at::Tensor score(const model::Batch& batch);
+  sample::Logits logits(const Batch& batch) override;
+  sample::Logits logits(const Batch& batch, model::Cache* cache);
+  at::Tensor score(const Batch& batch);
 
   model::Transformer& network() { return *network_; }
   int64_t workspace_bytes();
@@ -58,7 +63,7 @@ class Engine : public sample::Network {
 
  private:
   // With the lock held.
-  void forward(const model::Batch& batch, float* logits, int64_t stride, model::Cache* cache);
+  void forward(const Batch& batch, float* logits, int64_t stride, model::Cache* cache);
 
   at::Tensor embed_;
   std::unique_ptr<model::Transformer> network_;
@@ -73,8 +78,8 @@ class KeptRun : public sample::Network {
  public:
   explicit KeptRun(std::shared_ptr<Engine> engine);
 
-  sample::Logits logits(const model::Batch& batch) override;
-  at::Tensor score(const model::Batch& batch);  // for tests
+  sample::Logits logits(const Batch& batch) override;
+  at::Tensor score(const Batch& batch);  // for tests
   int64_t bytes() const { return cache_.bytes(); }
   bool keeps() const override { return true; }
 

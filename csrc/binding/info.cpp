@@ -1,4 +1,4 @@
-// Build and machine facts for `pymdm info` and the import check.
+// Binds facts of the build and the machine, for `pymdm info` and the import check.
 #include "binding/bind.h"
 #include "core/cpu.h"
 #include "core/parallel.h"
@@ -18,7 +18,7 @@ void bind_info(py::module_& m) {
       "cpu_features",
       [] {
         const CpuFeatures f = cpu_features();
-        py::dict out;
+        py::typing::Dict<py::str, bool> out;
         out["avx2"] = f.avx2;
         out["avx512"] = f.avx512;
         out["avx512_bf16"] = f.avx512_bf16;

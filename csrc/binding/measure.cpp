@@ -1,4 +1,4 @@
-// What benchmarks compare with: the processor's own peak, and a plain pass over the logits.
+// Binds what benchmarks compare with: the processor's own peak, and a plain pass over the logits.
 #include <torch/csrc/utils/pybind.h>
 
 #include "binding/bind.h"

@@ -1,4 +1,4 @@
-// The extension module: one bind_* function a room.
+// The extension module pymdm._C calls every bind function, then seals the classes.
 #include "binding/bind.h"
 #include "binding/run.h"
 

@@ -1,4 +1,4 @@
-// A Python function as the score of positions that samplers choose by.
+// Makes a Python function the score of positions that samplers choose by.
 #pragma once
 
 #include <torch/csrc/utils/pybind.h>

@@ -99,7 +99,8 @@ class PythonSampler final : public sample::Sampler {
 void bind_python_sampler(py::module_& m) {
   m.def(
       "python_sampler",
-      [](py::object init, py::object plan, py::object write) {
+      [](py::typing::Callable<py::object(py::ellipsis)> init, py::typing::Callable<py::object(py::ellipsis)> plan,
+         py::object write) {
         return std::shared_ptr<sample::Sampler>(
             std::make_shared<PythonSampler>(std::move(init), std::move(plan), std::move(write)));
       },

@@ -1,4 +1,4 @@
-// The random stream as tensors: for tests, audits and samplers written in Python.
+// Binds the random stream as tensors, for tests, audits and samplers written in Python.
 #include "binding/bind.h"
 #include "binding/tensor.h"
 #include "random/gumbel.h"

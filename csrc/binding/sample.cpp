@@ -1,4 +1,4 @@
-// Schedules and samplers, for Python.
+// Binds schedules and samplers.
 #include <ATen/ATen.h>
 #include <pybind11/stl.h>
 #include <torch/csrc/utils/pybind.h>
@@ -8,11 +8,10 @@
 #include "binding/run.h"
 #include "sample/ancestral.h"
 #include "sample/confidence.h"
-#include "sample/corrected.h"
-#include "sample/extrapolated.h"
 #include "sample/first_hitting.h"
 #include "sample/literal.h"
 #include "sample/remask.h"
+#include "sample/second_order.h"
 
 namespace py = pybind11;
 
@@ -168,7 +167,7 @@ void bind_sample(py::module_& m) {
       py::arg("sigma_min"), py::arg("sigma_max"));
   m.def(
       "user_schedule",
-      [](py::object masked, py::object inverse) {
+      [](py::typing::Callable<double(double)> masked, py::typing::Callable<double(double)> inverse) {
         return ScheduleRef(user_schedule(python_function(std::move(masked)), python_function(std::move(inverse))));
       },
       py::arg("masked"), py::arg("time_of_masked"));

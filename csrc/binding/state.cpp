@@ -1,4 +1,4 @@
-// The sampling state for Python: made from tensors, read as tensors, saved and restored as plain data.
+// Binds the sampling state, which is made from tensors, read as tensors, saved and restored as plain data.
 #include "sample/state.h"
 
 #include <torch/csrc/autograd/python_variable.h>
@@ -34,9 +34,9 @@ State make_state(const at::Tensor& tokens, const at::Tensor& offsets, const at::
 }
 
 // Kept outputs of all sequences, one after the other, with their counts.
-py::dict to_dict(const State& s) {
+Named to_dict(const State& s) {
   check_initialised(s);
-  py::dict out;
+  Named out;
   out["format"] = kFormat;
   out["settings"] = s.settings;
   out["vocab"] = s.vocab;
@@ -157,7 +157,7 @@ void take_kept(const py::dict& d, State& s) {
         "the saved state keeps more outputs than its counts say");
 }
 
-State restored_state(const py::dict& d) {
+State restored_state(const Named& d) {
   State s;
   const auto format = value<int64_t>(d, "format");
   check(format == kFormat, kOp, "the saved state has format ", format, "; this version reads format ", kFormat);

@@ -1,4 +1,4 @@
-// Tensors to pointers, with every shape, dtype and device check and its words. Messages start with the op's name.
+// Turns tensors into pointers after checks of shape, dtype and device. Messages start with the op's name.
 #pragma once
 
 #include <ATen/ATen.h>

@@ -39,7 +39,7 @@ void choose_sets(const at::Tensor& logits, const ops::ChooseArgs& args) {
 
 }  // namespace
 
-void queue_choose(const ops::Where& where, const ops::ChooseArgs& args, const at::Tensor& scratch) {
+void queue_choose(const Where& where, const ops::ChooseArgs& args, const at::Tensor& scratch) {
   if (where.cuda())
     ops::choose_cuda(args, scratch.data_ptr(), where);
   else

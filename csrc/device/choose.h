@@ -1,4 +1,5 @@
-// choose for logits in a device's memory. Elsewhere the kernel's walk (ops/cpu/choose_tile.cpp) stands in for it.
+// Runs choose on logits in a device's memory. On CPU tensors the kernel's emulation (ops/cpu/choose_tile.cpp) stands
+// in.
 #pragma once
 
 #include "device/tensors.h"
@@ -7,7 +8,7 @@
 namespace pymdm::device {
 
 // Queues choose; every pointer of `args` is in the device's memory. Bad rows get token -1.
-void queue_choose(const ops::Where& where, const ops::ChooseArgs& args, const at::Tensor& scratch);
+void queue_choose(const Where& where, const ops::ChooseArgs& args, const at::Tensor& scratch);
 
 // What queue_choose needs for this many rows; serves one call after the other.
 at::Tensor choose_scratch(const at::Device& device, int64_t rows, int64_t vocab);

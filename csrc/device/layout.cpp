@@ -22,7 +22,7 @@ int64_t query_slots(int64_t rows, int64_t length) {
   return rows == 0 ? 0 : rows <= length && slots > length ? length : slots;
 }
 
-Layout make_layout(const model::Batch& batch, bool shift) {
+Layout make_layout(const Batch& batch, bool shift) {
   const int64_t B = batch.offsets.size - 1, T = batch.tokens.size, M = batch.rows.size;
   const auto length = [&](int64_t b) { return batch.offsets[b + 1] - batch.offsets[b]; };
   Layout out;

@@ -1,12 +1,12 @@
-// Where every token and every chosen row of a packed batch stands, for a network on a device. Sequences are ordered by
-// length, so that those of one length are one dense piece of the packed tokens: attention takes them as [n, L] without
-// padding or masks, and every linear layer sees the packed tokens alone.
+// Plans where every token and every chosen row of a packed batch stands, for a network on a device. Sequences are
+// ordered by length, so that those of one length are one dense piece of the packed tokens: attention takes them as [n,
+// L] without padding or masks, and every linear layer sees the packed tokens alone.
 #pragma once
 
 #include <cstdint>
 #include <vector>
 
-#include "model/denoiser.h"
+#include "core/batch.h"
 
 namespace pymdm::device {
 
@@ -36,7 +36,7 @@ struct Layout {
 int64_t query_slots(int64_t rows, int64_t length);
 
 // `shift`: the scores of position l are read at l - 1 (the first position reads itself).
-Layout make_layout(const model::Batch& batch, bool shift);
+Layout make_layout(const Batch& batch, bool shift);
 
 // The groups of sequences whose lengths are given in packed order, each with `queries` chosen rows.
 std::vector<Group> groups_of(const std::vector<int64_t>& lengths, int64_t queries);

@@ -1,6 +1,7 @@
 #include "device/network.h"
 
 #include "device/choose.h"
+#include "model/denoiser.h"
 
 namespace pymdm::device {
 namespace {
@@ -57,7 +58,7 @@ void Network::give_back(std::unique_ptr<Memory> memory) {
   idle_.push_back(std::move(memory));
 }
 
-at::Tensor Network::score(const model::Batch& batch) {
+at::Tensor Network::score(const Batch& batch) {
   model::check_batch(transformer_.config(), batch);
   if (batch.rows.size == 0) return empty({0, transformer_.config().vocab_size}, at::kFloat, transformer_.device());
   std::unique_ptr<Memory> memory = borrow();
@@ -82,7 +83,7 @@ Run::Run(std::shared_ptr<device::Network> network) : network_(std::move(network)
 
 Run::~Run() { network_->give_back(std::move(memory_)); }
 
-sample::Logits Run::logits(const model::Batch& batch) {
+sample::Logits Run::logits(const Batch& batch) {
   const Transformer& net = network_->transformer();
   model::check_batch(net.config(), batch);
   if (batch.rows.size == 0)  // a step in which nothing moves

@@ -1,4 +1,4 @@
-// The device's network for the samplers' loop on the CPU: logits stay on the device where a sampler only draws from
+// Gives a device's network to the samplers' loop on the CPU. Logits stay on the device where a sampler only draws from
 // them.
 #pragma once
 
@@ -31,7 +31,7 @@ class Network {
   Network(const model::Config& config, const model::Parameters& parameters, DType dtype, const at::Device& device);
 
   // float32 [M, V] on the device, the caller's own.
-  at::Tensor score(const model::Batch& batch);
+  at::Tensor score(const Batch& batch);
 
   const Transformer& transformer() const { return transformer_; }
   Transformer& transformer() { return transformer_; }
@@ -59,7 +59,7 @@ class Run : public sample::Network {
   explicit Run(std::shared_ptr<device::Network> network);
   ~Run() override;
 
-  sample::Logits logits(const model::Batch& batch) override;
+  sample::Logits logits(const Batch& batch) override;
   sample::Logits on_host(const sample::Logits&) override { return chooser_.on_host(); }
 
  private:

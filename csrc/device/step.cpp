@@ -154,12 +154,12 @@ void FirstHittingStep::load(const sample::State& state, const std::vector<int64_
 void FirstHittingStep::step() {
   const Transformer& net = network_->transformer();
   const c10::DeviceGuard guard(net.device());
-  const ops::Where at = where(net.device());
+  const Where at = where(net.device());
   const auto A = static_cast<int64_t>(lengths_.size());
-  ops::launch_warps(at, A, sample::PlanStep{state_});
+  launch_warps(at, A, sample::PlanStep{state_});
   choose_.logits = net.forward(in_, workspace_).data_ptr();
   queue_choose(at, choose_, scratch_);
-  ops::launch_grid(at, A, 1, sample::WriteStep{state_});
+  launch_grid(at, A, 1, sample::WriteStep{state_});
 }
 
 void FirstHittingStep::store(sample::State& state, const Schedule& schedule) const {

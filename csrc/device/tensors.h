@@ -1,5 +1,5 @@
-// Tensors as the kernels see them. This room stands above ATen: matrix products and attention go through its dispatch,
-// so the same code runs on a CUDA device, and on the CPU where the tests walk it.
+// Gives the kernels their view of tensors. csrc/device uses ATen: matrix products and attention go through its
+// dispatch, so the same code runs on a CUDA device, and on the CPU in the tests.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -13,13 +13,13 @@
 #include <vector>
 
 #include "core/error.h"
+#include "core/launch.h"
 #include "core/types.h"
-#include "ops/launch.h"
 
 namespace pymdm::device {
 
 // The current stream of a device (c10::Stream tells its handle from torch 2.11 on).
-inline ops::Where where(const at::Device& device) {
+inline Where where(const at::Device& device) {
   if (!device.is_cuda()) return {};
   return {device.index(), c10::impl::getDeviceGuardImpl(device.type())->getStream(device).native_handle()};
 }

@@ -9,6 +9,7 @@
 #include <limits>
 
 #include "model/conditioning.h"
+#include "ops/device_norm.h"
 #include "ops/device_rows.h"
 
 namespace pymdm::device {
@@ -50,7 +51,7 @@ struct Transformer::Pass {
   const Transformer& net;
   const Inputs& in;
   Workspace& w;
-  const ops::Where where;
+  const Where where;
   const int64_t D, T, M, hd;
 
   Pass(const Transformer& n, const Inputs& i, Workspace& workspace)
@@ -79,18 +80,18 @@ struct Transformer::Pass {
     const int64_t n = ids.numel(), width = x.size(1);
     at::Tensor out = take(slot, n, width, x.scalar_type());
     if (x.scalar_type() == at::kFloat)
-      ops::launch_grid(where, n, ops::packs(width),
-                       ops::Gather<float>{data<float>(x), data<int64_t>(ids), data<float>(out), width});
+      launch_grid(where, n, ops::packs(width),
+                  ops::Gather<float>{data<float>(x), data<int64_t>(ids), data<float>(out), width});
     else
-      ops::launch_grid(where, n, ops::packs(width),
-                       ops::Gather<uint16_t>{data<uint16_t>(x), data<int64_t>(ids), data<uint16_t>(out), width});
+      launch_grid(where, n, ops::packs(width),
+                  ops::Gather<uint16_t>{data<uint16_t>(x), data<int64_t>(ids), data<uint16_t>(out), width});
     return out;
   }
 
   template <class E>
   void embed(const at::Tensor& x) {
-    ops::launch_grid(where, T, ops::packs(D),
-                     ops::Embed<E>{data<E>(net.weights_.embed), data<int64_t>(in.tokens), data<float>(x), D});
+    launch_grid(where, T, ops::packs(D),
+                ops::Embed<E>{data<E>(net.weights_.embed), data<int64_t>(in.tokens), data<float>(x), D});
   }
 
   // x += gate * (y + bias), then normed into `out`. `rows`: x holds the chosen rows.
@@ -112,7 +113,7 @@ struct Transformer::Pass {
     body.gate_stride = mod.gate_stride, body.stride = mod.stride;
     body.sequence = timed ? data<int32_t>(in.sequence) : nullptr;
     body.rows = chosen ? data<int64_t>(in.rows) : nullptr;
-    ops::launch_warps(where, x.size(0), body);
+    launch_warps(where, x.size(0), body);
   }
 
   template <class E>
@@ -127,18 +128,18 @@ struct Transformer::Pass {
                               count,
                               rotated,
                               hd};
-    ops::launch_grid(where, heads.size(0), body.touched() * ops::packs(hd / 2), body);
+    launch_grid(where, heads.size(0), body.touched() * ops::packs(hd / 2), body);
   }
 
   template <class E>
   at::Tensor activate(const at::Tensor& hidden, const at::Tensor& bias) {
     const int64_t rows = hidden.size(0), F = net.config_.mlp_width;
     if (!net.config_.gated) {
-      ops::launch_grid(where, rows, ops::packs(F), ops::Gelu<E>{data<E>(hidden), data<float>(bias), F});
+      launch_grid(where, rows, ops::packs(F), ops::Gelu<E>{data<E>(hidden), data<float>(bias), F});
       return hidden;
     }
     at::Tensor out = take(Workspace::kActive, rows, F, type());
-    ops::launch_grid(where, rows, ops::packs(F), ops::Swiglu<E>{data<E>(hidden), data<float>(bias), data<E>(out), F});
+    launch_grid(where, rows, ops::packs(F), ops::Swiglu<E>{data<E>(hidden), data<float>(bias), data<E>(out), F});
     return out;
   }
 
@@ -270,7 +271,7 @@ at::Tensor Transformer::forward(const Inputs& in, Workspace& w) const {
   return dtype_ == DType::kFloat32 ? pass.run<float>() : pass.run<uint16_t>();
 }
 
-Inputs Transformer::upload_batch(const model::Batch& batch) const {
+Inputs Transformer::upload_batch(const Batch& batch) const {
   const Layout layout = make_layout(batch, config_.logit_shift);
   Inputs in;
   in.groups = layout.groups;

@@ -57,7 +57,7 @@ class Transformer {
   at::Tensor forward(const Inputs& in, Workspace& w) const;
 
   // The inputs of a batch in the CPU's memory, copied to the device.
-  Inputs upload_batch(const model::Batch& batch) const;
+  Inputs upload_batch(const Batch& batch) const;
 
   const model::Config& config() const { return config_; }
   const at::Device& device() const { return device_; }

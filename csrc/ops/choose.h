@@ -6,8 +6,8 @@
 
 #include <cstdint>
 
+#include "core/launch.h"
 #include "core/types.h"
-#include "ops/launch.h"
 #include "random/address.h"
 
 namespace pymdm::ops {

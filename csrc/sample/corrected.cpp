@@ -1,5 +1,4 @@
-#include "sample/corrected.h"
-
+// Corrects tokens by the output of the next call; the law is in second_order.h.
 #include <algorithm>
 #include <cmath>
 
@@ -8,6 +7,7 @@
 #include "random/gumbel.h"
 #include "sample/draw.h"
 #include "sample/hits.h"
+#include "sample/second_order.h"
 
 namespace pymdm::sample {
 namespace {

@@ -1,11 +1,11 @@
-#include "sample/extrapolated.h"
-
+// Extrapolates from the two latest outputs; the law is in second_order.h.
 #include <algorithm>
 #include <cmath>
 
 #include "core/parallel.h"
 #include "sample/draw.h"
 #include "sample/hits.h"
+#include "sample/second_order.h"
 
 namespace pymdm::sample {
 namespace {

@@ -1,13 +1,13 @@
-// One call of the first-hitting sampler in the memory of a device, as kernel bodies: plan (hitting times, a uniform
-// choice among the masked positions), and, when the network and choose have run, write. Host and device; the law and
-// the addresses are those of first_hitting.h and hits.cpp, so the same logits give the same tokens. Nothing here waits
-// for the host: sequences that have ended plan rows that are not valid and write nothing.
+// The kernel functors of one call of the first-hitting sampler in the memory of a device: plan (hitting times, a
+// uniform choice among the masked positions), and, when the network and choose have run, write. Host and device; the
+// law and the addresses are those of first_hitting.h and hits.cpp, so the same logits give the same tokens. Nothing
+// here waits for the host: sequences that have ended plan rows that are not valid and write nothing.
 #pragma once
 
 #include <cstdint>
 
 #include "core/hostdev.h"
-#include "ops/launch.h"
+#include "core/launch.h"
 #include "schedule/hitting.h"
 #include "schedule/position.h"
 
@@ -46,7 +46,7 @@ struct PlanStep {
   template <class Warp>
   PYMDM_HD void operator()(const Warp& warp, int64_t a) const {
     const int64_t begin = s.offsets[a], length = s.offsets[a + 1] - begin;
-    const int64_t stretch = (length + ops::kWarpLanes - 1) / ops::kWarpLanes;
+    const int64_t stretch = (length + kWarpLanes - 1) / kWarpLanes;
     const auto end_of = [&](int lane) {
       const int64_t end = (lane + 1) * stretch;
       return begin + (end < length ? end : length);

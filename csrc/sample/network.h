@@ -3,8 +3,8 @@
 
 #include <cstdint>
 
+#include "core/batch.h"
 #include "core/types.h"
-#include "model/denoiser.h"
 #include "ops/choose.h"
 
 namespace pymdm::sample {
@@ -29,7 +29,7 @@ struct Logits {
 class Network {
  public:
   virtual ~Network() = default;
-  virtual Logits logits(const model::Batch& batch) = 0;
+  virtual Logits logits(const Batch& batch) = 0;
   // How often the network was called for the rows just given: a callable, once for every length in the batch.
   virtual int64_t calls() const { return 1; }
   // Whether a call computes few rows more than are asked for, so that each row asked for costs.

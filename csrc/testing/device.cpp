@@ -1,4 +1,4 @@
-// What a test does to a network on the CPU or a device, and draws as a kernel makes them.
+// Binds what a test does to a network on the CPU or a device, and draws as a kernel makes them.
 #include <torch/csrc/utils/pybind.h>
 
 #include "binding/engine.h"
@@ -25,7 +25,7 @@ at::Tensor device_bits(const at::Device& device, uint64_t seed, const at::Tensor
         "expected as many sequences as events and indices, and a purpose in 1..127");
   const at::Tensor out = at::empty_like(s);
   const c10::DeviceGuard guard(device);
-  ops::launch_grid(
+  launch_grid(
       device::where(device), s.numel(), 1,
       sample::DeviceBits{seed, device::data<uint64_t>(s), device::data<int64_t>(e), static_cast<Purpose>(purpose),
                          device::data<uint64_t>(i), device::data<uint64_t>(out)});

@@ -1,6 +1,6 @@
-// Launches of choose on a device.
+// Launches the kernel of choose on a CUDA device.
+#include "core/cuda/launch.h"
 #include "ops/cuda/choose_kernel.h"
-#include "ops/cuda/launch.h"
 
 namespace pymdm::ops {
 namespace {

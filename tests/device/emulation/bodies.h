@@ -5,6 +5,8 @@
 #include <random>
 #include <vector>
 
+#include "core/launch.h"
+#include "ops/device_norm.h"
 #include "ops/device_rows.h"
 #include "sample/first_hitting_step.h"
 

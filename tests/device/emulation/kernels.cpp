@@ -2,13 +2,14 @@
 // `launch_grid` and `launch_warps` on "device 0" are emulated, elsewhere they walk the same bodies by loops.
 #include <cuda_runtime.h>
 
+#include "core/cuda/warp.h"
 #include "ops/cuda/choose_kernel.h"
-#include "ops/cuda/warp.h"
+#include "ops/device_norm.h"
 #include "ops/device_rows.h"
 #include "sample/device_bits.h"
 #include "sample/first_hitting_step.h"
 
-namespace pymdm::ops {
+namespace pymdm {
 
 const Where kEmulated{0, nullptr};
 
@@ -26,7 +27,7 @@ void launch_warps_cuda(Where, int64_t rows, const Body& body) {
   check(whole, "emulation", "a block hung");
 }
 
-}  // namespace pymdm::ops
+}  // namespace pymdm
 
 #include "bodies.h"
 

@@ -1,9 +1,9 @@
-// Launches of host+device bodies; for .cu files only.
+// Launches kernel functors on a CUDA device; only .cu files may include this.
 #pragma once
 
-#include "ops/cuda/warp.h"
+#include "core/cuda/warp.h"
 
-namespace pymdm::ops {
+namespace pymdm {
 
 // This library has a CUDA runtime of its own beside torch's; both must mean the same device.
 inline void use_device(int device) {
@@ -35,4 +35,4 @@ void launch_warps_cuda(Where where, int64_t rows, const Body& body) {
   check_launch("cuda");
 }
 
-}  // namespace pymdm::ops
+}  // namespace pymdm

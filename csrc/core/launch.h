@@ -1,5 +1,5 @@
-// Runs one kernel functor on a GPU, or on the CPU as a loop so that tests can run it. A body is a host+device functor;
-// on a CUDA device a launch gives it to threads or warps, elsewhere the same text is walked by loops, so that the CPU
+// Runs one kernel functor on a GPU, or on the CPU as a loop so that tests can run it. The functor is
+// host+device code; a launch gives it to threads or warps of a CUDA device, or calls it in a loop, so that the CPU
 // tests execute the kernels' arithmetic and indexing.
 #pragma once
 
@@ -7,9 +7,10 @@
 
 #include "core/hostdev.h"
 
-namespace pymdm::ops {
+namespace pymdm {
 
-// Where a body runs: on CUDA device `device` in the order of `stream` (a cudaStream_t), or, device -1, on this thread.
+// Where a functor runs: on CUDA device `device` in the order of `stream` (a cudaStream_t), or, device -1, on this
+// thread.
 struct Where {
   int device = -1;
   void* stream = nullptr;
@@ -18,8 +19,8 @@ struct Where {
 
 constexpr int kWarpLanes = 32;
 
-// The lanes of a warp one after the other. A value of each lane is an array here, and a register on the device (the
-// same interface in ops/cuda/launch.h). Between two calls all lanes have met.
+// CPU emulation of a warp: its lanes run one after the other. A value of each lane is an array here, and a register on
+// the device (the same interface in core/cuda/launch.h). Between two calls all lanes have met.
 struct WalkedWarp {
   template <class T>
   struct Lanes {
@@ -60,7 +61,7 @@ struct WalkedWarp {
   }
 };
 
-// Defined by ops/cuda/launch.h for the bodies that a .cu file names, by ops/cuda_absent/launch.h where there is no
+// Defined by core/cuda/launch.h for the functors that a .cu file names, by core/cuda_absent/launch.h where there is no
 // CUDA.
 template <class Body>
 void launch_grid_cuda(Where where, int64_t rows, int64_t columns, const Body& body);
@@ -84,4 +85,4 @@ void launch_warps(Where where, int64_t rows, const Body& body) {
   for (int64_t row = 0; row < rows; ++row) body(WalkedWarp{}, row);
 }
 
-}  // namespace pymdm::ops
+}  // namespace pymdm

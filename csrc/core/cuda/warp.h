@@ -1,14 +1,13 @@
-// How host+device bodies meet a device's threads and warps: the two kernels and the shapes of their grids.
-//
-// No launches here: tests/device/emulation runs this text on a processor.
+// The two CUDA kernels that run a functor, by threads and by warps, and the shapes of their grids. Nothing is launched
+// here, so that tests/device/emulation can run this text on a processor.
 #pragma once
 
 #include <cuda_runtime.h>
 
 #include "core/error.h"
-#include "ops/launch.h"
+#include "core/launch.h"
 
-namespace pymdm::ops {
+namespace pymdm {
 
 // A warp of the device, with WalkedWarp's interface. Its functions are host+device for the compiler's sake.
 struct DeviceWarp {
@@ -95,4 +94,4 @@ inline dim3 grid_of(int64_t rows, int64_t columns) {
   return blocks_of(rows, parts < whole ? parts : whole);
 }
 
-}  // namespace pymdm::ops
+}  // namespace pymdm
