@@ -8,7 +8,7 @@ BUILD_TOOLS := torch numpy pybind11 cmake ninja setuptools wheel
 SOURCES := $(shell find csrc -type f) CMakeLists.txt setup.py pyproject.toml
 FORMATTED := $(shell find csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu')
 
-.PHONY: help setup demo test prove fuzz lint bench sanitize site clean
+.PHONY: help setup demo test prove fuzz lint stubs bench sanitize site clean
 
 setup: $(VENV)/.built
 
@@ -45,6 +45,10 @@ lint: setup
 	@$(BIN)/clang-format --dry-run --Werror $(FORMATTED)
 	$(BIN)/mypy
 
+# pymdm/_C.pyi from the built extension, by which mypy and editors see the core; a test holds the two together.
+stubs: setup
+	PYTHONPATH=tests $(BIN)/python -m helpers.stubs
+
 bench: setup
 	$(BIN)/pymdm bench
 
@@ -77,6 +81,7 @@ help:
 	@echo 'make fuzz      hostile calls, damaged states and files, 100,000 each (long)'
 	@echo 'make bench     measurements, as ratios in one run'
 	@echo 'make lint      ruff, clang-format, mypy'
+	@echo 'make stubs     the types of the core, pymdm/_C.pyi, anew after a change of csrc/binding'
 	@echo 'make sanitize  the tests of the core under sanitizers (long)'
 	@echo 'make site      the documentation as out/site'
 	@echo 'make clean     remove .venv and what was built'

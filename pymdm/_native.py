@@ -6,7 +6,6 @@ import importlib.machinery
 import importlib.metadata
 import platform
 from pathlib import Path
-from types import ModuleType
 
 import torch  # must be loaded first: the extension links to its libraries
 
@@ -31,20 +30,17 @@ def _fix() -> str:
     )
 
 
-def _load() -> ModuleType:
-    try:
-        from pymdm import _C  # type: ignore[attr-defined]
-    except ImportError as error:
-        folder = Path(__file__).parent
-        built = any((folder / f"_C{suffix}").exists() for suffix in importlib.machinery.EXTENSION_SUFFIXES)
-        why = f"was built for another torch or Python ({error})" if built else "is not built"
-        raise ImportError(f"pymdm: the extension pymdm._C {why}; {_fix()}") from None
-    if _C.torch_version != torch.__version__:
-        raise ImportError(
-            f"pymdm: the extension pymdm._C was built for torch {_C.torch_version}, this is torch {torch.__version__}; "
-            f"{_fix()}"
-        )
-    return _C
+def _why(error: ImportError) -> str:
+    """Whether the extension was not built, or for something else."""
+    built = any((Path(__file__).parent / f"_C{suffix}").exists() for suffix in importlib.machinery.EXTENSION_SUFFIXES)
+    return f"was built for another torch or Python ({error})" if built else "is not built"
 
 
-C = _load()
+try:
+    from pymdm import _C as C
+except ImportError as error:
+    raise ImportError(f"pymdm: the extension pymdm._C {_why(error)}; {_fix()}") from None
+if C.torch_version != torch.__version__:
+    raise ImportError(
+        f"pymdm: the extension pymdm._C was built for torch {C.torch_version}, this is torch {torch.__version__}; {_fix()}"
+    )

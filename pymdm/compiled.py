@@ -41,8 +41,8 @@ class Compiled:
         self, seed: int, sequence: ArrayLike, event: ArrayLike, purpose: int, index: ArrayLike
     ) -> NDArray[np.uint64]:
         shape = np.broadcast_shapes(np.shape(sequence), np.shape(event), np.shape(index))
-        at = [_int64(part, shape) for part in (sequence, event)]
-        out = C.random_bits_at(int(seed), *at, int(purpose), _int64(index, shape))
+        sequences, events, indices = (_int64(part, shape) for part in (sequence, event, index))
+        out = C.random_bits_at(int(seed), sequences, events, int(purpose), indices)
         return out.numpy().astype(np.uint64).reshape(shape)
 
     def uniforms(
@@ -57,7 +57,7 @@ class Compiled:
     def gumbel_of(self, bits: ArrayLike) -> NDArray[np.float64]:
         return self._of(C.gumbel_of_bits, bits)
 
-    def _of(self, function: Any, bits: ArrayLike) -> NDArray[np.float64]:
+    def _of(self, function: Callable[[torch.Tensor], torch.Tensor], bits: ArrayLike) -> NDArray[np.float64]:
         array = np.asarray(bits, dtype=np.uint64)
         return function(_int64(array, array.shape)).numpy().reshape(array.shape)
 
@@ -92,8 +92,8 @@ class Compiled:
         self, logits: ArrayLike, seed: int, sequence: ArrayLike, event: ArrayLike, kind: str
     ) -> NDArray[np.int64]:
         rows = torch.from_numpy(np.ascontiguousarray(logits, dtype=np.float64))
-        at = [_int64(part, (rows.shape[0],)) for part in (sequence, event)]
-        return C.choose_emulated(rows, int(seed), *at, C.Noise.__members__[kind]).numpy()
+        sequences, events = (_int64(part, (rows.shape[0],)) for part in (sequence, event))
+        return C.choose_emulated(rows, int(seed), sequences, events, C.Noise.__members__[kind]).numpy()
 
     def first_hitting(
         self,
@@ -171,7 +171,7 @@ class Compiled:
         banned: ArrayLike | None = None,
         top_k: int = 0,
         top_p: float = 1.0,
-    ) -> Any:
+    ) -> C.State:
         length, mask_id = length or model.length, mask_id if mask_id is not None else model.mask_id
         start = np.full(length, mask_id) if prompt is None else np.asarray(prompt)
         starts = np.broadcast_to(start, (num_samples, length)).astype(np.int64)

@@ -57,6 +57,7 @@ def memory() -> torch.Tensor:
 
 def token_seconds(engine: pymdm.Engine, known: int, seed: int) -> list[float]:
     """Seconds of TOKENS calls, each with one token more known than the last; the first of them after `known`."""
+    assert isinstance(engine.native, C.Engine)
     run, L = C.KeptRun(engine.native), known + TOKENS + 1
     tokens, rank = torch.full((L,), engine.config.mask_id), torch.full((L,), -1)
     order = torch.from_numpy(np.random.default_rng(seed).permutation(L))

@@ -27,16 +27,18 @@ WHOLE = {"H200": {1: 18.0, 64: 50.0}, "H100": {1: 24.0, 64: 50.0}}
 TOLERANCE = 5e-2  # of bfloat16 logits, over the largest
 
 
-def native_of(model: pymdm.MaskedTransformer, device: torch.device) -> Any:
+def native_of(model: pymdm.MaskedTransformer, device: torch.device) -> C.DeviceEngine:
     """The device's network in bfloat16."""
-    weights = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
+    weights: dict[str, torch.Tensor | list[torch.Tensor]] = {
+        name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()
+    }
     return C.DeviceEngine(model.config.to_dict(), weights, "bfloat16", device)
 
 
 class Step:
     """One first-hitting call of `batch` sequences, all masked; replayed where `graphs`, else launched."""
 
-    def __init__(self, native: Any, batch: int, config: pymdm.ModelConfig, graphs: bool = True) -> None:
+    def __init__(self, native: C.DeviceEngine, batch: int, config: pymdm.ModelConfig, graphs: bool = True) -> None:
         mask_id, length = config.mask_id, config.length
         state = open_state(pymdm.FirstHitting(), torch.full((batch, length), mask_id), mask_id, seed=1)
         self.recorded = device_run.Recorded(native, (length,) * batch, 1, 1.0, mask_id)
@@ -77,7 +79,7 @@ def matrix_rate(model: pymdm.MaskedTransformer, rows: int, timer: Timer) -> floa
 
 
 @torch.no_grad()
-def network_rows(model: Any, native: Any, args: argparse.Namespace, timer: Timer) -> list[Row]:
+def network_rows(model: Any, native: C.DeviceEngine, args: argparse.Namespace, timer: Timer) -> list[Row]:
     """Logits of one sequence at full size beside the PyTorch module in float32, GELU in the product and behind it."""
     c, device = model.config, timer.device
     tokens = torch.randint(0, c.embed_rows, (1, args.length), generator=torch.Generator().manual_seed(2))
@@ -96,7 +98,9 @@ def network_rows(model: Any, native: Any, args: argparse.Namespace, timer: Timer
     return out
 
 
-def large_rows(model: Any, native: Any, args: argparse.Namespace, timer: Timer, seconds: dict[int, list[float]]) -> Any:
+def large_rows(
+    model: Any, native: C.DeviceEngine, args: argparse.Namespace, timer: Timer, seconds: dict[int, list[float]]
+) -> Any:
     """The step at B = batch: its share of the measured matrix rate, and what GELU in the product saves."""
     rate = matrix_rate(model, args.batch * args.length, timer)
     usual, steps = native.gelu_in_product, {}
@@ -117,7 +121,9 @@ def large_rows(model: Any, native: Any, args: argparse.Namespace, timer: Timer, 
     ]
 
 
-def small_rows(model: Any, native: Any, args: argparse.Namespace, timer: Timer, seconds: dict[int, list[float]]) -> Any:
+def small_rows(
+    model: Any, native: C.DeviceEngine, args: argparse.Namespace, timer: Timer, seconds: dict[int, list[float]]
+) -> Any:
     """The step at B = 1 beside eager PyTorch, and what recording costs and saves."""
     c, device = model.config, timer.device
     step, launched, network = Step(native, 1, c), Step(native, 1, c, graphs=False), Eager(model, device)
@@ -150,7 +156,12 @@ def small_rows(model: Any, native: Any, args: argparse.Namespace, timer: Timer, 
 
 
 def whole_rows(
-    model: Any, native: Any, args: argparse.Namespace, timer: Timer, batch: int, steps: dict[int, list[float]]
+    model: Any,
+    native: C.DeviceEngine,
+    args: argparse.Namespace,
+    timer: Timer,
+    batch: int,
+    steps: dict[int, list[float]],
 ) -> list[Row]:
     """A whole run of a batch against the cached ancestral procedure with float64 noise, the same network in bfloat16."""
     c, L, N, device = model.config, args.length, args.steps, timer.device

@@ -56,6 +56,7 @@ class Engine:
     ) -> None:
         self.dtype = _dtype_name(dtype)
         self.device = as_device(device)
+        self.native: C.Engine | C.DeviceEngine
         self.config, weights = _parts(source, config)
         shape = self.config.to_dict()
         if self.device.type == "cpu":
@@ -100,7 +101,7 @@ class Engine:
                 f"engine: rank [B, L] belongs to attention 'any-order', got {list(rank.shape)} with {self.config.attention!r}"
             )
         known = {} if rank is None else {"rank": rank.reshape(-1).cpu()}
-        logits: Tensor = self.native.logits(tokens.reshape(-1).cpu(), offsets, wanted.cpu(), at.double().cpu(), **known)
+        logits = self.native.logits(tokens.reshape(-1).cpu(), offsets, wanted.cpu(), at.double().cpu(), **known)
         return logits.view(B, L, -1) if rows is None else logits
 
     def __repr__(self) -> str:

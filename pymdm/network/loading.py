@@ -102,7 +102,7 @@ class Network:
     `schedule` that of the times it was trained with then, None if unknown.
     """
 
-    engine: Any | None
+    engine: C.Engine | C.DeviceEngine | None
     callable: Callable[..., Any] | None
     mask_id: int | None
     vocab_size: int | None

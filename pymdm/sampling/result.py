@@ -58,7 +58,7 @@ class Samples:
     (2, 'exact', True)
     """
 
-    state: Any = field(repr=False)
+    state: C.State = field(repr=False)
     sampler: Any
     options: SampleOptions = SampleOptions()  # noqa: RUF009 (frozen)
     seconds: float = 0.0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from pymdm._native import C
 from pymdm.sampling.check import described
@@ -55,7 +54,7 @@ class Schedule:
             if self.masked(0.0) != 0 or self.masked(1.0) != 1:
                 raise ValueError("schedule: masked must run from 0 at t=0 to 1 at t=1")
 
-    def native(self) -> Any:
+    def native(self) -> C.Schedule:
         """The compiled schedule."""
         if self.name == "linear":
             return C.linear_schedule()
@@ -63,15 +62,16 @@ class Schedule:
             return C.cosine_schedule()
         if self.name == "geometric":
             return C.geometric_schedule(self.sigma_min, self.sigma_max)
+        assert self.masked is not None and self.time_of_masked is not None
         return C.user_schedule(self.masked, self.time_of_masked)
 
     def mask_rate(self, time: float) -> float:
         """m(t) = 1 - alpha(t)."""
-        return float(self.native().masked(time))
+        return self.native().masked(time)
 
     def time_of(self, masked: float) -> float:
         """The time at which a share `masked` of the tokens is masked."""
-        return float(self.native().time_of_masked(masked))
+        return self.native().time_of_masked(masked)
 
     def rate(self, time: float) -> float:
         """m'(t) / m(t) = -alpha'(t) / (1 - alpha(t)), the weight of a masked token in the continuous-time bound.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from pymdm._native import C
 from pymdm.sampling.check import boolean, integer, numbers
@@ -73,7 +72,7 @@ class Ancestral(Sampler):
     def warnings(self) -> tuple[str, ...]:
         return noise_warnings(self.noise)
 
-    def native(self) -> Any:
+    def native(self) -> C.Sampler:
         times = self.times or even_times(self.steps)
         schedule = as_schedule(self.schedule).native()
         if self.form == "literal":

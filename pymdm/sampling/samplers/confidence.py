@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import inf
-from typing import Any
 
 from pymdm._native import C
 from pymdm.sampling.check import boolean, integer, number
@@ -81,7 +80,7 @@ class Confidence(Sampler):
         if self.proposals and self.score is None:
             raise ValueError("sample: proposals=True is for a score")
 
-    def native(self) -> Any:
+    def native(self) -> C.Sampler:
         threshold = inf if self.threshold is None else self.threshold
         bound = -inf if self.bound is None else self.bound
         counts = listed(self.tokens_per_call)

@@ -100,7 +100,7 @@ class CustomSampler(Sampler):
         """
         raise NotImplementedError
 
-    def native(self) -> Any:
+    def native(self) -> C.Sampler:
         """The compiled form, which calls back."""
         writes = type(self).write is not CustomSampler.write
         return C.python_sampler(self._init, self._plan, self._write if writes else None)

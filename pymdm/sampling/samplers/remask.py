@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from pymdm._native import C
 from pymdm.sampling.check import integer, number
@@ -110,7 +109,7 @@ class Remask(Sampler):
             found.append(sigma if active else 0.0)
         return found
 
-    def native(self) -> Any:
+    def native(self) -> C.Sampler:
         schedule, confident = as_schedule(self.schedule).native(), self.strategy == "conf"
         score = native_score(self.score)
         return C.remask(self.levels(), self.sigmas(), schedule, confident, score=score, **ahead(self.lookahead))
