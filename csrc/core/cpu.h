@@ -1,5 +1,5 @@
-// What this processor can do, read at run time. PYMDM_CPU_DISABLE="amx,avx512,avx512_bf16,avx2" switches features off,
-// for tests.
+// Reads the instruction sets of this processor at run time. PYMDM_CPU_DISABLE="amx,avx512,avx512_bf16,avx2" switches
+// features off, for tests.
 #pragma once
 
 namespace pymdm {

@@ -1,4 +1,5 @@
-// One error type. A message starts with the operator, says what was expected and what came; Python sees a ValueError.
+// The one error type of the core. A message starts with the operator, says what was expected and what came; Python sees
+// a ValueError.
 #pragma once
 
 #include <cstdint>
@@ -21,7 +22,8 @@ template <class... Parts>
   throw Error(message.str());
 }
 
-// Of one row of logits, numbered from 0 in the call: who knows what the row stands for says so instead.
+// An error in one row of logits, numbered from 0 in the call; a caller that knows what the row stands for says so
+// instead.
 struct RowError : Error {
   int64_t row;
   std::string reason;  // "has nan at token 3; expected finite logits or -inf"

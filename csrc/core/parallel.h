@@ -1,5 +1,5 @@
-// A small thread pool. Work is cut into ranges that do not depend on the number of threads being used, so a result that
-// is a pure function of its range is the same bits for any number of threads.
+// A small thread pool runs loops in parallel. Work is cut into ranges that do not depend on the number of threads being
+// used, so a result that is a pure function of its range is the same bits for any number of threads.
 #pragma once
 
 #include <cstdint>

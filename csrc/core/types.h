@@ -1,4 +1,4 @@
-// Element types of a logits row, and the one place that knows their sizes.
+// Defines the element types of tensors, their sizes, and a span of elements that somebody else owns.
 #pragma once
 
 #include <cstddef>

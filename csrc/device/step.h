@@ -1,5 +1,5 @@
-// The first-hitting sampler whole on a device: plan, forward, choose and write are queued without waiting, with shapes
-// and addresses that never change, so that a call can be recorded as a graph and replayed.
+// Runs the first-hitting sampler whole on a device: plan, forward, choose and write are queued without waiting, with
+// shapes and addresses that never change, so that a call can be recorded as a graph and replayed.
 #pragma once
 
 #include <memory>

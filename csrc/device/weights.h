@@ -1,4 +1,4 @@
-// A network's parameters on a device: matrices of the network's type, vectors and everything of adaLN in float32.
+// Holds a network's parameters on a device: matrices of the network's type, vectors and everything of adaLN in float32.
 #pragma once
 
 #include <vector>

@@ -1,6 +1,6 @@
-// Keys and values of what a run has computed, kept between its calls for networks whose known rows do not change later.
-// A function of the states it is shown: it keeps of a sequence's slots those whose content is still the same, so that a
-// guess that was wrong, a run that goes on elsewhere and a sequence that was changed need nothing said.
+// A cache of keys and values between the calls of one run, for networks whose known rows do not change later. It is a
+// function of the states it is shown: a slot is kept while its content is the same, so that nobody has to tell it of a
+// wrong guess, of a run that goes on elsewhere or of a sequence that was changed.
 #pragma once
 
 #include <cstdint>

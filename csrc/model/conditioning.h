@@ -1,4 +1,5 @@
-// adaLN's condition: c(t) = silu(W2 silu(W1 sinusoid(t))), the vector that the modulations are linear in.
+// Computes the condition of adaLN, the vector that the modulations are linear in:
+//   c(t) = silu(W2 silu(W1 sinusoid(t)))
 #pragma once
 
 #include "core/types.h"

@@ -1,4 +1,4 @@
-// The shape of a network; the same names as pymdm.network.config.ModelConfig.
+// The shape of a network. Names are those of pymdm.network.config.ModelConfig.
 #pragma once
 
 #include <cstdint>

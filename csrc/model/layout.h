@@ -1,4 +1,5 @@
-// Which rows a call computes, where each stands and what it sees; what the operators need to know of raggedness.
+// Plans a call on a ragged batch: which rows are computed, which key and value slots they take, and what each attends
+// to.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,5 @@
-// Parameters by name, checked as they are read. Both engines, on the CPU and on a device, read theirs through this.
+// Finds parameters by name, checks their shapes, reports the names the model did not use. The engines of the CPU and of
+// a device share it.
 #pragma once
 
 #include <map>

@@ -1,5 +1,5 @@
-// The denoiser: a transformer over a packed ragged batch, logits of the chosen rows only. Deterministic: a
-// row's logits are the same bits whatever batch, row choice, chunk or number of threads computes them.
+// The denoiser is a transformer over a packed ragged batch that gives the logits of chosen rows only. It is
+// deterministic: a row's logits are the same bits whatever batch, row choice, chunk or number of threads computes them.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// A network's parameters, checked by name and shape and packed once.
+// Holds a network's parameters, checked by name and shape and packed once.
 #pragma once
 
 #include <vector>

@@ -1,4 +1,5 @@
-// Memory of one forward, kept between forwards: linear in the tokens and chosen rows of the largest batch so far.
+// The workspace holds the activations of one forward and is kept between forwards. Its size is linear in the tokens and
+// chosen rows of the largest batch so far.
 #pragma once
 
 #include <cstdint>

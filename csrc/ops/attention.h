@@ -89,7 +89,7 @@ struct QuerySpan {
   int64_t slot = 0, keys = 0;  // the sequence's first slot, and the most slots that one of them sees
 };
 
-// Of its slots the query at position i sees only j with |i - j| <= window, where that is not 0. Slots then stand in the
+// With a window above 0 the query at position i sees only slots j with |i - j| <= window. Slots then stand in the
 // order of positions.
 struct Near {
   int64_t window = 0;

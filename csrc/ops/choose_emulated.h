@@ -1,4 +1,4 @@
-// The categorical draws of published code, reproduced so that their defect can be measured (Zheng et al., ICLR 2025,
+// Reproduces the categorical draws of published code so that their defect can be measured (Zheng et al., ICLR 2025,
 // section 5).
 #pragma once
 

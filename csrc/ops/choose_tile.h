@@ -1,5 +1,5 @@
-// The arithmetic of one thread of the CUDA kernel, four columns (one Philox block) at a time. Host and device, so that
-// ops/cpu/choose_tile.cpp can walk the same functions on a processor and the CPU tests cover them.
+// The arithmetic of one thread of the CUDA kernel of choose, four columns (one Philox block) at a time. It is host and
+// device code, so that ops/cpu/choose_tile.cpp can run it on the CPU and the CPU tests cover it.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// Bits of the 16-bit floating types to float, exactly. Host and device.
+// Converts the bits of bfloat16 and float16 to float, exactly. Host and device.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// Log-probabilities of a row in float64, for samplers that combine or compare distributions.
+// Computes log-probabilities of a row in float64, for samplers that combine or compare distributions.
 #pragma once
 
 #include <cstdint>

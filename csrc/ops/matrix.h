@@ -1,4 +1,4 @@
-// Rows of float32 or bfloat16 elements that somebody else owns, and aligned memory to hold them.
+// A matrix is a view of float32 or bfloat16 rows that somebody else owns; a buffer is aligned memory to hold them.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// Reals to distributions. All arguments are 64-bit draws; all arithmetic is float64.
+// Makes exponential and Gumbel variates of random bits. All arguments are 64-bit draws; all arithmetic is float64.
 #pragma once
 
 #include <cmath>

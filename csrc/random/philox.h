@@ -1,4 +1,4 @@
-// Philox4x32-10 (Salmon et al., SC 2011): a block cipher used as a random function of a counter.
+// Philox4x32-10 (Salmon et al., SC 2011) is a block cipher used as a random function of a counter.
 #pragma once
 
 #include <cstdint>

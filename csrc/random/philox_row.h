@@ -1,5 +1,5 @@
-// Philox of counters (block, event, sequence, word purpose) that differ in `block` only, with what does not depend on
-// it worked out once: after the first round only c varies, after the second only a and c.
+// Computes Philox of counters (block, event, sequence, word purpose) that differ in `block` only; what does not depend
+// on it is worked out once. After the first round only c varies, after the second only a and c.
 #pragma once
 
 #include <cstdint>

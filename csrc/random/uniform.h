@@ -1,4 +1,4 @@
-// Bits to reals in (0, 1).
+// Turns random bits into uniform reals.
 #pragma once
 
 #include <cstdint>

@@ -1,9 +1,9 @@
 // Ancestral sampling on a time grid 1 = t_0 > ... > t_N = 0, choose-then-sample form.
 // Law: in the step from t to s every masked token leaves the mask with probability (m(t) - m(s)) / m(t), independently;
-// a token that leaves is drawn from mu(x_t, t)[l].  The law of the published sampler in exact arithmetic; approximate
-// for the continuous-time process, exact as N -> infinity. Which tokens move does not depend on the network, so a step
-// in which none moves needs no network call: expected calls N (1 - (1 - 1/N)^(B L)) at the linear schedule if the batch
-// is one sequence of B L.
+// a token that leaves is drawn from mu(x_t, t)[l]. This is the law of the published sampler in exact arithmetic;
+// approximate for the continuous-time process, exact as N -> infinity. Which tokens move does not depend on the
+// network, so a step in which none moves needs no network call: expected calls N (1 - (1 - 1/N)^(B L)) at the linear
+// schedule if the batch is one sequence of B L.
 #pragma once
 
 #include <memory>

@@ -1,4 +1,4 @@
-// The random stream as a kernel body: what a device makes of an address, for tests against the CPU. Host and device.
+// The kernel functor by which tests compare the random bits of a device with those of the CPU. Host and device.
 #pragma once
 
 #include <cstdint>

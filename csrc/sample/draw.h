@@ -1,4 +1,4 @@
-// Steps that samplers share: draw the planned rows' tokens, write them, count.
+// Samplers share these steps: they draw the planned rows' tokens, write them and count.
 #pragma once
 
 #include <vector>

@@ -1,5 +1,5 @@
-// Samplers that only draw: which rows a step plans, when, and which drawn tokens it masks again depends on addresses
-// and on which positions are masked, never on a token; its tokens come from one Gumbel-max a row. Such a run is a
+// A sampler that only draws decides by addresses and by which positions are masked, never by a token, which rows a step
+// plans, when, and which drawn tokens it masks again; its tokens come from one Gumbel-max a row. Such a run is a
 // deterministic function of the noise, so guesses of later tokens can be checked against it (lookahead.h).
 #pragma once
 

@@ -1,9 +1,10 @@
 // First-hitting sampler (Zheng et al., ICLR 2025, Proposition 4.1).
-// Law: positions leave the mask in uniformly random order; token l ~ mu(x)[l] given the tokens x before it; tau_{n-1} =
-// alpha^{-1}(1 - u^{1/n} (1 - alpha(tau_n))).  Exact with one token a call. Approximate (first order) with more: tokens
+// Law: positions leave the mask in uniformly random order; token l ~ mu(x)[l] given the tokens x before it; times are
+//   tau_{n-1} = alpha^{-1}(1 - u^{1/n} (1 - alpha(tau_n))).
+// Exact with one token a call. Approximate (first order) with more: tokens
 // of one call do not see each other. Times, order and noise addresses do not depend on the number of tokens a call.
-// With blocks of K positions: from the left, the same process in each, whose times run from 1 to 0. K = 1 is left to
-// right, K = L plain.
+// With blocks of K positions, taken from the left, the same process runs in each, with times from 1 to 0. K = 1 is left
+// to right, K = L plain.
 #pragma once
 
 #include <memory>

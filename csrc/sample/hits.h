@@ -1,5 +1,5 @@
-// The skeleton of the first-hitting process: who leaves the mask, when. A function of addresses alone, so every variant
-// of the sampler walks through the same times and positions.
+// Draws the positions and times at which the first-hitting process unmasks. They are a function of addresses alone, so
+// every variant of the sampler has the same ones.
 #pragma once
 
 #include <cstdint>

@@ -1,7 +1,7 @@
 // Ancestral sampling as published code does it: the mask is one of V + 1 classes of one draw.
 // Law in exact arithmetic: that of Ancestral (sample/ancestral.h). With coarse noise the truncated Gumbel distorts it
-// (Zheng et al., ICLR 2025, Proposition 5.2): fewer unmaskings, and a lower temperature. For measuring that defect,
-// never a default.
+// (Zheng et al., ICLR 2025, Proposition 5.2): fewer unmaskings, and a lower temperature. It is there to measure
+// that defect, never a default.
 #pragma once
 
 #include <memory>

@@ -1,4 +1,4 @@
-// Lookahead: the tokens of a sampler that only draws, in fewer rounds of network calls.
+// Lookahead gives the tokens of a sampler that only draws in fewer rounds of network calls.
 // A run is a deterministic function of the noise, so later tokens can be guessed and the guesses checked. With mu of
 // what is known at hand, the next step's tokens are right, and those of the steps after it are guessed from the same mu
 // under their own noise. The next round scores copies of the sequence, copy j with the guesses of the first j steps

@@ -1,4 +1,4 @@
-// Scores of positions by a function of the user's: a learned planner, a quality head.
+// A function of the user's may score positions: a learned planner, a quality head.
 #pragma once
 
 #include <functional>
@@ -8,8 +8,8 @@
 
 namespace pymdm::sample {
 
-// Of planned sequences of which every position has a row: the scores [M] of the rows, never NaN; what stands in other
-// sequences' places means nothing. `tokens` [T] is what the function sees of the state.
+// Gives the scores [M] of the planned rows, never NaN, of sequences in which every position has a row; those of other
+// sequences mean nothing. `tokens` [T] is what the function sees of the state.
 using PositionScore = std::function<std::vector<double>(const State& state, const Plan& plan, const Logits& logits,
                                                         const std::vector<int64_t>& tokens)>;
 

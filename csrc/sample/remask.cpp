@@ -51,7 +51,7 @@ void Remask::plan(const State& state, int64_t b, Plan& plan) const {
   plan.add_sequence(b, plan.rows() > rows, times_[step], s, step + 1, own);
 }
 
-// Of the drawn positions, as many as are masked again: those with the lowest scores, ties by the number that decides
+// The `count` drawn positions that are masked again are those with the lowest scores, ties by the number that decides
 // without scores. Scores [L] by position.
 std::vector<int64_t> Remask::worst(const State& state, int64_t b, size_t count,
                                    const std::vector<double>& scores) const {

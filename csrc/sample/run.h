@@ -1,5 +1,5 @@
-// The only loop: plan, network, write, until every sequence is finished. Knows no sampler and no network by
-// name.
+// The loop of all samplers on the host: plan, network, write, until every sequence is finished. It knows no sampler and
+// no network by name.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// What must hold of a state, whoever made it.
+// Checks what must hold of a state, whoever made it.
 #include "sample/state.h"
 
 #include <cmath>
@@ -55,7 +55,7 @@ void check_kept(const State& s, int64_t b) {
 
 void check_guesses(const State& s, int64_t b) {
   const Guesses& guesses = s.guesses[b];
-  // Of up to 1,023 steps ahead; remasking guesses the same position more than once.
+  // Guesses reach up to 1,023 steps ahead; remasking guesses the same position more than once.
   check(guesses.gaps.size() == guesses.tokens.size() &&
             static_cast<int64_t>(guesses.tokens.size()) <= 1024 * s.length(b) * (s.unmasked[b] + s.remaining[b] > 0),
         kOp, "the state of sequence ", b, " has ", guesses.tokens.size(), " guesses and ", guesses.gaps.size(),

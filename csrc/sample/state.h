@@ -1,4 +1,5 @@
-// Everything a sampling run remembers between two steps. Plain data: copy it, save it, continue it elsewhere.
+// The state is everything a sampling run remembers between two steps. It is plain data: copy it, save it, continue it
+// elsewhere.
 #pragma once
 
 #include <cstdint>
@@ -50,7 +51,7 @@ struct State {
   std::vector<Kept> kept;          // [B]
   std::vector<Guesses> guesses;    // [B]
 
-  // Of the whole run.
+  // Counts of the whole run.
   int64_t vocab = 0;  // V, the logits of a row; 0 before the first network call
   int64_t calls = 0;  // network calls
   int64_t draws = 0;  // categorical draws

@@ -1,5 +1,5 @@
-// How far to look ahead: predicted hits of guesses, measured cost of network calls. Changes which rounds are made,
-// never a token: nothing here sees what the network says of a guess before the round is over.
+// Decides how far lookahead guesses, by predicted hits and the measured cost of network calls. It changes which rounds
+// are made, never a token: nothing here sees what the network says of a guess before the round is over.
 #pragma once
 
 #include <array>
@@ -46,7 +46,7 @@ class RoundCost {
   int64_t rounds_ = 0;
 };
 
-// Of one sequence: its length, and for each guessed step the chance that it and all guessed steps before it are right.
+// The length of a sequence and, for each guessed step, the chance that it and all guessed steps before it are right.
 struct Prospect {
   int64_t length;
   std::vector<double> chances;  // falling

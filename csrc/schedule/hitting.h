@@ -1,4 +1,4 @@
-// Times of the reverse process: when does the next of n masked tokens get its value. Never sees logits.
+// Draws the time at which the next of n masked tokens is unmasked. Never sees logits.
 #pragma once
 
 #include <cmath>

@@ -1,4 +1,4 @@
-// Which of the masked positions: uniform, without bias. Never sees logits.
+// Draws one of the masked positions uniformly, without bias. Never sees logits.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// Noise schedules alpha(t), written through m(t) = 1 - alpha(t), the probability that a token is masked at time t.
+// Noise schedules alpha(t) are given by m(t) = 1 - alpha(t), the probability that a token is masked at time t.
 // Working in m keeps digits where t is near 0. Source: Zheng et al., ICLR 2025, section 2 and Proposition 4.1.
 #pragma once
 

@@ -1,4 +1,4 @@
-// What the files of this room share: one bind function each.
+// Declares one bind function for each file of the test extension.
 #pragma once
 
 #include <torch/csrc/utils/pybind.h>

@@ -1,4 +1,4 @@
-// The forms of choose that only tests call, the bounds that it skips elements by, and Philox itself.
+// Binds the forms of choose that only tests call, the bounds that it skips elements by, and Philox itself.
 #include "binding/choose.h"
 
 #include <pybind11/stl.h>

@@ -1,4 +1,4 @@
-// The second extension, _C_testing: what tests ask of the core and no user does. No wheel holds it.
+// The second extension, _C_testing, binds what tests ask of the core and no user does. No wheel holds it.
 #include "testing/bind.h"
 
 PYBIND11_MODULE(_C_testing, m) {

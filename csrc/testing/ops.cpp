@@ -1,5 +1,5 @@
-// The engine's operators one by one, for tests: tensors in, the operator on buffers laid out as the engine's, a tensor
-// out. Every buffer is NaN before the operator runs, the rows behind the last included.
+// Binds the engine's operators one by one: tensors in, the operator on buffers laid out as the engine's, a tensor out.
+// Every buffer is NaN before the operator runs, the rows behind the last included.
 #include <pybind11/stl.h>
 #include <torch/csrc/utils/pybind.h>
 

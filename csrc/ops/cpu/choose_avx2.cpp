@@ -1,4 +1,4 @@
-// AVX2 with FMA and F16C: 4 counters, 8 columns a vector. Compiled with those flags, on x86-64 only.
+// Chooses by AVX2 with FMA and F16C, 4 counters and 8 columns a vector. Compiled with those flags, on x86-64 only.
 #include "ops/cpu/choose_search.h"
 
 #if defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)

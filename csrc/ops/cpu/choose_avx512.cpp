@@ -1,4 +1,5 @@
-// AVX-512 F, BW, CD, DQ, VL: 8 counters, 16 columns a vector. Compiled with those flags, on x86-64 only.
+// Chooses by AVX-512 F, BW, CD, DQ and VL, 8 counters and 16 columns a vector. Compiled with those flags, on x86-64
+// only.
 #include "ops/cpu/choose_search.h"
 
 #if defined(__AVX512F__) && defined(__AVX512DQ__) && defined(__AVX512BW__) && defined(__AVX512VL__)

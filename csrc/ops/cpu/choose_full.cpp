@@ -1,4 +1,4 @@
-// The definition of choose, element by element in float64: what the lazy forms are tested against.
+// Evaluates every element in float64, which is the definition of choose. The lazy forms are tested against it.
 #include <cmath>
 #include <vector>
 

@@ -1,4 +1,4 @@
-// The choice among columns [begin, end) of a row: what the threads of choose.cpp are given to do.
+// Chooses among columns [begin, end) of a row, the unit of work of one thread of choose.cpp.
 #pragma once
 
 #include "ops/cpu/choose_search.h"

@@ -1,4 +1,4 @@
-// Any processor: vectors are arrays of 4 counters that the compiler may put into registers.
+// Chooses on any processor: vectors are arrays of 4 counters that the compiler may put into registers.
 #include "ops/convert.h"
 #include "ops/cpu/choose_search.h"
 

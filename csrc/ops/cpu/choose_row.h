@@ -1,5 +1,5 @@
-// The loop over a row, written once for any vector width. Included by one source file a processor, each of which
-// defines a type `Isa` in an unnamed namespace first; everything here has internal linkage for the same reason.
+// The loop of choose over a row, written once for any vector width. Included by one source file a processor, each of
+// which defines a type `Isa` in an unnamed namespace first; everything here has internal linkage for the same reason.
 //
 // A vector U holds kBlocks Philox counters in 64-bit lanes whose low halves count; F holds 2 kBlocks floats. One stream
 // makes two U of words, which even() and odd() turn into the words of 4 kBlocks consecutive columns; kStreams streams

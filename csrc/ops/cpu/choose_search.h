@@ -1,4 +1,4 @@
-// One search: the arg-max of Gumbel scores over columns [begin, end) of one row.
+// Searches the arg-max of Gumbel scores over columns [begin, end) of one row.
 //
 // Three sieves, coarse to fine, none of which can drop the winner (proof in ops/choose_lazy.h):
 //   1. the largest logit of a lane of a chunk gives the largest high word that could still win there; one integer

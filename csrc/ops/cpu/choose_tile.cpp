@@ -1,6 +1,6 @@
-// The CUDA kernel's walk over a row, thread after thread, on a processor: a test of its arithmetic, its grid and its
-// joining of parts. Threads meet in another order than on the device, which may change how many elements are evaluated
-// but not which one wins.
+// CPU emulation of the CUDA kernel of choose: same tiles, grid and joining of parts, thread after thread. Tests only.
+// Threads meet in another order than on the device, which may change how many elements are evaluated but not which one
+// wins.
 #include "ops/choose_tile.h"
 
 #include <algorithm>

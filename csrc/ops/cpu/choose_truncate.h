@@ -1,4 +1,4 @@
-// Top-k and top-p as bans: which columns of a row stay.
+// Turns top-k and top-p of a row into a mask of the columns that stay.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// Row kernels: what surrounds the matrix products. One source (kernels_body.h), compiled for AVX-512, for AVX2 and for
-// the plain processor; the table is chosen at run time. Outputs are float32 or bfloat16, arithmetic is float32.
+// Row kernels compute what surrounds the matrix products. One source (kernels_body.h) is compiled for AVX-512, for AVX2
+// and for the plain processor; the table is chosen at run time. Outputs are float32 or bfloat16, arithmetic is float32.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,4 @@
-// Bodies of the row kernels; see kernels.h. Included once by each kernels_<set>.cpp. No standard library here: see
-// simd.h.
+// Defines the row kernels of kernels.h. Each kernels_<set>.cpp includes it once. No standard library here: see simd.h.
 #include "ops/cpu/kernels.h"
 #include "ops/cpu/kernels_peak.h"
 #include "ops/cpu/kernels_product.h"

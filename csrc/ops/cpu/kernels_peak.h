@@ -1,4 +1,4 @@
-// Multiply-adds on registers alone: what no product on this processor can exceed.
+// Makes multiply-adds on registers alone, at a rate that no product on this processor can exceed.
 #pragma once
 
 #include "ops/cpu/simd.h"

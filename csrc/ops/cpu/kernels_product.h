@@ -1,4 +1,4 @@
-// The matrix product for processors without brgemm's units, and the oracle-friendly twin of it in the tests. Each
+// The matrix product for processors without brgemm's units; tests compare brgemm with it. Each
 // element of c is one chain of multiply-adds in the order of k, so a row does not know which rows are beside it.
 #pragma once
 

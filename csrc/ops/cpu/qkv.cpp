@@ -1,4 +1,4 @@
-// Linear layers of attention with rotary positions behind their tiles.
+// Computes queries, keys and values: linear layers that apply rotary positions behind their tiles.
 #include <algorithm>
 #include <cmath>
 #include <cstring>

@@ -1,9 +1,9 @@
-// The kernel of choose: one block a part of a row. Integer work for every element, without a branch
+// The CUDA kernel of choose takes one block for each part of a row. Every element costs integer work without a branch
 // (ops/choose_tile.h): a thread keeps the best and the second best upper bound of its quads. The best of every eight
 // threads set the cut; what reaches it, a few quads of a part, is evaluated in float64; where a thread's second bound
 // reaches it, all of its quads are looked at again, by the whole block.
 //
-// No launches here: tests/device/emulation runs this text on a processor.
+// Nothing is launched here, so that tests/device/emulation can run this text on a processor.
 #pragma once
 
 #include <cuda_runtime.h>

@@ -1,4 +1,4 @@
-// Linked in place of ops/cuda where the build found no CUDA compiler.
+// Takes the place of ops/cuda/choose.cu where the build found no CUDA compiler.
 #include "ops/choose.h"
 
 #include "core/error.h"
