@@ -156,6 +156,7 @@ def first_hitting(dtype: str, layers: int, calls: int) -> dict[str, Any]:
     torch.manual_seed(0)
     config = ModelConfig(vocab_size=50_258, length=1024, width=WIDTH, layers=layers, heads=HEADS)
     engine = Engine(MaskedTransformer(config), dtype=dtype).native
+    assert isinstance(engine, C.Engine)
     sampler = FirstHitting()
     state = open_state(sampler, torch.full((1, 1024), config.mask_id), config.mask_id, seed=7)
     sampling.run(state, sampler, engine, sampling.RunOptions(max_calls=1))

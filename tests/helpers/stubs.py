@@ -25,6 +25,7 @@ import torch
 
 '''
 # pybind11 takes what converts to a number; a caller of ours gives a number.
+SPECIAL = ("__init__", "__enter__", "__exit__")
 NUMBERS = {"SupportsInt": "int", "SupportsIndex": "int", "SupportsFloat": "float"}
 
 
@@ -64,6 +65,11 @@ def _signatures(doc: str | None, module: str) -> Iterator[ast.FunctionDef]:
         for argument in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs):
             if argument.arg == "self":
                 argument.annotation = None
+        arguments.defaults = [ast.Constant(...) if isinstance(d, ast.Call) else d for d in arguments.defaults]
+        for argument, default in zip(reversed(arguments.args), reversed(arguments.defaults), strict=False):
+            kind = ast.unparse(argument.annotation or ast.Name("object"))
+            if isinstance(default, ast.Constant) and default.value is None and kind != "object" and "None" not in kind:
+                argument.annotation = ast.parse(f"{kind} | None", mode="eval").body
         yield _Types(module).visit(function)
 
 
@@ -96,7 +102,7 @@ def _class(kind: type, module: str) -> ast.stmt:
     if members:
         body += ast.parse(f"__members__: ClassVar[dict[str, {kind.__name__}]]").body
     for name, value in vars(kind).items():
-        if name in members or (name.startswith("_") and name != "__init__"):
+        if name in members or (name.startswith("_") and name not in SPECIAL):
             continue
         if isinstance(value, property):
             body += _property(name, value, module)

@@ -37,7 +37,7 @@ class Sampler:
     def warnings(self) -> tuple[str, ...]:
         return ()
 
-    def native(self) -> Any:
+    def native(self) -> C.Sampler:
         """The compiled sampler, which plans and writes every step."""
         raise NotImplementedError(f"sample: {type(self).__name__} has no compiled form")
 

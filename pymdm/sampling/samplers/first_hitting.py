@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from pymdm._native import C
 from pymdm.sampling.call_schedule import CallSchedule
@@ -120,7 +119,7 @@ class FirstHitting(Sampler):
             return None
         return FixedStep(counts[0], as_schedule(self.schedule).native())
 
-    def native(self) -> Any:
+    def native(self) -> C.Sampler:
         schedule, counts = as_schedule(self.schedule).native(), self.counts()
         if self._plain():
             return C.first_hitting(
