@@ -5,6 +5,7 @@ The same can be asked with PYMDM_RESEED=1 in the environment, or a given seed re
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ def pytest_addoption(parser: Any) -> None:
 
 
 def pytest_configure(config: Any) -> None:
+    os.environ.pop("COLUMNS", None)  # pytest-xdist gives its own terminal's to the workers
     reseed = config.getoption("--reseed")
     # Without --reseed one tree has one result: Hypothesis derives its examples from the test's own source.
     settings.register_profile("pymdm", derandomize=not reseed)

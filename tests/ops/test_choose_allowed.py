@@ -120,7 +120,7 @@ def run_on(device, sampler, allowed):
 
     native = sampler.native()
     native.init(state)
-    C.run(state, native, device, allowed=allowed_sets(allowed))
+    C.run(state, native, device, C.RunOptions(allowed=allowed_sets(allowed)))
     return state.tokens.view(6, 10)
 
 
