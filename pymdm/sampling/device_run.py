@@ -53,7 +53,7 @@ def border_below(count: int) -> int:
     return max(b for b in borders if b < count)
 
 
-def phases(lengths: Sequence[int], masks: Sequence[int], tokens_per_call: int, queue: Any) -> Iterator[Phase]:
+def phases(lengths: Sequence[int], masks: Sequence[int], tokens_per_call: int, queue: C.Queue) -> Iterator[Phase]:
     """Phases that bring every sequence of a queue to its end, or use up its calls.
 
     While sequences wait, one that has ended is replaced at once; after that a batch shrinks to the next border below.
@@ -76,7 +76,7 @@ class Recorded:
     """
 
     def __init__(
-        self, native: Any, lengths: Sequence[int], tokens_per_call: int, temperature: float, mask_id: int
+        self, native: C.DeviceEngine, lengths: Sequence[int], tokens_per_call: int, temperature: float, mask_id: int
     ) -> None:
         self.step = C.FirstHittingStep(native, list(lengths), tokens_per_call, temperature, mask_id)
         self.device: torch.device = native.device
@@ -138,7 +138,7 @@ class Steps:
         return list(self._kept.values())
 
     @contextlib.contextmanager
-    def borrowed(self, native: Any, *shape: Any) -> Iterator[Recorded]:
+    def borrowed(self, native: C.DeviceEngine, *shape: Any) -> Iterator[Recorded]:
         """The step of a shape, kept from an earlier run or new. A run that fails does not give its step back."""
         with self._lock:
             recorded = self._kept.pop(shape, None)
@@ -160,11 +160,11 @@ class Steps:
 
 
 # Of each device network that has been sampled, as long as it lives.
-_STEPS: WeakKeyDictionary[Any, Steps] = WeakKeyDictionary()
+_STEPS: WeakKeyDictionary[C.DeviceEngine, Steps] = WeakKeyDictionary()
 _LOCK = threading.Lock()  # of _STEPS
 
 
-def steps_of(network: Any) -> Steps:
+def steps_of(network: C.DeviceEngine) -> Steps:
     """The steps kept for a device network, one object for all threads."""
     with _LOCK:
         return _STEPS.setdefault(network, Steps())
@@ -180,15 +180,19 @@ def replayed_step(sampler: Sampler, network: Any, draw: SampleOptions) -> FixedS
     return None if draw.top_k > 0 or draw.top_p < 1 or draw.allowed else sampler.fixed_step()
 
 
-def replay(state: Any, step: FixedStep, network: Any, options: Any, watch: Any, graphs: bool = True) -> None:
+def replay(
+    state: C.State,
+    step: FixedStep,
+    network: C.DeviceEngine,
+    options: C.RunOptions,
+    watch: C.Watch,
+    graphs: bool = True,
+) -> None:
     """Continues a state by calls of `step` on the network's device.
 
     Args:
-        state: as of `run`.
+        state, network, options, watch: as of `run`, in their compiled forms.
         step: of `replayed_step`.
-        network: a `C.DeviceEngine`.
-        options: a `C.RunOptions`.
-        watch: a `C.Watch`.
         graphs: record and replay on a CUDA device; without, every kernel of every call is launched anew.
 
     Raises:

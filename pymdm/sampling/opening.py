@@ -39,7 +39,7 @@ def open_state(
     mask_id: int,
     seed: int,
     sequence_ids: Tensor | Sequence[int] | None = None,
-) -> Any:
+) -> C.State:
     """The `C.State` with which a sampler begins.
 
     Args:

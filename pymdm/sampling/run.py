@@ -56,7 +56,7 @@ class RunOptions:
         object.__setattr__(self, "progress", boolean("progress", self.progress))
         object.__setattr__(self, "graphs", boolean("graphs", self.graphs))
 
-    def native(self) -> Any:
+    def native(self) -> C.RunOptions:
         """The compiled form."""
         draw = self.draw
         return C.RunOptions(
@@ -71,7 +71,7 @@ class RunOptions:
         )
 
 
-def run(state: Any, sampler: Sampler, network: Any, options: RunOptions | None = None) -> float:
+def run(state: C.State, sampler: Sampler, network: Any, options: RunOptions | None = None) -> float:
     """Continues a state to its end, or for `max_calls` network calls.
 
     The loop is csrc/sample/run.cpp. Where the network is on a CUDA device and all calls of the sampler are alike, its

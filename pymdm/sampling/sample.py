@@ -20,6 +20,7 @@ from pymdm.sampling.samplers import FirstHitting, Sampler
 from pymdm.sampling.settings import Settings, described
 
 if TYPE_CHECKING:
+    from pymdm._native import C
     from pymdm.network.loading import Network
 
 
@@ -228,7 +229,7 @@ def resume(
 
 
 def _drawn(
-    state: Any,
+    state: C.State,
     network: Network,
     tokenizer: Any,
     sampler: Sampler,
