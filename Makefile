@@ -55,14 +55,14 @@ bench: setup
 # A second build with sanitizers, beside the usual one, under the tests of the compiled core. SANITIZE=thread is the other kind.
 SANITIZE ?= address,undefined
 SANITIZED := out/sanitize-$(subst $(comma),-,$(SANITIZE))
-SANITIZED_TESTS ?= tests/ops $(wildcard tests/network/test_engine*.py) tests/sampling
+SANITIZED_TESTS ?= tests/ops $(wildcard tests/network/test_engine*.py) tests/network/test_cache.py tests/sampling
 RUNTIME := $(if $(findstring thread,$(SANITIZE)),libtsan.so,libasan.so)
 
 sanitize: setup
 	rm -rf $(SANITIZED)
 	PATH="$(CURDIR)/$(BIN):$$PATH" PYMDM_TESTING=1 PYMDM_SANITIZE=$(SANITIZE) $(PIP) install -q --no-deps --no-build-isolation --target $(SANITIZED) .
 	LD_PRELOAD="$$($(CXX) -print-file-name=$(RUNTIME)) $$($(CXX) -print-file-name=libstdc++.so)" \
-	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
+	ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
 	TSAN_OPTIONS=halt_on_error=1:ignore_noninstrumented_modules=1 \
 	PYTHONPATH=$(SANITIZED) $(BIN)/pytest -s $(SANITIZED_TESTS) $(PYTEST_ARGS)
 
