@@ -6,8 +6,8 @@ that a crash names its call.
 
 from __future__ import annotations
 
-import re
 import os
+import re
 import resource
 import signal
 import sys
