@@ -118,6 +118,11 @@ def _dtype_name(dtype: str | torch.dtype) -> str:
     return name
 
 
+def _aligned(tensor: Tensor) -> Tensor:
+    """The tensor; a copy where it does not begin at a multiple of its element's size, as a header of others can say."""
+    return tensor if tensor.data_ptr() % tensor.element_size() == 0 else tensor.clone()
+
+
 def _parts(source: Any, config: ModelConfig | None) -> tuple[ModelConfig, dict[str, Tensor | list[Tensor]]]:
     """Config and weights. The rest is packed into memory of its own; the embedding, which C++ reads in place, is copied.
 
@@ -147,7 +152,7 @@ def _parts(source: Any, config: ModelConfig | None) -> tuple[ModelConfig, dict[s
         for tensor in value if isinstance(value, list) else [value]:
             if not isinstance(tensor, Tensor):
                 raise TypeError(f"engine: parameter {name} must be a tensor, got {type(tensor).__name__}")
-        parts = [t.detach().cpu().contiguous() for t in (value if isinstance(value, list) else [value])]
+        parts = [_aligned(t.detach().cpu().contiguous()) for t in (value if isinstance(value, list) else [value])]
         tensors[name] = parts if len(parts) > 1 else parts[0]
     embed = tensors.get("embed.weight")
     if isinstance(embed, Tensor):

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from pymdm import _C_testing as T
 from pymdm import _native
 from pymdm.network.config import ModelConfig
-from pymdm.network.engine import Engine
+from pymdm.network.engine import Engine, _parts
 from pymdm.network.transformer import MaskedTransformer
 
 DTYPES = list(TOLERANCE)
@@ -165,6 +165,23 @@ def test_training_the_source_afterwards_changes_nothing():
         for p in model.parameters():
             p.zero_()
     assert torch.equal(engine(tokens), before)
+
+
+def test_weights_that_begin_between_two_numbers_are_copied():
+    config = ModelConfig(vocab_size=9, length=5, width=8, layers=1, heads=2)
+    weights = random_network(config, 3).state_dict()
+    shifted = {}
+    for name, t in weights.items():
+        raw = torch.zeros(1 + t.numel() * t.element_size(), dtype=torch.uint8)
+        raw[1:] = t.contiguous().view(-1).view(torch.uint8)
+        shifted[name] = torch.from_numpy(raw.numpy()[1:].view(np.float32).reshape(t.shape))
+    assert all(t.data_ptr() % 4 for t in shifted.values())
+    parts = _parts(shifted, config)[1]
+    assert all(
+        t.data_ptr() % 4 == 0 for value in parts.values() for t in (value if isinstance(value, list) else [value])
+    )
+    tokens = torch.randint(0, 10, (2, 5), generator=torch.Generator().manual_seed(1))
+    assert torch.equal(Engine(shifted, config)(tokens), Engine(weights, config)(tokens))
 
 
 def test_sizes_are_reported():
