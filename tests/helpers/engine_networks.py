@@ -48,6 +48,14 @@ def relative_error(got: torch.Tensor, want: np.ndarray) -> float:
     return float(np.abs(got.double().numpy() - want).max() / max(1.0, np.abs(want).max()))
 
 
+def assert_parity(name: str, want: torch.Tensor, single: torch.Tensor, half: torch.Tensor) -> None:
+    """Logits of a published layout in float32 and bfloat16 against an independent forward; prints both errors."""
+    assert single.shape == want.shape and float(want.std()) > 0.3
+    error, rounded = (float((x - want).abs().max() / want.abs().max()) for x in (single, half))
+    print(f"{name}: {error:.1e} {rounded:.1e}")
+    assert error < 1e-5 and rounded < BFLOAT16
+
+
 def least_norm(config: ModelConfig) -> int:
     """Smallest number of values that one of the network's norms runs over.
 

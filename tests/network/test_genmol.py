@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from helpers.engine_networks import BFLOAT16
+from helpers.engine_networks import assert_parity
 from tokenizers import Tokenizer, models, pre_tokenizers
 from tokenizers.processors import TemplateProcessing
 
@@ -60,9 +60,7 @@ def test_logits_are_those_of_transformers_bert_with_the_averaged_weights(genmol)
         want = model(input_ids=tokens).logits
     got = loaded.engine(tokens)
     half = pymdm.load(file, config=SETTINGS, tokenizer=tokenizer(), dtype="bfloat16").engine(tokens)
-    error, rounded = (float((x - want).abs().max() / want.abs().max()) for x in (got, half))
-    print(f"genmol: {error:.1e} {rounded:.1e}")
-    assert float(want.std()) > 0.3 and error < 1e-5 and rounded < BFLOAT16
+    assert_parity("genmol", want, got, half)
 
 
 def test_averages_by_name_reach_every_name_of_a_shared_parameter(genmol, tmp_path):
