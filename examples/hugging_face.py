@@ -1,36 +1,32 @@
-"""Samples a masked language model of transformers exactly: python examples/hugging_face.py [FOLDER_OR_HUB_ID]
+"""Samples a masked language model of transformers exactly, as it is: python examples/hugging_face.py [FOLDER_OR_HUB_ID]
 
-Without an argument a random network stands in for yours, so that this runs without a download.
+Without an argument a small random network and a few words stand in for yours, so that this runs without a download.
 """
 
 import sys
 
 import torch
-from transformers import AutoModelForMaskedLM, BertConfig, BertForMaskedLM
+from tokenizers import Tokenizer, models, pre_tokenizers
+from tokenizers.processors import TemplateProcessing
+from transformers import AutoModelForMaskedLM, AutoTokenizer, BertConfig, BertForMaskedLM, PreTrainedTokenizerFast
 
 import pymdm
 
 if len(sys.argv) > 1:
-    network = AutoModelForMaskedLM.from_pretrained(sys.argv[1])
-    mask_id = network.config.mask_token_id if hasattr(network.config, "mask_token_id") else int(sys.argv[2])
+    model, tokenizer = (kind.from_pretrained(sys.argv[1]) for kind in (AutoModelForMaskedLM, AutoTokenizer))
 else:
+    words = "[PAD] [UNK] [CLS] [SEP] [MASK] the a cat dog mat sat lay on under red small .".split()
+    inner = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, "[UNK]"))
+    inner.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    inner.post_processor = TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
+    names = {f"{name}_token": f"[{name.upper()}]" for name in ("pad", "unk", "cls", "sep", "mask")}
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner, **names)
     torch.manual_seed(0)
     size = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 128}
-    network, mask_id = BertForMaskedLM(BertConfig(vocab_size=120, **size)), 103
-network.eval()
+    model = BertForMaskedLM(BertConfig(vocab_size=len(words), initializer_range=0.2, **size))
 
-
-@torch.no_grad()
-def logits(tokens: torch.Tensor) -> torch.Tensor:
-    """[B, L] token ids -> [B, L, V]."""
-    return network(input_ids=tokens).logits
-
-
-# [CLS] and [SEP], ids 101 and 102 of BERT, frame sixteen masks; the frame is given, the masks are drawn.
-start = [101, *[mask_id] * 16, 102]
-special = range(104)  # never drawn: the law is that of the conditionals without them
-out = pymdm.sample(
-    logits, infill=[start] * 4, mask_id=mask_id, banned_tokens=[t for t in special if t != mask_id], seed=1
-)
-print(out.tokens)
+# Two texts of different lengths, three samples of each: all of them go through the network together.
+texts = ["the [MASK:2] sat on the [MASK] .", "a [MASK:4] ."]
+out = pymdm.sample(model, tokenizer=tokenizer, infill=texts, num_samples=3, seed=1)
+print(*out.text, sep="\n")
 print(f"law {out.law}, {out.calls} network calls for {len(out)} sequences together")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pymdm.network.engine import Engine
     from pymdm.network.loading import Model, load
     from pymdm.network.transformer import MaskedTransformer
-    from pymdm.sampling.call_schedule import CallSchedule
+    from pymdm.sampling.call_schedule import CallSchedule, random_sizes
     from pymdm.sampling.options import SampleOptions
     from pymdm.sampling.result import Sample, Samples
     from pymdm.sampling.sample import resume, sample
@@ -62,6 +62,7 @@ __all__ = [
     "load",
     "log_likelihood",
     "random",
+    "random_sizes",
     "resume",
     "sample",
     "schedule",
@@ -82,7 +83,7 @@ _HOMES = {
     "pymdm.network.engine": ("Engine",),
     "pymdm.network.loading": ("Model", "load"),
     "pymdm.network.transformer": ("MaskedTransformer",),
-    "pymdm.sampling.call_schedule": ("CallSchedule",),
+    "pymdm.sampling.call_schedule": ("CallSchedule", "random_sizes"),
     "pymdm.sampling.options": ("SampleOptions",),
     "pymdm.sampling.result": ("Sample", "Samples"),
     "pymdm.sampling.sample": ("resume", "sample"),

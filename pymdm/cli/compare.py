@@ -44,18 +44,20 @@ def compare(
     from pymdm.evaluate.judges import load_judge
     from pymdm.evaluate.schedule import measure_information
     from pymdm.evaluate.subject import sequences
-    from pymdm.evaluate.subject_text import load_subject
+    from pymdm.evaluate.subject_text import read_with
     from pymdm.report import figure
     from pymdm.report.table import show
     from pymdm.report.terminal import console
+    from pymdm.sampling.prompt import DEFAULT
     from pymdm.sampling.samplers.names import COMPARED, parse_sampler
 
     if png is not None and not png.absolute().parent.is_dir():
         raise ValueError(f"compare: there is no folder {png.absolute().parent}")
     if png is not None:
         figure.require("compare")
-    loaded, subject = pymdm.load(model), load_subject(model, text)
-    L = length if length is not None else loaded.config.length
+    loaded = pymdm.load(model)
+    subject = read_with(loaded, model, text)
+    L = length if length is not None else min(loaded.config.length, DEFAULT)
     for name in sampler or COMPARED:
         parse_sampler(name, calls=max(1, rounds), tokens=max(1, L))  # bad names are said before the curve is measured
     information = None

@@ -46,7 +46,9 @@ def evaluate(
     ] = None,
     rule: Annotated[
         str | None,
-        typer.Option(help="Exact likelihood under this rule instead of the bound: margin or entropy; a call a token."),
+        typer.Option(
+            help="Exact likelihood under this rule instead of the bound: margin, entropy, or margin,tokens_per_call=2 ..."
+        ),
     ] = None,
     skip_likelihood: Annotated[bool, typer.Option("--skip-likelihood", help="Only samples and judges.")] = False,
     samples: Annotated[int, typer.Option(help="Sequences to draw and judge; 0: none.")] = 0,

@@ -11,85 +11,9 @@ from typing import Annotated, Any
 import typer
 
 from pymdm.cli.options import OptionsOf, with_options
+from pymdm.cli.sampler import lookahead_of, sampler_of, watched
 from pymdm.cli.screen import say
 from pymdm.sampling.options import SampleOptions
-
-
-def _watched(stream: bool, quiet: bool, decode: Any, masks: int) -> Any:
-    """A context that gives what the sampling loop calls: the filling text, a bar, or nothing."""
-    from contextlib import contextmanager, nullcontext
-
-    from pymdm.sampling.progress import progress_bar
-
-    if not stream:
-        return progress_bar(masks) if sys.stderr.isatty() and not quiet else nullcontext()
-    from pymdm.cli.stream import Stream
-    from pymdm.report.terminal import console
-
-    @contextmanager
-    def shown() -> Any:
-        with Stream(console(), decode, masks) as live:
-            yield live.watch
-
-    return shown()
-
-
-def _sampler(
-    kind: str,
-    nfe: int | None,
-    masks: int,
-    order: int | None,
-    rule: str | None,
-    block_length: int | None,
-    strategy: str | None,
-    lookahead: int | float | str,
-    schedule: str | None,
-    call_schedule: Path | None,
-) -> Any:
-    """The sampler of the options; `masks` is the largest number of tokens to draw in a sequence."""
-    from pymdm.sampling.call_schedule import CallSchedule
-    from pymdm.sampling.samplers.names import KINDS, parse_sampler
-
-    given: dict[str, Any] = {
-        "order": order,
-        "rule": rule,
-        "block_length": block_length,
-        "strategy": strategy,
-        "schedule": schedule,
-    }
-    given["lookahead"] = None if lookahead == 1 else lookahead
-    given = {name: value for name, value in given.items() if value is not None}
-    name, colon, _ = kind.partition(":")
-    for field in given:
-        owners = [owner for owner, k in KINDS.items() if field in k.options]
-        if name in KINDS and (colon or name not in owners):
-            raise ValueError(
-                f"sample: --{field.replace('_', '-')} belongs to --sampler {' or '.join(owners)}, got --sampler {kind}"
-            )
-    if nfe is not None and nfe < 1:
-        raise ValueError(f"sample: nfe must be at least 1, got {nfe}")
-    if colon and (nfe is not None or call_schedule is not None):
-        raise ValueError(f"sample: --nfe and --call-schedule are options of {kind} itself")
-    if colon or name not in KINDS:
-        return parse_sampler(kind)
-    if call_schedule is not None:
-        if kind != "first-hitting" or nfe is not None or order == 2:
-            raise ValueError("sample: --call-schedule is for first-hitting of order 1, without --nfe")
-        sizes = CallSchedule.read(call_schedule)
-        if sum(sizes) != masks:
-            raise ValueError(f"sample: the call schedule is for {sum(sizes)} tokens, got a sequence of {masks} to draw")
-        given["tokens_per_call"] = sizes
-    return KINDS[kind].made(**KINDS[kind].with_calls(nfe or max(masks, 1), max(masks, 1), given))
-
-
-def _lookahead(text: str) -> int | float | str:
-    """The value of --lookahead: copies, a chance, or "auto"."""
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
 
 
 @with_options
@@ -98,6 +22,12 @@ def sample(
     *,
     num_samples: Annotated[int, typer.Option("--num-samples", "-n", help="Sequences to draw.")] = 1,
     length: Annotated[int | None, typer.Option(help="Tokens in a sequence; default: the model's length.")] = None,
+    lengths: Annotated[
+        Path | None,
+        typer.Option(
+            help="Draw each length from those of a file's sequences (.fasta, .smi, or one a line), by the seed."
+        ),
+    ] = None,
     prompt: Annotated[str | None, typer.Option(help="Text to begin with.")] = None,
     infill: Annotated[
         str | None, typer.Option(help=r'Text with holes, e.g. "The [MASK:12] is"; \[MASK] is text.')
@@ -135,6 +65,12 @@ def sample(
         str | None, typer.Option(help="float32 or bfloat16; default: float32, for models of others as their file is.")
     ] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda; under torchrun each process has its own GPU.")] = "cpu",
+    tokenizer: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder or tokenizer.json of the tokenizer, for a checkpoint of others that has none (MDLM)."
+        ),
+    ] = None,
     stream: Annotated[
         bool, typer.Option("--stream", help="Show the text while it fills in; without a terminal, as lines.")
     ] = False,
@@ -153,7 +89,10 @@ def sample(
     ] = False,
     output_format: Annotated[str, typer.Option("--format", help="text, fasta or smiles.")] = "text",
     allowed: Annotated[
-        Path | None, typer.Option(help='JSON, position to the only ids that may be drawn there: {"3": [5, 7]}.')
+        Path | None,
+        typer.Option(
+            help='JSON, position to the ids, or a text of the tokens, that alone may be drawn there: {"3": [5, 7], "4": "ACD"}.'
+        ),
     ] = None,
     stats: Annotated[
         bool,
@@ -168,14 +107,14 @@ def sample(
     if stream and json_output:
         raise ValueError("sample: --stream is for reading and --json for machines; give one of them")
     import pymdm
-    from pymdm.cli.sequences import allowed_of, conversations_of, prompts_of, title
+    from pymdm.cli.sequences import allowed_of, conversations_of, lengths_of, prompts_of, title
     from pymdm.data.sequences import FORMATS, Record, written
     from pymdm.data.wrapped import text_of
     from pymdm.distributed import processes
     from pymdm.sampling.opening import check_seed
-    from pymdm.sampling.prompt import start_tokens
+    from pymdm.sampling.prompt import prompt_count, start_tokens
 
-    loaded = pymdm.load(model, dtype=dtype, device=device)
+    loaded = pymdm.load(model, dtype=dtype, device=device, tokenizer=tokenizer)
     config = loaded.config
     names: list[str] = []
     given: Any = {"prompt": prompt, "infill": infill}
@@ -187,26 +126,28 @@ def sample(
         if prompt is not None or infill is not None:
             raise ValueError("sample: --prompt-file stands for --prompt and --infill; give one of them")
         names, given = prompts_of(prompt_file)
+    if length is not None and lengths is not None:
+        raise ValueError("sample: --lengths stands for --length; give one of them")
     if output_format not in FORMATS:
         raise ValueError(f"sample: --format must be one of {', '.join(FORMATS)}, got {output_format}")
-    starts = start_tokens(
-        **given,
-        length=length,
-        num_samples=num_samples,
-        mask_id=config.mask_id,
-        default_length=config.length,
-        tokenizer=loaded.tokenizer,
-    )
-    masks = [start.count(config.mask_id) for start in starts]
-    ahead = _lookahead(lookahead)
-    how = _sampler(sampler, nfe, max(masks), order, rule, block_length, strategy, ahead, schedule, call_schedule)
-    options = SampleOptions(**changes, allowed=allowed_of(allowed))
-    law = options.law(how.law)
+    options = SampleOptions(**changes, allowed=allowed_of(allowed, loaded.tokenizer))
     with processes() as group:
         seed = group.share(check_seed(seed))
+        drawn = None if lengths is None else lengths_of(lengths, loaded.tokenizer)
+        starts = start_tokens(
+            **given,
+            length=length if drawn is None else drawn(seed, num_samples * prompt_count(given["prompt"])),
+            num_samples=num_samples,
+            mask_id=config.mask_id,
+            default_length=config.length - sum(map(len, loaded.frame)),
+            tokenizer=loaded.tokenizer,
+        )
+        masks, ahead = [start.count(config.mask_id) for start in starts], lookahead_of(lookahead)
+        how = sampler_of(sampler, nfe, max(masks), order, rule, block_length, strategy, ahead, schedule, call_schedule)
+        law = options.law(how.law)
         ids = pymdm.sequence_ids_of_rank(len(starts))
         decode = partial(text_of, loaded.tokenizer) if loaded.tokenizer is not None else lambda ids, *_: str(ids)
-        with _watched(stream, group.rank != 0, decode, sum(masks[i] for i in ids)) as watch:
+        with watched(stream, group.rank != 0, decode, sum(masks[i] for i in ids)) as watch:
             out = (
                 pymdm.sample(
                     loaded,
@@ -224,6 +165,7 @@ def sample(
             )
         mine = [
             {"text": s.text, "tokens": s.tokens.tolist(), "nfe": s.nfe, "law": law, "sequence_id": s.sequence_id}
+            | {"rank": s.rank.tolist(), "log_prob": [None if p != p else p for p in s.log_prob.tolist()]}
             | ({"answer": loaded.answer(s)} if chat else {})
             for s in out or ()
         ]
@@ -264,4 +206,5 @@ def sample(
     if stats:
         print("\n".join(lines(measured["stats"])), file=sys.stderr)
     line = f"law {law}, {work}, {seconds:.2f} s, {speed:.0f} tokens/s, seed {seed}"
-    print("\n".join((line, *how.warnings)), file=sys.stderr)
+    note = (f"note: {loaded.conventions.note}",) if loaded.conventions.note else ()
+    print("\n".join((line, *how.warnings, *note)), file=sys.stderr)

@@ -25,7 +25,9 @@ def schedule(
     share: Annotated[float | None, typer.Option(help="The same, as a share of the cost of a single call.")] = None,
     text: Annotated[
         Path | None,
-        typer.Option(help="UTF-8 text file or folder to measure on; default: what the model's training held out."),
+        typer.Option(
+            help="UTF-8 text file or folder to measure on; default: what the training of a model of ours held out."
+        ),
     ] = None,
     windows: Annotated[int, typer.Option(help="Sequences of the text, evenly spread.")] = 64,
     length: Annotated[int | None, typer.Option(help="Tokens in a sequence; default: the model's length.")] = None,
@@ -61,10 +63,11 @@ def schedule(
     from pymdm.evaluate.facts import finite
     from pymdm.evaluate.schedule import best_sizes, excess, measure_information, see_both_ways, uniform_sizes
     from pymdm.evaluate.subject import sequences
-    from pymdm.evaluate.subject_text import load_subject
+    from pymdm.evaluate.subject_text import read_with
     from pymdm.report import figure
     from pymdm.report.table import Table, show
     from pymdm.report.terminal import console
+    from pymdm.sampling.prompt import DEFAULT
 
     for path in (out, png):
         if path is not None and not path.absolute().parent.is_dir():
@@ -82,8 +85,8 @@ def schedule(
         raise ValueError("schedule: give one of --calls, --nats and --share")
     loaded = pymdm.load(model)
     see_both_ways(loaded.engine)
-    subject = load_subject(model, text)
-    L = length if length is not None else loaded.config.length
+    subject = read_with(loaded, model, text)
+    L = length if length is not None else min(loaded.config.length, DEFAULT)
     if not 2 <= L <= loaded.config.length:
         raise ValueError(f"schedule: length must be in 2..{loaded.config.length}, got {L}")
     if not 0 <= given < L or any(not 1 <= k <= L - given for k in measure or []):

@@ -1,8 +1,9 @@
-"""What `pymdm sample` reads and writes besides plain text: prompts, conversations, allowed sets, FASTA's and SMILES' titles."""
+"""What `pymdm sample` reads and writes besides plain text: prompts, conversations, lengths, allowed sets, titles of records."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -61,11 +62,11 @@ def _is_message(value: Any) -> bool:
     return isinstance(value, dict) and "role" in value
 
 
-def allowed_of(path: Path | None) -> Any:
-    """Position -> ids, from a JSON object.
+def allowed_of(path: Path | None, tokenizer: Any = None) -> Any:
+    """Position -> ids, from a JSON object from positions to ids, or to a text of which each token is allowed ("ACD").
 
     Raises:
-        ValueError: a file that cannot be read, or a key that is not a position.
+        ValueError: a file that cannot be read, a key that is not a position, or a text that the tokenizer cannot spell.
     """
     from pymdm.files.read import read_json
 
@@ -74,7 +75,26 @@ def allowed_of(path: Path | None) -> Any:
     sets = read_json(path, "sample")
     if not isinstance(sets, dict) or not all(key.isdecimal() for key in sets):
         raise ValueError(f"sample: {path} must map positions to lists of ids")
-    return {int(key): ids for key, ids in sets.items()}
+    if tokenizer is None and any(isinstance(ids, str) for ids in sets.values()):
+        raise ValueError(f"sample: {path} allows by texts, and the model has no tokenizer; give ids")
+    return {int(key): tokenizer.encode(ids) if isinstance(ids, str) else ids for key, ids in sets.items()}
+
+
+def lengths_of(path: Path, tokenizer: Any) -> Callable[[int, int], list[int]]:
+    """How the lengths of sequences 0, 1, ... are drawn from those in a file, in tokens: by a seed, for so many of them.
+
+    Raises:
+        ValueError: a file that cannot be read, or a model without a tokenizer.
+    """
+    from collections import Counter
+
+    from pymdm.data.sequences import read_records
+    from pymdm.sampling.lengths import drawn_lengths
+
+    if tokenizer is None:
+        raise ValueError("sample: --lengths counts tokens, and the model has no tokenizer")
+    law = Counter(len(tokenizer.encode(record.sequence)) for record in read_records(path, "lengths"))
+    return lambda seed, count: drawn_lengths(law, seed, range(count))
 
 
 def title(names: list[str], i: int, num_samples: int, sample: dict[str, Any], seed: int, form: str) -> str:

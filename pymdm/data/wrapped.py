@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import re
 from collections.abc import Iterable, Sequence
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 
 import tokenizers
 
 from pymdm.data.foreign import even_out, guarded, parse_tokenizer
-from pymdm.data.letters import read_letters
-from pymdm.data.tokenizer import GPT2_FILES, MASK_GLYPH, Tokenizer
-from pymdm.files.read import read_json, reason
+from pymdm.data.tokenizer import MASK_GLYPH, Tokenizer
 
 _UNUSED = re.compile(r"[\[<]unused_?\d+[\]>]")
 _ENDS = ("<|endoftext|>", "<|im_end|>", "<|eot_id|>", "<|end_of_text|>")
@@ -166,59 +161,14 @@ def first_free(tokens: Sequence[int], rank: Sequence[int], mask_id: int) -> int:
     return next((n for n, (i, r) in enumerate(zip(tokens, rank, strict=True)) if r >= 0 or i == mask_id), len(tokens))
 
 
-def as_tokenizer(value: Any, mask_id: int | None = None) -> Tokenizer | WrappedTokenizer | None:
-    """What a user gives as a tokenizer, in the form that prompts and results use.
+def as_tokenizer(
+    value: Any, mask_id: int | None = None, ends: tuple[int, ...] = ()
+) -> Tokenizer | WrappedTokenizer | None:
+    """What a user gives as a tokenizer, in the form that prompts and results use; arguments as of `WrappedTokenizer`.
 
     Raises:
         TypeError: it is neither None nor of a known kind.
     """
     if value is None or isinstance(value, Tokenizer | WrappedTokenizer):
         return value
-    return WrappedTokenizer(value, mask_id)
-
-
-def read_tokenizer(folder: Path) -> Any | None:
-    """The tokenizer of a Hugging Face folder: of `tokenizers` where its files allow, else of `transformers`; None: none.
-
-    Raises:
-        ValueError: files that cannot be read.
-    """
-    if (folder / "tokenizer.json").is_file():
-        try:
-            text = (folder / "tokenizer.json").read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ValueError(f"load: cannot read {folder / 'tokenizer.json'}: {reason(error)}") from None
-        return parse_tokenizer(text, str(folder / "tokenizer.json"))[0]
-    for pieces, merges in GPT2_FILES:
-        if (folder / pieces).is_file() and (folder / merges).is_file() and not _other_class(folder):
-            return Tokenizer.from_gpt2(folder / pieces, folder / merges)._tokenizer
-    letters = read_letters(folder)
-    if letters is not None:
-        return letters
-    files = ("vocab.txt", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "vocab.json")
-    if not any((folder / name).is_file() for name in files):
-        return None
-    try:
-        from transformers import AutoTokenizer
-        from transformers.utils import logging
-    except ImportError:
-        raise ValueError(f"load: the tokenizer of {folder} needs the package transformers") from None
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()
-    try:
-        with contextlib.redirect_stderr(io.StringIO()):
-            return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except Exception as error:  # whatever an unknown tokenizer makes the library raise
-        raise ValueError(f"load: cannot read the tokenizer of {folder}: {reason(error)}") from None
-    finally:
-        logging.set_verbosity(verbosity)
-
-
-def _other_class(folder: Path) -> bool:
-    """Whether vocab.json and merges.txt belong to another tokenizer than GPT-2's."""
-    file = folder / "tokenizer_config.json"
-    try:
-        kind = read_json(file, "load").get("tokenizer_class") if file.is_file() else None
-    except (ValueError, AttributeError):
-        return True
-    return kind is not None and not str(kind).startswith("GPT2")
+    return WrappedTokenizer(value, mask_id, ends)

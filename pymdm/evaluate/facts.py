@@ -16,6 +16,7 @@ from pymdm.evaluate.judges import file_sha256
 from pymdm.evaluate.rule import RuleLikelihood
 from pymdm.evaluate.subject import Subject
 from pymdm.network.checkpoint import WEIGHTS
+from pymdm.sampling.samplers import sampler_name
 
 
 def run_facts(subject: Subject, seed: int, command: str = "") -> dict[str, Any]:
@@ -60,7 +61,10 @@ def likelihood_facts(found: Bound | Likelihood, counts: str) -> dict[str, Any]:
         facts["caveat"] = found.caveat
         facts["curve"] = found.curve.to_dict() if found.curve is not None else None
     if isinstance(found, RuleLikelihood):
-        facts |= {"rule": found.rule.rule, "step_maps": [r.tolist() for r in found.rank]}
+        facts |= {
+            "rule": sampler_name(found.rule).removeprefix("confidence:"),
+            "step_maps": [r.tolist() for r in found.rank],
+        }
         facts["log_prob"] = [p.tolist() for p in found.log_prob]
     return facts
 

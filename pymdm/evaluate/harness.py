@@ -32,7 +32,8 @@ class Harness:
         sampler: of `generate_until`, default `FirstHitting()`. seed: of all draws. batch_size: rows in one network call.
 
     Raises:
-        ValueError: another kind of model, or a rule without an exact likelihood, with the reason.
+        ValueError: another kind of model, one without a tokenizer or whose attention is not in both directions, or a rule
+            without an exact likelihood, with the reason.
 
     >>> Harness(None, likelihood="margin").loglikelihood([("Return the", " name")])[0][0] < 0
     True
@@ -52,6 +53,11 @@ class Harness:
         self.model = load(model) if model is None or isinstance(model, str | os.PathLike) else model
         if not isinstance(self.model, Model):
             raise ValueError(f"harness: expected a path or a model of pymdm.load, got {type(self.model).__name__}")
+        if self.model.tokenizer is None:
+            raise ValueError("harness: the model has no tokenizer; load it with one, tokenizer=")
+        if self.model.config.attention != "bidirectional":
+            kind = self.model.config.attention
+            raise ValueError(f"harness: for networks that see both ways so far, this one's attention is {kind!r}")
         if likelihood != "bound":
             rule_sampler(likelihood)
         if min(draws, block, batch_size) < 1:

@@ -16,12 +16,14 @@ import torch
 from torch import Tensor
 
 from pymdm.evaluate.autoregressive import Likelihood
-from pymdm.network.loading import resolve
+from pymdm.network.evaluation import evaluation_mode
+from pymdm.network.loading import resolve, with_tokenizer
 from pymdm.sampling.opening import open_state
 from pymdm.sampling.options import SampleOptions
+from pymdm.sampling.prompt import framed
 from pymdm.sampling.run import RunOptions, run
 from pymdm.sampling.sample import _score
-from pymdm.sampling.samplers import Confidence, Sampler
+from pymdm.sampling.samplers import Confidence, Sampler, parse_sampler
 
 RULES = ("margin", "entropy")
 REFUSED = {
@@ -47,15 +49,16 @@ class RuleLikelihood(Likelihood):
 
 
 def rule_sampler(rule: str | Sampler) -> Confidence:
-    """The sampler of a rule's name, or the given one, if its likelihood is exact.
+    """The sampler of a rule's name, with options as in `parse_sampler`, or the given one, if its likelihood is exact.
 
     Raises:
-        ValueError: a rule without an exact likelihood, with the reason.
+        ValueError: a rule without an exact likelihood, with the reason; an unknown rule or option.
 
-    >>> rule_sampler("margin").rule
-    'margin'
+    >>> rule_sampler("margin").rule, rule_sampler("entropy,bound=0.5").bound
+    ('margin', 0.5)
     """
-    sampler = Confidence(rule) if isinstance(rule, str) and rule in (*RULES, *REFUSED) else rule
+    named = isinstance(rule, str) and rule.partition(",")[0] in (*RULES, *REFUSED)
+    sampler = parse_sampler(f"confidence:{rule}") if named else rule
     if isinstance(sampler, str):
         raise ValueError(f"log_likelihood: rule must be one of {', '.join(RULES)}, got {rule!r}")
     if not isinstance(sampler, Confidence):
@@ -83,30 +86,37 @@ def log_likelihood(
     temperature: float = 1.0,
     top_k: int = 0,
     top_p: float = 1.0,
+    banned_tokens: Sequence[int] = (),
+    allowed: Any = (),
+    special_tokens: bool = False,
     mask_id: int | None = None,
     tokenizer: Any = None,
     time_conditioned: bool = False,
+    chosen_rows: bool = False,
+    logit_shift: bool = False,
     batch_size: int = 16,
     seed: int = 0,
-    dtype: str = "float32",
+    dtype: str | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> RuleLikelihood:
     """Exact log-likelihood of texts under `Confidence(rule)`, L network calls a text of L tokens.
 
     Args:
-        model: as in `pymdm.sample`.
-        texts: strings (of a model with a tokenizer) or integer tokens [L].
-        rule: "margin", "entropy", or a `Confidence` of them, or of a deterministic score, with its tokens per call,
-            threshold and blocks.
-        given: positions of each text that are known from the start and not scored.
+        model: as in `pymdm.sample`, a masked language model of transformers too.
+        texts: strings (of a model with a tokenizer) or integer tokens [L]. A model's frame ([CLS] ... [SEP]) is put around
+            each where it is not there yet, and is given.
+        rule: "margin", "entropy", the same with options ("margin,tokens_per_call=2"), or a `Confidence` of them, or of a
+            deterministic score, with its tokens per call, threshold and blocks.
+        given: positions of each text that are known from the start and not scored, counted in the text as it is passed.
         characters: of all texts together, for bits per character.
-        temperature, top_k, top_p: of the law, as in `pymdm.sample`.
+        temperature, top_k, top_p, banned_tokens, allowed, special_tokens: of the law, as in `pymdm.sample`: a text with a token
+            that is never drawn has probability 0.
         mask_id: of a callable. tokenizer: default the model's.
-        time_conditioned: form of a callable.
+        time_conditioned, chosen_rows, logit_shift: forms of a callable.
         batch_size: texts in one network call.
         seed: of the lots among positions that are equally sure; elsewhere nothing depends on it. The sum over all sequences
             is 1 for every seed.
-        dtype: for models this call loads itself.
+        dtype: for models this call loads itself; default as in `pymdm.load`.
         progress: told the number of tokens named so far.
 
     Returns:
@@ -121,7 +131,7 @@ def log_likelihood(
     >>> round(found.nats, 4), found.tokens
     (4.1589, 3)
     """
-    sampler, network = rule_sampler(rule), resolve(model, dtype)
+    sampler, network = rule_sampler(rule), with_tokenizer(resolve(model, dtype), tokenizer, mask_id)
     if network.config is not None and network.config.attention != "bidirectional":
         raise ValueError(
             "log_likelihood: rules are for networks that see both ways so far, this one's attention is "
@@ -130,31 +140,35 @@ def log_likelihood(
     mask = mask_id if mask_id is not None else network.mask_id
     if mask is None:
         raise ValueError("log_likelihood: mask_id is needed for a network that is a plain callable")
-    tokenizer = tokenizer or network.tokenizer
-    rows = [_tokens(text, tokenizer) for text in texts]
-    for i, row in enumerate(rows):
+    plain = [_tokens(text, network.tokenizer) for text in texts]
+    for i, row in enumerate(plain):
         if not row or mask in row:
             raise ValueError(f"log_likelihood: text {i} {'holds the mask' if row else 'has no tokens'}")
-    if given is not None and len(given) != len(rows):
-        raise ValueError(f"log_likelihood: expected positions given in {len(rows)} texts, got {len(given)}")
-    truth = [torch.tensor(row, dtype=torch.int64) for row in rows]
+    if given is not None and len(given) != len(plain):
+        raise ValueError(f"log_likelihood: expected positions given in {len(plain)} texts, got {len(given)}")
+    truth = [torch.tensor(framed(row, network.frame), dtype=torch.int64) for row in plain]
     starts = [torch.full_like(row, mask) for row in truth]
-    for start, known, places in zip(starts, truth, given or (), strict=False):
-        at = torch.tensor(list(places), dtype=torch.int64)
-        start[at] = known[at]
+    before, after = map(len, network.frame)
+    for i, (start, whole) in enumerate(zip(starts, truth, strict=True)):
+        first = 0 if plain[i][:before] == list(network.frame[0]) else before  # of the text in the frame
+        places = [first + place for place in (given[i] if given is not None else ())]
+        at = torch.tensor([*range(before), *places, *range(len(whole) - after, len(whole))], dtype=torch.int64)
+        start[at] = whole[at]
     # One id for all texts, so that lots are the same for each: then the law of a seed is one law.
-    state = open_state(sampler, [start.tolist() for start in starts], mask, seed, [0] * len(rows))
+    state = open_state(sampler, [start.tolist() for start in starts], mask, seed, [0] * len(plain))
     state.force(torch.cat(truth))
     total = int(state.remaining.sum())
     options = RunOptions(
-        SampleOptions(temperature, top_k, top_p),
-        drawable=tokenizer.size if tokenizer is not None else 0,
+        SampleOptions(temperature, top_k, top_p, tuple(banned_tokens), allowed),
+        () if special_tokens else network.banned,
+        drawable=network.tokenizer.size if network.tokenizer is not None else 0,
         batch_size=batch_size,
         watch=None if progress is None else lambda s: progress(total - int(s.remaining.sum())),
         watch_interval=0.1,
     )
-    run(state, sampler, _score(network, time_conditioned, False, False), options)
-    sizes = [len(row) for row in rows]
+    with evaluation_mode(network.callable), evaluation_mode(sampler.score):
+        run(state, sampler, _score(network, time_conditioned, chosen_rows, logit_shift), options)
+    sizes = [len(row) for row in truth]
     log_prob, rank = state.log_prob.split(sizes), state.rank.split(sizes)
     nats = np.array([-float(p.nansum()) for p in log_prob])
     named = np.array([int((r >= 0).sum()) for r in rank], dtype=np.int64)

@@ -99,7 +99,8 @@ def evaluate(
         text: UTF-8 file or folder to evaluate on; default what the model's training held out.
         full: all of the text, 64 rows a sequence. windows: sequences to take, evenly spread; 0: all; default 256.
         draws: rows a sequence, even; default 16. exact: sum over all counts n = 1..L, `draws` rows each (default 2).
-        rule: exact likelihood under this rule instead of the bound, "margin" or "entropy"; a call a token.
+        rule: exact likelihood under this rule instead of the bound, "margin", "entropy", or one of them with options
+            ("margin,tokens_per_call=2"); a call a step.
         likelihood: False: only samples and judges.
         samples: sequences to draw and judge for each of `temperatures` and `nfes` (network calls a sample; None: one a
             token), of `length` tokens, with `noise` "exact", "float32", "float64" or "truncated".

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from pymdm.evaluate.bound import token_losses
 from pymdm.network.engine import Engine
-from pymdm.network.loading import Model
+from pymdm.network.loading import Model, is_foreign
 from pymdm.network.transformer import MaskedTransformer
 from pymdm.sampling.call_schedule import CallSchedule
 
@@ -272,9 +272,9 @@ def measure(
         model = Engine(model)
     network, drawable, source = model, 0, "these texts"
     if isinstance(model, Model):
-        network, drawable = model.engine, model.tokenizer.size
-        if texts is None:
-            subject = load_subject(model.path)
+        network, drawable = model.engine, model.tokenizer.size if model.tokenizer is not None else 0
+        if texts is None and (model.checkpoint is not None or not is_foreign(model.path)):
+            subject = load_subject(model.checkpoint if model.checkpoint is not None else model.path)
             pieces = [p for p in subject.pieces if len(p) == subject.config.length]
             chosen = np.linspace(0, len(pieces) - 1, min(windows, len(pieces))).round().astype(int)
             texts = torch.from_numpy(np.stack([pieces[i] for i in chosen]).astype(np.int64))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pymdm.bundled import bundled_path
 from pymdm.data.files import read_text, text_suffix
@@ -16,6 +17,7 @@ from pymdm.data.packing import pack
 from pymdm.data.round_trip import lost_share
 from pymdm.evaluate.subject import Subject
 from pymdm.network.checkpoint import Checkpoint, load_checkpoint
+from pymdm.network.loading import Model, is_foreign
 
 EMBEDDED = "held-out prose of the running Python"
 
@@ -59,6 +61,43 @@ def load_subject(
     if not len(subject.tokens):
         raise ValueError("evaluate: there is no text to evaluate")
     return subject
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A text as a model reads it.
+
+    Attributes:
+        tokens: int64 [T]. text_name: what the text is. train_text: what n-grams are counted on, "" where there is none.
+    """
+
+    tokens: NDArray[np.int64]
+    text_name: str
+    train_text: str = field(repr=False)
+
+
+def read_with(
+    loaded: Model, model: str | os.PathLike[str] | None = None, text: str | os.PathLike[str] | None = None
+) -> Reading:
+    """The text that a loaded model is measured on: as of `load_subject`; of a checkpoint of others any that is given.
+
+    Args:
+        loaded: the model. model: the path it was loaded from, None: the model in the package.
+        text: UTF-8 file, or folder of text files.
+
+    Raises:
+        ValueError: as `load_subject`; a checkpoint of others without a text or a tokenizer, or with a frame.
+    """
+    if model is None or not is_foreign(model):
+        subject = load_subject(model, text)
+        return Reading(subject.tokens, subject.text_name, subject.train_text)
+    if text is None:
+        raise ValueError("evaluate: a checkpoint of others does not say what it was trained on; give a text")
+    if loaded.tokenizer is None or any(loaded.frame):
+        what = "has no tokenizer" if loaded.tokenizer is None else "puts a frame around its sequences"
+        raise ValueError(f"evaluate: {loaded.name} {what}, so it is not measured on a text")
+    whole = _read(text)
+    return Reading(np.array(loaded.tokenizer.encode(whole), dtype=np.int64), Path(text).name, whole)
 
 
 def _read(source: str | os.PathLike[str]) -> str:

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from pymdm.data.tokenizer import Tokenizer
-from pymdm.files.read import LARGEST_CONFIG, read_json, reason
+from pymdm.files.read import LARGEST_CONFIG, read_json, reason, short
 from pymdm.files.replace import last_written, replace_folder
 from pymdm.files.target import Kind, check_target
 from pymdm.files.write import cannot_write
@@ -135,10 +135,10 @@ def load_checkpoint(path: str | os.PathLike[str], *, values: bool = True) -> Che
     folder = last_written(path)
     if not folder.is_dir():
         raise ValueError(f"load_checkpoint: no such folder: {path}")
+    meta = read_settings(folder / CONFIG) if (folder / CONFIG).is_file() else {}
     for name in (CONFIG, WEIGHTS, TOKENIZER):
         if not (folder / name).is_file():
             raise ValueError(f"load_checkpoint: {path} has no {name}")
-    meta = read_settings(folder / CONFIG)
     config = ModelConfig.from_dict(meta["model"])
     tokenizer = Tokenizer.load(folder / TOKENIZER)
     if tokenizer.size != config.vocab_size:
@@ -160,6 +160,12 @@ def read_settings(file: Path) -> dict[str, Any]:
         ValueError: unreadable, too large or nested, or an entry of another kind, which the message names.
     """
     meta = read_json(file, "load_checkpoint", LARGEST_CONFIG)
+    if isinstance(meta, dict) and "training" not in meta and not meta.keys().isdisjoint(("model_type", "graph")):
+        kind = short(str(meta.get("model_type", "of another program")))
+        raise ValueError(
+            f"load_checkpoint: {file.parent} is a published checkpoint ({kind}), and this needs one trained here; "
+            "pymdm.load and `pymdm sample` open it"
+        )
     if not isinstance(meta, dict) or not all(isinstance(meta.get(k, {}), dict) for k in ("model", "training")):
         raise ValueError(f"load_checkpoint: {file} is not an object with 'model' and 'training'")
     training = meta.get("training", {})

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pymdm._native import C
+from pymdm.network.layouts.settings import ids
 
 # Classes whose head is one call on hidden states, so that it can be given chosen rows alone.
 HEADS = {
@@ -34,6 +35,10 @@ class HuggingFaceNetwork:
 
     Attributes:
         mask_id, vocab_size, length: from its config; None where that does not say.
+        framed: whether its sequences stand between its tokenizer's first and last tokens: masked language models of BERT's
+            kind do, decoders made into masked models (LLaDA, Dream) do not.
+        ends: ids after which a decoder's text is over; they are drawn.
+        banned: the other ids of its config that stand for no text.
         pad_id: id that fills shorter sequences of a batch, which its attention mask shuts out; None where the class takes
             no mask, and sequences of one length go together.
     """
@@ -53,8 +58,11 @@ class HuggingFaceNetwork:
         if length and pad is not None and getattr(config, "model_type", "") in OFFSET:
             length -= pad + 1
         self.length: int | None = length
-        named = [getattr(config, f"{name}_token_id", None) for name in ("pad", "bos", "eos", "cls", "sep")]
-        self.banned = tuple(sorted({i for i in named if isinstance(i, int) and 0 <= i < (self.vocab_size or 0)}))
+        self.framed = type(model).__name__.endswith(("ForMaskedLM", "ForPreTraining"))
+        named = {name: getattr(config, f"{name}_token_id", None) for name in ("pad", "bos", "eos", "cls", "sep")}
+        self.ends = () if self.framed else ids(named, "eos")
+        found = {i for i in ids(named, *named) if 0 <= i < (self.vocab_size or 0)}
+        self.banned = tuple(sorted(found - set(self.ends)))
 
     @torch.no_grad()
     def __call__(self, tokens: Tensor, times: Tensor, rows: Tensor, lengths: Tensor | None = None) -> Tensor:

@@ -11,8 +11,9 @@ from typing import Any
 from pymdm._native import C
 from pymdm.bundled import bundled_path
 from pymdm.data.chat import Messages, read_chat_template, render
+from pymdm.data.folder_tokenizer import open_tokenizer, read_tokenizer
 from pymdm.data.tokenizer import Tokenizer
-from pymdm.data.wrapped import WrappedTokenizer, as_tokenizer, first_free, read_tokenizer
+from pymdm.data.wrapped import WrappedTokenizer, as_tokenizer, first_free
 from pymdm.files.replace import last_written
 from pymdm.network.checkpoint import CONFIG, TOKENIZER, Checkpoint, load_checkpoint
 from pymdm.network.config import ModelConfig
@@ -46,7 +47,8 @@ class Model:
     def __repr__(self) -> str:
         found = self.training.get("held_out", {}).get("bits_per_char")
         held = "" if found is None else f"; held out {found:.3f} bits/char"
-        return f"Model({self.name}, {self.conventions.family}{held},\n      {self.engine!r})"
+        note = f",\n      note: {self.conventions.note}" if self.conventions.note else ""
+        return f"Model({self.name}, {self.conventions.family}{held},\n      {self.engine!r}{note})"
 
     @property
     def name(self) -> str:
@@ -111,6 +113,7 @@ class Network:
     banned: tuple[int, ...] = ()
     frame: Frame = ((), ())
     framed: bool = False  # whether the frame of a tokenizer that is given belongs to its sequences
+    ends: tuple[int, ...] = ()  # ids that end a text, for a tokenizer that is given
     sees_time: bool = False
     schedule: str | None = None
     config: ModelConfig | None = None  # of a network of ours
@@ -134,7 +137,8 @@ def load(
             memory). Default "float32" for folders of ours; for others "bfloat16" where the file's weights are.
         device: "cpu", "cuda" or "cuda:1".
         config: stands for the config.json of a checkpoint of others that has none beside it.
-        tokenizer: for a checkpoint of others that has none: a `Tokenizer`, a tokenizer of `tokenizers` or `transformers`.
+        tokenizer: for a checkpoint of others that has none: a `Tokenizer`, a tokenizer of `tokenizers` or `transformers`, or
+            the folder or tokenizer.json that holds one.
 
     Returns:
         `Model`, which `pymdm.sample` takes.
@@ -176,6 +180,8 @@ def opened(
 ) -> tuple[Converted, Tokenizer | WrappedTokenizer | None]:
     """A checkpoint of others in our terms, its values not yet read, and its tokenizer; arguments as of `load`."""
     source = open_source(Path(path) if Path(path).exists() else from_hub(str(path)), config)
+    if isinstance(tokenizer, str | os.PathLike):
+        tokenizer = open_tokenizer(tokenizer)
     found = tokenizer if tokenizer is not None else read_tokenizer(source.folder)
     ours = found is None or isinstance(found, Tokenizer)
     if not ours and source.settings.get("mask_token_id") is None:  # BERT's settings do not name it
@@ -219,7 +225,9 @@ def resolve(model: Any, dtype: str | None = None, device: str | None = None) -> 
             raise ValueError(
                 "sample: device is for models this call loads itself; move the model with model.to(device)"
             )
-        return Network(None, hub, hub.mask_id, hub.vocab_size, hub.length, None, hub.banned, framed=True)
+        return Network(
+            None, hub, hub.mask_id, hub.vocab_size, hub.length, None, hub.banned, framed=hub.framed, ends=hub.ends
+        )
     if isinstance(model, Checkpoint):
         model = model_of(model, dtype, device or "cpu")
     if isinstance(model, MaskedTransformer):
@@ -248,16 +256,15 @@ def resolve(model: Any, dtype: str | None = None, device: str | None = None) -> 
 
 def with_tokenizer(network: Network, tokenizer: Any, mask_id: int | None) -> Network:
     """The network with the tokenizer that a user gave, in the form that prompts and results use, and what it bans."""
-    given = as_tokenizer(tokenizer, mask_id)
+    given = as_tokenizer(tokenizer, mask_id if mask_id is not None else network.mask_id, network.ends)
     if given is None:
         return network
     banned = getattr(given, "banned", ())
     if network.vocab_size is not None:
         banned = tuple(i for i in banned if i < network.vocab_size)
     frame = given.frame if network.framed and isinstance(given, WrappedTokenizer) else network.frame
-    mask = (
-        network.mask_id if network.mask_id is not None else getattr(given, "mask_id", None) if network.framed else None
-    )
-    return replace(
-        network, tokenizer=given, frame=frame, mask_id=mask, banned=tuple(sorted({*network.banned, *banned}))
-    )
+    mask = network.mask_id
+    if mask is None and isinstance(network.callable, HuggingFaceNetwork):
+        mask = given.mask_id
+    banned = tuple(sorted({*network.banned, *banned} - {mask, *network.ends}))
+    return replace(network, tokenizer=given, frame=frame, mask_id=mask, banned=banned)

@@ -104,8 +104,12 @@ def from_hub(name: str) -> Path:
         raise ValueError(
             f"load: no such file or folder: {name} (as the id of a hub model it needs the package huggingface_hub)"
         ) from None
-    wanted = ["*.json", "*.safetensors", "*.txt", "*.model"]
+    wanted = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
     try:
+        folder = Path(snapshot_download(name, allow_patterns=wanted, etag_timeout=5))
+        if any(folder.rglob("*.safetensors")):
+            return folder
+        wanted[1:2] = [f"*{suffix}" for suffix in TORCH]  # a model that is published in torch's files alone
         return Path(snapshot_download(name, allow_patterns=wanted, etag_timeout=5))
     except Exception as error:  # of the clients below it: no network, no such model, no access
         kind = type(error).__name__

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, overload
 
 from pymdm.files.read import read_json, reason, short
+from pymdm.sampling.check import integer
 
 
 @dataclass(frozen=True)
@@ -97,3 +99,51 @@ class CallSchedule(Sequence[int]):
             ValueError: another file.
         """
         return cls.from_dict(read_json(path, "schedule"))
+
+
+FIRST = ("few", "many")
+
+
+def random_sizes(tokens: int, calls: int, *, first: str = "few", seed: int = 0) -> tuple[int, ...]:
+    """Tokens of each call where the information curve is not known: sizes in geometric progression from a random start.
+
+    Let h(m) be the cost of a token when m others are known, which falls, and r = tokens^(1 / (calls - 1)). In expectation over
+    the start the excess (`pymdm.schedule`) is
+
+        with first="few" at most ((r - 1) / ln r - 1) D,               D = sum_m [h(m) - h(tokens - 1)], dual total correlation,
+        with first="many" at most 2 (1 - (1 - 1/r) / ln r) T,          T = sum_m [h(0) - h(m)], total correlation,
+
+    whatever h is: "few" where a few tokens settle the rest, "many" where tokens depend on each other only when most are known.
+    No fixed sizes have such a bound: h may fall just behind the beginning of a large call.
+
+    Args:
+        tokens: to draw. calls: network calls at most, 1 .. tokens. first: "few" or "many" tokens in the first calls.
+        seed: of the start.
+
+    Returns:
+        Sizes for `FirstHitting(tokens_per_call=...)`; their sum is `tokens`.
+
+    Raises:
+        ValueError, TypeError: a value out of range or of another type.
+
+    Source: the question and the rates are of arXiv 2602.20126; these sizes and constants are ours, with their proof in
+    docs/samplers.md.
+
+    >>> random_sizes(32, 6, seed=1), random_sizes(32, 6, first="many", seed=1) == random_sizes(32, 6, seed=1)[::-1]
+    ((1, 2, 3, 7, 14, 5), True)
+    """
+    import numpy as np  # here, so that the command line shows its help without it
+
+    tokens = integer("tokens", tokens, 1)
+    calls = integer("calls", calls, 1, tokens)
+    if first not in FIRST:
+        raise ValueError(f"sample: first must be one of {', '.join(FIRST)}, got {first!r}")
+    return sizes_from(tokens, calls, first, float(np.random.default_rng([integer("seed", seed, 0), 23]).random()))
+
+
+def sizes_from(tokens: int, calls: int, first: str, start: float) -> tuple[int, ...]:
+    """The sizes of `random_sizes` for a start in [0, 1): known counts floor(r^(start + j)), j = 0 .. calls - 2."""
+    ratio = tokens ** (1 / max(1, calls - 1))
+    counts = {0, tokens, *(min(tokens, int(ratio ** (start + j))) for j in range(calls - 1))}
+    sizes = tuple(b - a for a, b in pairwise(sorted(counts)))
+    return sizes if first == "few" else sizes[::-1]

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pymdm.network.config import ModelConfig
+from pymdm.sampling.call_schedule import CallSchedule
 from pymdm.sampling.check import described
 from pymdm.sampling.samplers import Ancestral, FirstHitting, Sampler
 from pymdm.sampling.schedules import Schedule, as_schedule
@@ -93,6 +94,33 @@ def with_attention(sampler: Any, config: ModelConfig | None) -> Any:
     if own % block:
         raise ValueError(f"sample: block_length must divide {own} for {kind}, got {block}")
     return replace(sampler, block_length=block)
+
+
+def check_calls(sampler: Sampler, starts: Sequence[Sequence[int]], mask_id: int, framing: int = 0) -> None:
+    """Refuse a schedule of calls whose certificate is of sequences of another length, or with another share given.
+
+    Args:
+        sampler: any; only those with a `CallSchedule` are looked at.
+        starts: token ids with `mask_id` at the positions to draw.
+        mask_id: of the run.
+        framing: tokens of the frame around every sequence, which the schedule does not count.
+
+    Raises:
+        ValueError: a sequence that the schedule is not for.
+    """
+    calls = getattr(sampler, "tokens_per_call", None)
+    if not isinstance(calls, CallSchedule):
+        return
+    for start in starts:
+        masks = sum(token == mask_id for token in start)
+        if masks != sum(calls):
+            raise ValueError(f"sample: the call schedule is for {sum(calls)} tokens, got a sequence of {masks} to draw")
+        known = len(start) - masks - framing
+        if known != calls.given:
+            raise ValueError(
+                f"sample: the call schedule is for sequences with {calls.given} tokens given, got one with {known}; make one "
+                f"with given={known}, or take its sizes alone"
+            )
 
 
 def check_given(starts: Sequence[Sequence[int]], mask_id: int, config: ModelConfig | None) -> None:

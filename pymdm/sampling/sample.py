@@ -10,7 +10,7 @@ from pymdm.network.callable import callable_network
 from pymdm.network.evaluation import evaluation_mode
 from pymdm.network.hugging_face import HuggingFaceNetwork
 from pymdm.sampling.check import integer
-from pymdm.sampling.fitting import fitted
+from pymdm.sampling.fitting import check_calls, fitted
 from pymdm.sampling.opening import check_seed, given_tokens, open_state
 from pymdm.sampling.options import MAX_COUNT, SampleOptions, changed
 from pymdm.sampling.prompt import Prompt
@@ -128,6 +128,7 @@ def sample(
         sequence_ids=sequence_ids,
         options=options,
     )
+    check_calls(sampler, starts, mask, sum(map(len, network.frame)))
     drawable = network.tokenizer.size if network.tokenizer is not None else 0
     return _drawn(
         open_state(sampler, starts, mask, seed, ids),

@@ -6,6 +6,8 @@ import pytest
 import torch
 from helpers.command_line import run, run_json
 
+import pymdm
+
 transformers = pytest.importorskip("transformers", reason="the small model is transformers' BERT")
 RESIDUES = "ACDEFGHIKLMNPQRSTVWY"
 
@@ -43,8 +45,34 @@ def test_prompts_and_allowed_sets(model, tmp_path):
     texts = [s["text"].replace(" ", "") for s in out["samples"]]
     assert texts[0].startswith("ACD") and texts[1].startswith("EF") and {len(t) for t in texts} == {8}
     assert all(t[4] == RESIDUES[2] and t[5] in (RESIDUES[3], RESIDUES[4]) for t in texts)
+    (tmp_path / "a.json").write_text(json.dumps({"5": "D", "6": "EF"}))  # ids 7, 8 and 9 by their letters
+    assert run_json("sample", model, *more)["samples"] == out["samples"]
     lines = run("sample", model, *more, "--format", "smiles").stdout.splitlines()
     assert [line.split()[1] for line in lines] == ["first_0", "second_0"]
+
+
+def test_the_default_length_leaves_room_for_the_frame(model):
+    """40 positions, of which [CLS] and [SEP] take two; what must be known of such a model is printed."""
+    result = run("sample", model, "--seed", 1)
+    assert result.exit_code == 0, result.output
+    assert len(result.stdout.strip()) == 38 and "\nnote: trained with few masks" in result.stderr
+
+
+def test_lengths_are_drawn_from_those_of_a_file(model, tmp_path):
+    (tmp_path / "family.fasta").write_text(">a\nACD\n>b\nEFG\n>c\nEVQLW\n")
+    out = run_json("sample", model, "--lengths", tmp_path / "family.fasta", "-n", 12, "--seed", 5)
+    lengths = [len(s["text"]) for s in out["samples"]]
+    same = pymdm.sample(pymdm.load(model), length={3: 2, 5: 1}, num_samples=12, seed=5)
+    assert set(lengths) == {3, 5} and lengths == [len(t) - 2 for t in same.tokens]
+    assert [s["tokens"] for s in out["samples"]] == [t.tolist() for t in same.tokens]
+
+
+def test_every_tokens_step_and_probability_are_in_the_json(model):
+    out = run_json("sample", model, "--infill", "AC[MASK:3]D", "--seed", 5)["samples"][0]
+    want = pymdm.sample(pymdm.load(model), infill="AC[MASK:3]D", seed=5)[0]
+    assert out["rank"] == want.rank.tolist() and sorted(out["rank"])[-3:] == [0, 1, 2]
+    assert [p is None for p in out["log_prob"]] == [r < 0 for r in out["rank"]]
+    assert [p for p in out["log_prob"] if p is not None] == want.log_prob[want.rank >= 0].tolist()
 
 
 @pytest.mark.parametrize(
@@ -54,7 +82,11 @@ def test_prompts_and_allowed_sets(model, tmp_path):
         (["--prompt-file", "none.fasta"], "cannot read"),
         (["--prompt-file", "x.fasta"], "all or none"),
         (["--format", "pdb"], "must be one of text, fasta, smiles"),
+        (["--lengths", "x.fasta", "--length", "4"], "--lengths stands for --length"),
+        (["--lengths", "none.fasta"], "lengths: cannot read"),
+        (["--tokenizer", "nowhere"], "no tokenizer in nowhere"),
         (["--allowed", "bad.json", "--length", "4"], "must map positions"),
+        (["--allowed", "none.json", "--length", "4"], "cannot read"),
     ],
 )
 def test_bad_files_are_one_line(model, tmp_path, monkeypatch, options, words):

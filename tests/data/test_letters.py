@@ -4,8 +4,9 @@ import json
 
 import pytest
 
+from pymdm.data.folder_tokenizer import read_tokenizer
 from pymdm.data.letters import letters_tokenizer
-from pymdm.data.wrapped import WrappedTokenizer, read_tokenizer
+from pymdm.data.wrapped import WrappedTokenizer
 
 RESIDUES = list("ACDEFGHIKLMNPQRSTVWY")
 

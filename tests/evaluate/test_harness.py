@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -99,6 +100,14 @@ def test_bad_wishes_are_refused():
         Harness(MODEL, "probability")
     with pytest.raises(ValueError, match=r"a model of pymdm\.load, got function"):
         Harness(lambda tokens: torch.zeros(*tokens.shape, 4))
+    config = pymdm.ModelConfig(
+        vocab_size=MODEL.tokenizer.size, length=8, width=8, layers=1, heads=2, attention="causal"
+    )
+    causal = replace(MODEL, engine=pymdm.Engine(pymdm.MaskedTransformer(config)), config=config)
+    with pytest.raises(ValueError, match="see both ways so far, this one's attention is 'causal'"):
+        Harness(causal)
+    with pytest.raises(ValueError, match="the model has no tokenizer"):
+        Harness(replace(MODEL, tokenizer=None))
     with pytest.raises(ValueError, match="a continuation has no tokens"):
         Harness(MODEL).loglikelihood([("a", "")])
     with pytest.raises(ValueError, match="draws, block and batch_size"):

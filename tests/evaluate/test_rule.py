@@ -13,6 +13,7 @@ from helpers.sampler_tables import SAMPLERS, SCORED, L, V, chi_square, draw, net
 from scipy import stats
 
 import pymdm
+from pymdm.data.folder_tokenizer import read_tokenizer
 from pymdm.reference.laws import state_index
 
 EVERY = list(itertools.product(range(V), repeat=L))
@@ -50,6 +51,18 @@ def test_the_sum_over_all_sequences_is_one_and_the_sampler_follows_it(rule, opti
         assert torch.equal(out.rank[i], found.rank[EVERY.index(text)])
 
 
+@pytest.mark.parametrize(
+    "name", ["margin,tokens_per_call=2", "entropy,bound=0.7", "entropy,block_length=2,threshold=-0.3"]
+)
+def test_a_rule_by_its_name_and_options(name):
+    rule, _, options = name.partition(",")
+    made = pymdm.Confidence(
+        rule, **{k: float(v) if "." in v else int(v) for k, v in (o.split("=") for o in options.split(","))}
+    )
+    one, other = (pymdm.log_likelihood(network(table(8)), EVERY[:9], rule=r, mask_id=V) for r in (name, made))
+    assert one.rule == made and one.by_sequence.tolist() == other.by_sequence.tolist()
+
+
 def test_given_tokens_are_not_scored():
     mu = table(9)
     texts = [(0, *rest) for rest in itertools.product(range(V), repeat=L - 1)]
@@ -68,6 +81,8 @@ def test_given_tokens_are_not_scored():
         (pymdm.FirstHitting(), "FirstHitting has no exact likelihood of a text"),
         (pymdm.Remask(steps=4), "tokens are drawn again"),
         ("best", "rule must be one of margin, entropy, got 'best'"),
+        ("probability,threshold=0.9", "has no exact likelihood"),
+        ("margin,steps=3", "options of confidence are rule"),
     ],
     ids=str,
 )
@@ -130,6 +145,50 @@ def test_given_and_masked_positions_have_none_and_a_stop_keeps_them():
     assert whole[0].log_prob.isnan().tolist() == [False, True, False, False]
 
 
+def test_an_encoder_s_frame_is_given_and_its_special_tokens_have_no_part(tmp_path):
+    """The law of what `sample` draws, through both doors: all pairs of residues in the hole sum to 1."""
+    transformers = pytest.importorskip("transformers", reason="the small encoder is transformers' BERT")
+    residues = "ACDEFGHIKL"
+    torch.manual_seed(1)
+    config = transformers.BertConfig(
+        vocab_size=15, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=24,
+        max_position_embeddings=16, pad_token_id=0, initializer_range=0.3,
+    )  # fmt: skip
+    network = transformers.BertForMaskedLM(config)
+    network.save_pretrained(tmp_path)
+    (tmp_path / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *residues]))
+    words = read_tokenizer(tmp_path)
+    texts = [f"A{x}{y}C" for x in residues for y in residues]
+    given = [[0, 3]] * len(texts)
+    native = pymdm.log_likelihood(pymdm.load(tmp_path), texts, rule="entropy", given=given)
+    door = pymdm.log_likelihood(network.train(), texts, rule="entropy", given=given, tokenizer=words, mask_id=4)
+    assert abs(np.exp(-native.by_sequence).sum() - 1) < 1e-6 and network.training
+    assert np.allclose(native.by_sequence, door.by_sequence, atol=1e-5)
+    assert native.rank[0].tolist() == [-1, -1, *native.rank[0][2:4].tolist(), -1, -1]
+    out = pymdm.sample(pymdm.load(tmp_path), infill="A[MASK:2]C", num_samples=20, sampler=pymdm.Confidence("entropy"))
+    framed = pymdm.log_likelihood(
+        pymdm.load(tmp_path), list(out.tokens), rule="entropy", given=[[1, 4]] * 20, seed=out.seed
+    )
+    assert framed.by_sequence == pytest.approx(-out.log_prob.nansum(1).numpy(), abs=1e-9)
+    free = pymdm.log_likelihood(pymdm.load(tmp_path), texts, given=given, special_tokens=True)
+    assert np.exp(-free.by_sequence).sum() < 0.99
+    never = pymdm.log_likelihood(pymdm.load(tmp_path), ["A[UNK]C"])
+    assert never.nats == np.inf
+
+
+def test_allowed_sets_bans_and_shifted_logits_are_part_of_the_law():
+    mu = table(8)
+    options = dict(mask_id=V, banned_tokens=[1], allowed={2: [0]})
+    found = pymdm.log_likelihood(network(mu), EVERY, **options)
+    law = np.exp(-found.by_sequence)
+    assert abs(law.sum() - 1) < 1e-9
+    assert all((p > 0) == (1 not in x and x[2] == 0) for p, x in zip(law, EVERY, strict=True))
+    plain = network(mu)
+    rolled = lambda tokens: plain(tokens)[:, [0, 0, 1, 2]]  # noqa: E731
+    shifted = pymdm.log_likelihood(plain, EVERY, mask_id=V, logit_shift=True)
+    assert np.allclose(shifted.by_sequence, pymdm.log_likelihood(rolled, EVERY, mask_id=V).by_sequence)
+
+
 def test_first_hitting_paths_have_the_probability_they_say():
     """Mean of exp(log_prob) over orders is the law: importance weights 1 / P(path) sum to the number of sequences."""
     mu, n = table(6), 20_000
@@ -152,7 +211,7 @@ def test_the_command_line_prints_step_maps(tmp_path):
     model = pymdm.load()
     same = pymdm.log_likelihood(model, ["Return the name of the class.\n"], rule="entropy")
     assert same.nats == pytest.approx(-sum(log_prob), rel=1e-6)
-    words = run("evaluate", "--text", text, "--rule", "entropy", "--windows", "1")
-    assert "exact, entropy" in words.stdout
+    words = run("evaluate", "--text", text, "--rule", "entropy,tokens_per_call=2", "--windows", "1")
+    assert "exact, entropy,tokens_per_call=2" in " ".join(words.stdout.split())
     refused = run("evaluate", "--text", text, "--rule", "random")
     assert refused.exit_code == 2 and "its order is random" in refused.stderr

@@ -8,7 +8,9 @@ import json
 import numpy as np
 import pytest
 import torch
+from helpers import published
 from helpers.command_line import run
+from tokenizers import Tokenizer, models, pre_tokenizers
 
 import pymdm
 from pymdm.evaluate.schedule import Information, best_sizes, excess, falling, measure_information, uniform_sizes
@@ -138,6 +140,55 @@ def test_the_schedule_is_run_and_its_certificate_carried(law):
     )
     assert torch.equal(out.tokens, same.tokens)
     assert pymdm.CallSchedule.from_dict(json.loads(json.dumps(plan.to_dict()))) == plan
+
+
+def test_a_certificate_is_of_the_sequences_it_was_made_for():
+    """Other lengths and other shares of given tokens have another cost, and blocks another order."""
+    plan = pymdm.CallSchedule((1, 3), 0.5, (0.4, 0.6), 0.7, 1, "a law")
+    sampler = pymdm.FirstHitting(tokens_per_call=plan)
+    options = dict(mask_id=2, seed=1, sampler=sampler)
+    net = lambda tokens: torch.zeros(*tokens.shape, 2)  # noqa: E731
+    assert "0.50 nats" in pymdm.sample(net, infill=[[0, 2, 2, 2, 2], [2, 2, 1, 2, 2]], **options).law
+    for wrong, words in (
+        ({"length": 4}, "for sequences with 1 tokens given, got one with 0"),
+        ({"infill": [[0, 2, 2, 2]]}, "for 4 tokens, got a sequence of 3 to draw"),
+        (
+            {"infill": [[0, 1, 2, 2, 2, 2]]},
+            "for sequences with 1 tokens given, got one with 2; make one with given=2, or",
+        ),
+    ):
+        with pytest.raises(ValueError, match=f"^sample: the call schedule is {words}"):
+            pymdm.sample(net, **wrong, **options)
+    assert pymdm.sample(net, length=4, mask_id=2, sampler=pymdm.FirstHitting(plan.sizes)).law == "approximate"
+    assert pymdm.FirstHitting(plan, block_length=2).law == "approximate"
+
+
+def test_a_published_checkpoint_on_a_text(tmp_path):
+    """LLaDA's layout with a tokenizer of words: a schedule of calls, samplers side by side, and what is missing in one line."""
+    folder = published.write(tmp_path / "m", published.LLADA, published.llada(3, published.LLADA))
+    inner = Tokenizer(models.WordLevel({f"w{i}": i for i in range(44)}, "w0"))
+    inner.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    (tmp_path / "a.txt").write_text(" ".join(f"w{i * i % 44}" for i in range(400)))
+    text = ("--text", tmp_path / "a.txt", "--length", 8, "--windows", 4)
+    missing = run("schedule", folder, *text)
+    assert missing.exit_code == 2 and "has no tokenizer" in missing.stderr and missing.stderr.count("\n") == 1
+    inner.save(str(folder / "tokenizer.json"))
+    made = run("schedule", folder, *text, "--calls", 3, "--out", tmp_path / "calls.json")
+    assert made.exit_code == 0, made.output
+    drawn = run("sample", folder, "--length", 8, "--call-schedule", tmp_path / "calls.json", "--seed", 1)
+    assert drawn.exit_code == 0 and "on a.txt" in drawn.stderr and "3 network calls" in drawn.stderr
+    texts = torch.arange(32).view(4, 8)
+    same = pymdm.schedule(pymdm.load(folder), texts=texts, calls=3)
+    assert sum(same) == 8 and same.calls == 3
+    with pytest.raises(ValueError, match="needs texts and mask_id"):
+        pymdm.schedule(pymdm.load(folder), calls=3)
+    beside = run("compare", folder, *text, "--rounds", 2, "--samples", 2, "--sampler", "first-hitting", "--json")
+    assert beside.exit_code == 0, beside.output
+    row = json.loads(beside.stdout)["samplers"][0]
+    assert row["certificate_nats"] >= 0 and row["rounds"] == 2
+    for command in ("schedule", "compare"):
+        untold = run(command, folder)
+        assert untold.exit_code == 2 and "does not say what it was trained on; give a text" in untold.stderr
 
 
 @pytest.mark.parametrize(

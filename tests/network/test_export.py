@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from helpers import published
 from helpers.command_line import run
 from helpers.engine_networks import random_network
 
@@ -86,6 +87,11 @@ def test_what_cannot_be_exported_is_one_line(tmp_path):
         checkpoint(folder, **switches)
         with pytest.raises(ValueError, match=f"^export: .*{words}"):
             export(folder / "ours", tmp_path / "out")
+    theirs = published.write(tmp_path / "theirs", published.LLADA, published.llada(3, published.LLADA))
+    for command in (("export", theirs, "--out", tmp_path / "out"), ("evaluate", theirs, "--text", __file__)):
+        out = run(*command)
+        assert out.exit_code == 2 and out.stderr.count("\n") == 1
+        assert "is a published checkpoint (llada), and this needs one trained here; pymdm.load and" in out.stderr
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("x")
     assert run("export", tmp_path / "ours", "--out", tmp_path / "mine").exit_code == 2

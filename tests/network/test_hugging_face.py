@@ -1,5 +1,7 @@
 """A masked model of transformers goes to `sample` as it is."""
 
+import json
+
 import pytest
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
@@ -108,6 +110,46 @@ def test_an_all_mask_start_of_esm2_is_explained():
         pymdm.sample(esm, length=5, seed=1)
     out = pymdm.sample(esm, infill=[[0, 32, 32, 2]], seed=1)
     assert out.tokens[0, 0] == 0 and not {1, 32} & set(out.tokens[0].tolist())
+
+
+class A2D(transformers.Qwen3ForCausalLM):
+    """An autoregressive network made into a masked one, as LLaDA's and Dream's classes are: it sees both ways."""
+
+    def forward(self, input_ids, attention_mask=None):
+        seen = attention_mask.bool() if attention_mask is not None else torch.ones_like(input_ids).bool()
+        mask = torch.zeros(len(seen), 1, 1, seen.shape[1]).masked_fill(~seen[:, None, None], -torch.inf)
+        return super().forward(input_ids, attention_mask=mask.expand(-1, -1, seen.shape[1], -1), use_cache=False)
+
+
+def test_a_decoder_draws_its_end_of_text_and_has_no_frame(tmp_path):
+    """Through both doors: the end of text may be drawn and ends the text, the beginning and padding may not."""
+    words = [f"w{i}" for i in range(16)] + ["<|endoftext|>", "<|start|>", "<|pad|>", "<|mask|>"]
+    inner = Tokenizer(models.WordLevel({w: i for i, w in enumerate(words)}, "w0"))
+    inner.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    inner.add_special_tokens(words[16:])
+    inner.post_processor = TemplateProcessing(single="<|start|> $A", special_tokens=[("<|start|>", 17)])
+    names = dict(bos_token="<|start|>", eos_token="<|endoftext|>", pad_token="<|pad|>", mask_token="<|mask|>")
+    tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=inner, **names)
+    torch.manual_seed(0)
+    config = transformers.Qwen3Config(
+        vocab_size=20, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, head_dim=8,
+        intermediate_size=48, max_position_embeddings=32, initializer_range=0.2, tie_word_embeddings=True,
+        bos_token_id=17, eos_token_id=16, pad_token_id=18, attn_implementation="eager",
+    )  # fmt: skip
+    model = A2D(config).eval()
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    settings = json.loads((tmp_path / "config.json").read_text()) | {"model_type": "a2d-qwen3"}
+    (tmp_path / "config.json").write_text(json.dumps(settings))
+    options = dict(prompt="w3 w4", length=12, num_samples=30, seed=2)
+    door = pymdm.sample(model, tokenizer=tokenizer, **options)
+    native = pymdm.sample(pymdm.load(tmp_path), **options)
+    assert torch.equal(door.tokens, native.tokens) and door.text == native.text and door.law == native.law == "exact"
+    drawn = set(door.tokens.flatten().tolist())
+    assert 16 in drawn and not drawn & {17, 18, 19} and door.tokens.shape == (30, 12)
+    assert all("<|endoftext|>" not in text for text in door.text)
+    ended = next(i for i, row in enumerate(door.tokens.tolist()) if 16 in row)
+    assert len(door.text[ended].split()) == door.tokens[ended].tolist().index(16)
 
 
 def test_arrays_of_other_libraries_come_through_dlpack():

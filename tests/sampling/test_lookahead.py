@@ -43,6 +43,7 @@ class TestEveryWindow:
             {"top_k": 2},
             {"top_p": 0.7},
             {"banned_tokens": [1]},
+            {"allowed": {0: [0, 2], 2: [1]}},
             {"batch_size": 5},
             {"time_conditioned": True},
         ],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from helpers.planted.lookahead import AcceptsOneTooMany, OtherNoise, StaleAfterMiss, WrongEvent
+from helpers.planted.lookahead import AcceptsOneTooMany, OtherNoise, StaleAfterMiss, StaleSource, WrongEvent
 
 import pymdm
 from pymdm.reference.first_hitting import first_hitting
@@ -43,6 +43,19 @@ def wrong_tokens(kind, **options) -> int:
 def missed_rounds(kind) -> int:
     """Rounds more, or fewer, than a network that does not look needs: 1 + ceil((n - 1) / k)."""
     return sum(abs(a.rounds - (1 + -(-(LENGTH - 1) // 3))) for a in draw(kind, blind))
+
+
+def rounds_unlike_the_core_s(kind) -> int:
+    """Sequences whose rounds, or copies in them, are others than the compiled sampler's."""
+    logits, found = wide(), 0
+    for k in (2, 3, 6):
+        out = pymdm.sample(
+            lambda tokens: torch.from_numpy(logits(tokens.numpy())), mask_id=V, length=LENGTH, num_samples=N, seed=9,
+            sampler=pymdm.FirstHitting(lookahead=k),
+        )  # fmt: skip
+        for i, one in enumerate(draw(kind, wide(), window=k)):
+            found += (out.nfe[i], int(out.state.rows[i])) != (one.rounds, sum(one.widths))
+    return found
 
 
 def windows_that_see(kind) -> int:
@@ -88,6 +101,7 @@ def test_the_reference_gives_the_sampler_s_tokens_and_nothing_is_found():
     for window, gap in ((1, 0.0), (2, 0.0), (3, 0.0), (6, 0.0), (6, 0.5)):
         assert wrong_tokens(Lookahead, window=window, gap=gap) == 0
     assert missed_rounds(Lookahead) == 0
+    assert rounds_unlike_the_core_s(Lookahead) == 0
     assert windows_that_see(Lookahead) == 0
 
 
@@ -114,6 +128,7 @@ def test_the_core_does_what_the_reference_does():
     [
         (AcceptsOneTooMany, wrong_tokens),
         (StaleAfterMiss, wrong_tokens),
+        (StaleSource, rounds_unlike_the_core_s),
         (OtherNoise, missed_rounds),
         (WrongEvent, wrong_tokens),
         (Peeking, windows_that_see),

@@ -21,6 +21,15 @@ _TYPES = {
     "diffusion_gemma": _NO_MASK,
     "diffusiongemma": _NO_MASK,
 }
+# The dense layer before the head of masked language models, by their model_type: base models are published without one.
+_HEADS = {
+    "bert": "cls.predictions.transform.dense.weight",
+    "roberta": "lm_head.dense.weight",
+    "xlm-roberta": "lm_head.dense.weight",
+    "albert": "predictions.dense.weight",
+    "modernbert": "head.dense.weight",
+    "esm": "lm_head.dense.weight",
+}
 
 
 def refusal(settings: Settings, names: Collection[str]) -> str | None:
@@ -28,6 +37,8 @@ def refusal(settings: Settings, names: Collection[str]) -> str | None:
     kind = str(settings.get("model_type") or "")
     if kind in _TYPES:
         return f"{kind}: {_TYPES[kind]}"
+    if kind in _HEADS and _HEADS[kind] not in names:
+        return f"{kind}: it has no masked language head (no tensor {_HEADS[kind]}), so it gives no logits"
     if any(".experts." in name for name in names):  # LLaDA-MoE has LLaDA's model_type
         classes = settings.get("architectures")
         named = classes[0] if isinstance(classes, list) and classes and isinstance(classes[0], str) else kind

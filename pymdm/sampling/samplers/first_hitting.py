@@ -96,8 +96,9 @@ class FirstHitting(Sampler):
 
     @property
     def law(self) -> str:
-        if isinstance(self.tokens_per_call, CallSchedule) and self.order == 1 and not self.corrector:
-            return self.tokens_per_call.law if self.noise == "exact" else "approximate"
+        plain = self.order == 1 and not self.corrector and self.noise == "exact" and self.block_length is None
+        if isinstance(self.tokens_per_call, CallSchedule) and plain:  # whose certificate is of a uniform order
+            return self.tokens_per_call.law
         return "exact" if set(self.counts()) == {1} and self.noise == "exact" else "approximate"
 
     @property

@@ -38,6 +38,13 @@ class StaleAfterMiss(Lookahead):
         return self.late.pop(event, token) if event in getattr(self, "late", {}) else token
 
 
+class StaleSource(Lookahead):
+    """The next guesses come from the round's first output, whatever was right since: right tokens, more rounds."""
+
+    def source(self, outputs, last):
+        return outputs[0]
+
+
 class OtherNoise(Lookahead):
     """Guesses are drawn with the noise of the event before."""
 
