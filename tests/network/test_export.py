@@ -20,12 +20,14 @@ VARIANTS = {
     "constant": dict(conditioning="constant", cond_dim=8),
     "time": dict(conditioning="time", cond_dim=8, time_input="sigma", attention="causal"),
 }
+SIGMA = dict(conditioning="time", cond_dim=8, time_input="sigma")
 
 
-def checkpoint(tmp_path, **options):
+def checkpoint(tmp_path, dtype=torch.float32, **options):
+    """A folder of ours with weights of that type, and the same weights as a float32 network."""
     config = ModelConfig(vocab_size=WORDS.size, **SHAPE, **options)
-    network = random_network(config, 3)
-    save_checkpoint(tmp_path / "ours", config, network.state_dict(), WORDS)
+    state = {name: value.to(dtype) for name, value in random_network(config, 3).state_dict().items()}
+    network = save_checkpoint(tmp_path / "ours", config, state, WORDS).build()
     tokens = torch.randint(0, WORDS.size + 1, (3, 11), generator=torch.Generator().manual_seed(1))
     return network, tokens
 
@@ -55,15 +57,55 @@ def test_transformers_opens_it(tmp_path, variant):
     assert run("export", tmp_path / "ours", "--out", out).exit_code == 0  # an earlier export is replaced
 
 
-@pytest.mark.parametrize("variant", ["plain", "constant"])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_weights_of_half_precision_open_too(tmp_path, variant, dtype):
+    """As transformers opens them by default, in their own type, and in float32: the bundled weights are bfloat16."""
+    transformers = pytest.importorskip("transformers")
+    network, tokens = checkpoint(tmp_path, dtype, **VARIANTS[variant])
+    export(tmp_path / "ours", tmp_path / "out")
+    times = {"time": torch.tensor([0.2, 0.7, 1.0])} if variant == "time" else {}
+    with torch.no_grad():
+        want = network(tokens, *times.values())
+        for options, bound in (({}, 5e-2), ({"dtype": torch.float32}, 1e-5)):
+            model = transformers.AutoModelForMaskedLM.from_pretrained(
+                tmp_path / "out", trust_remote_code=True, **options
+            )
+            assert next(model.parameters()).dtype == options.get("dtype", dtype)
+            got = model(input_ids=tokens, **times).logits
+            assert got.dtype == torch.float32 and float((got - want).abs().max()) < bound * float(want.abs().max())
+
+
+def test_the_bundled_model_goes_there_and_back(tmp_path):
+    transformers = pytest.importorskip("transformers")
+    from pymdm.bundled import bundled_path
+
+    assert run("export", bundled_path(), "--out", tmp_path / "out").exit_code == 0
+    options = dict(infill="Return the [MASK:4] of the class.", num_samples=2, seed=1)
+    ours, back = (
+        pymdm.sample(pymdm.load(), **options),
+        pymdm.sample(pymdm.load(tmp_path / "out"), **options),
+    )
+    model = transformers.AutoModelForMaskedLM.from_pretrained(
+        tmp_path / "out", trust_remote_code=True, dtype=torch.float32
+    )
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "out", trust_remote_code=True)
+    door = pymdm.sample(model, tokenizer=tokenizer, **options)
+    assert door.text == ours.text and door.tokens.tolist() == ours.tokens.tolist()
+    in_float32 = pymdm.sample(pymdm.load(tmp_path / "out", dtype="float32"), **options)
+    assert in_float32.tokens.tolist() == ours.tokens.tolist() and back.law == "exact"
+
+
+@pytest.mark.parametrize("variant", ["plain", "constant", "sigma"])
 def test_mdlms_layout_has_the_same_law(tmp_path, variant):
-    network, tokens = checkpoint(tmp_path, **VARIANTS[variant])
+    network, tokens = checkpoint(tmp_path, **(SIGMA if variant == "sigma" else VARIANTS[variant]))
+    times = (torch.tensor([0.2, 0.7, 1.0]),) if variant == "sigma" else ()
     assert run("export", tmp_path / "ours", "--out", tmp_path / "out", "--to", "mdlm").exit_code == 0
     model = pymdm.load(tmp_path / "out")
     assert model.conventions.family == "mdlm" and model.config.mask_id == WORDS.mask_id
     with torch.no_grad():
-        want = network(tokens)
-    got = model.engine(tokens)[..., :-1]  # their network scores the mask too
+        want = network(tokens, *times)
+    got = model.engine(tokens, *times)[..., :-1]  # their network scores the mask too
     assert float((got - want).abs().max()) < 1e-5 * float(want.abs().max())
     options = dict(length=12, num_samples=3, seed=2)
     ours, theirs = pymdm.sample(pymdm.load(tmp_path / "ours"), **options), pymdm.sample(model, **options)

@@ -19,6 +19,13 @@ class PymdmConfig(PretrainedConfig):
         super().__init__(**kwargs)
 
 
+class Linear(nn.Linear):
+    """Products in the weights' dtype; all else, the residual stream too, is float32."""
+
+    def forward(self, x):
+        return super().forward(x.to(self.weight.dtype)).float()
+
+
 class Norm(nn.Module):
     def __init__(self, c, size=None, bias=None):
         super().__init__()
@@ -28,11 +35,11 @@ class Norm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(size)) if (c["norm_bias"] if bias is None else bias) else None
 
     def forward(self, x):
+        weight, bias = self.weight.float(), None if self.bias is None else self.bias.float()
         if self.kind == "layernorm":
-            return F.layer_norm(x.float(), x.shape[-1:], self.weight, self.bias, self.eps)
-        y = x.float()
-        y = y * torch.rsqrt(y.square().mean(-1, keepdim=True) + self.eps) * self.weight
-        return y if self.bias is None else y + self.bias
+            return F.layer_norm(x, x.shape[-1:], weight, bias, self.eps)
+        y = x * torch.rsqrt(x.square().mean(-1, keepdim=True) + self.eps) * weight
+        return y if bias is None else y + bias
 
 
 class Block(nn.Module):
@@ -44,22 +51,22 @@ class Block(nn.Module):
         if c["qk_norm"] != "none":
             sizes = (hd, hd) if c["qk_norm"] == "head" else (c["heads"] * hd, c["kv_heads"] * hd)
             self.q_norm, self.k_norm = (Norm(c, size, bias=False) for size in sizes)
-        self.qkv = nn.Linear(D, (c["heads"] + 2 * c["kv_heads"]) * hd, bias=c["qkv_bias"])
-        self.out = nn.Linear(c["heads"] * hd, D, bias=c["out_bias"])
-        self.mlp_in = nn.Linear(D, 2 * inner if c["mlp"] in ("swiglu", "geglu") else inner, bias=c["mlp_bias"])
-        self.mlp_out = nn.Linear(inner, D, bias=c["mlp_bias"])
+        self.qkv = Linear(D, (c["heads"] + 2 * c["kv_heads"]) * hd, bias=c["qkv_bias"])
+        self.out = Linear(c["heads"] * hd, D, bias=c["out_bias"])
+        self.mlp_in = Linear(D, 2 * inner if c["mlp"] in ("swiglu", "geglu") else inner, bias=c["mlp_bias"])
+        self.mlp_out = Linear(inner, D, bias=c["mlp_bias"])
         if c["conditioning"] != "none":
-            self.ada = nn.Linear(c["cond_dim"], 6 * D)
+            self.ada = Linear(c["cond_dim"], 6 * D)
 
     def attention(self, x, turn, mask):
         c, (B, L, _) = self.c, x.shape
         hd = c["head_dim"]
         q, k, v = self.qkv(x).split([c["heads"] * hd, c["kv_heads"] * hd, c["kv_heads"] * hd], dim=-1)
         if c["qk_norm"] == "all":
-            q, k = self.q_norm(q).to(v.dtype), self.k_norm(k).to(v.dtype)
+            q, k = self.q_norm(q), self.k_norm(k)
         q, k, v = (p.view(B, L, -1, hd) for p in (q, k, v))
         if c["qk_norm"] == "head":
-            q, k = self.q_norm(q).to(v.dtype), self.k_norm(k).to(v.dtype)
+            q, k = self.q_norm(q), self.k_norm(k)
         q, k, v = (p.transpose(1, 2) for p in (q, k, v))
         share = c["heads"] // c["kv_heads"]
         k, v = (t.repeat_interleave(share, dim=1) for t in (turn(k), v))
@@ -114,15 +121,15 @@ class PymdmForMaskedLM(PreTrainedModel):
         if c["embed_norm"]:
             self.embed_norm = Norm(c, E)
         if E != D:
-            self.embed_map = nn.Linear(E, D)
+            self.embed_map = Linear(E, D)
         if not c["post_norm"]:
             self.norm_final = Norm(c)
         if c["head_transform"]:
-            self.head_dense, self.head_norm = nn.Linear(D, E), Norm(c, E)
+            self.head_dense, self.head_norm = Linear(D, E), Norm(c, E)
         if c["conditioning"] != "none":
             C = c["cond_dim"]
-            self.time_mlp = nn.Sequential(nn.Linear(256, C), nn.SiLU(), nn.Linear(C, C))
-            self.ada_final = nn.Linear(C, 2 * D)
+            self.time_mlp = nn.Sequential(Linear(256, C), nn.SiLU(), Linear(C, C))
+            self.ada_final = Linear(C, 2 * D)
         self.head = Head(c)
         self.post_init()
 
@@ -153,21 +160,21 @@ class PymdmForMaskedLM(PreTrainedModel):
         cos, sin = angle.cos(), angle.sin()
 
         def rotate(x):
-            a, b = x.float().chunk(2, dim=-1)
-            return torch.cat([a * cos - b * sin, b * cos + a * sin], dim=-1).to(x.dtype)
+            a, b = x.chunk(2, dim=-1)
+            return torch.cat([a * cos - b * sin, b * cos + a * sin], dim=-1)
 
         return (lambda x: x) if c["positions"] == "learned" else rotate
 
     def forward(self, input_ids, attention_mask=None, time=None, labels=None, **kwargs):
         c, (B, L) = self.c, input_ids.shape
-        x = self.embed(input_ids)
+        x = self.embed(input_ids).float()
         if c["token_dropout"]:
             masked = (input_ids == c["mask_id"])[..., None]
             known = torch.ones_like(input_ids) if attention_mask is None else attention_mask
             share = (masked[..., 0] * known).sum(1) / known.sum(1)
             x = x.masked_fill(masked, 0.0) * (0.88 / (1 - share))[:, None, None]
         if c["positions"] == "learned":
-            x = x + self.positions.weight[:L]
+            x = x + self.positions.weight[:L].float()
         if c["embed_norm"]:
             x = self.embed_norm(x)
         if c["embed_dim"] != c["width"]:
@@ -197,8 +204,8 @@ class PymdmForMaskedLM(PreTrainedModel):
         if c["head_transform"]:
             x = self.head_norm(gelu(c, self.head_dense(x)))
         weight = self.embed.weight[: c["vocab_size"]] if self.head.weight is None else self.head.weight
-        logits = F.linear(x, weight, self.head.bias)
+        logits = F.linear(x.to(weight.dtype), weight, self.head.bias).float()
         if c["logit_shift"]:
             logits = torch.cat([logits[:, :1], logits[:, :-1]], dim=1)
-        loss = None if labels is None else F.cross_entropy(logits.flatten(0, 1).float(), labels.flatten())
+        loss = None if labels is None else F.cross_entropy(logits.flatten(0, 1), labels.flatten())
         return MaskedLMOutput(loss=loss, logits=logits)
