@@ -14,6 +14,8 @@ namespace pymdm::model {
 
 class Transformer {
  public:
+  // Stays where it is: its layers know each other.
+  Transformer(const Transformer&) = delete;
   Transformer(const Config& config, const Parameters& parameters, DType dtype)
       : config_(config),
         dtype_(dtype),
@@ -23,7 +25,9 @@ class Transformer {
                     : ops::rotary(config.length, config.head_dim, config.rope_base, {config.yarn, config.yarn_length})),
         local_rotary_(config.window > 0 && !config.learned_positions
                           ? ops::rotary(config.length, config.head_dim, config.local_rope_base)
-                          : ops::Rotary{}) {}
+                          : ops::Rotary{}) {
+    weights_.chain();
+  }
 
   // logits [M, V] float32, rows `stride` elements apart. One call at a time. With a cache, of `batch.owner`, only what
   // it does not hold is computed; the logits are the same bits.

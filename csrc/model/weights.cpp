@@ -36,7 +36,7 @@ struct Maker {
   Packed heads(const std::string& name, int64_t first, int64_t count) {
     const int64_t hd = c.head_dim, rows = (c.heads + 2 * c.kv_heads) * hd;
     const Parameter& weight = read.need(name + ".weight", rows, c.width);
-    const int64_t per_panel = std::min(count, std::max<int64_t>(1, ops::kPanel / hd));
+    const int64_t per_panel = std::min(count, std::max<int64_t>(1, ops::panel_columns(dtype) / hd));
     const int64_t panel = (per_panel * hd + 15) / 16 * 16, panels = (count + per_panel - 1) / per_panel;
     ops::PackPlan plan;
     plan.panel = panel;
@@ -125,6 +125,18 @@ int64_t Weights::bytes() const {
       embed_map.bytes() + static_cast<int64_t>(positions.size()) * 4 + norm_bytes(embed_norm) + norm_bytes(head_norm);
   return total + head_dense.bytes() + norm_bytes(norm_final) + head.bytes() + time_in.bytes() + time_out.bytes() +
          ada_final.bytes();
+}
+
+void Weights::chain() {
+  ops::Packed* last = nullptr;
+  const auto add = [&](ops::Packed& layer) {
+    if (last != nullptr) last->then = &layer;
+    last = &layer;
+  };
+  for (Block& b : blocks)
+    for (ops::Packed* layer : {&b.kv, &b.q, &b.out, &b.mlp.in, &b.mlp.out}) add(*layer);
+  if (head_dense.panels > 0) add(head_dense);
+  add(head);
 }
 
 Weights make_weights(const Config& config, const Parameters& parameters, DType dtype) {

@@ -33,6 +33,8 @@ struct Weights {
   ops::Packed head;
   ops::Packed time_in, time_out, ada_final;  // time conditioning: 256 -> cond -> cond, cond -> [2 D] (shift, scale)
   int64_t bytes() const;
+  // Tells every layer which is multiplied after it. Once the weights stay where they are.
+  void chain();
 };
 
 // Throws Error ("engine: ...") for a parameter that is missing, unknown, misshapen or not finite.

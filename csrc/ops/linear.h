@@ -16,8 +16,9 @@ struct Packed {
   int64_t in = 0, out = 0;
   int64_t panel = 0, panels = 0;
   int64_t block = 0, blocks = 0;
-  Buffer data;              // [panels][padded_in][panel]
-  std::vector<float> bias;  // [panels * panel], zeros where the layer has none
+  Buffer data;                   // [panels][padded_in][panel]
+  std::vector<float> bias;       // [panels * panel], zeros where the layer has none
+  const Packed* then = nullptr;  // what is probably multiplied next: its first tiles are read during the last of this
 
   int64_t padded_in() const { return in + (dtype == DType::kBFloat16 && in % 2); }
   int64_t block_size(int64_t i) const {
@@ -38,7 +39,8 @@ struct PackPlan {
   std::function<int64_t(int64_t)> source;  // null: the identity
   const float* row_scale = nullptr;
 };
-constexpr int64_t kPanel = 128;
+// Columns of a panel: as many bytes in both types, which leaves its neighbour room in the second-level cache.
+constexpr int64_t panel_columns(DType dtype) { return dtype == DType::kFloat32 ? 64 : 128; }
 
 // `name` is for the error that says which parameter has a number that is not finite.
 Packed pack(const char* name, const Parameter& weight, const Parameter* bias, DType dtype, const PackPlan& plan);

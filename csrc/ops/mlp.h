@@ -10,7 +10,7 @@ namespace pymdm::ops {
 struct Mlp {
   bool gated = false;  // SwiGLU: silu(gate) * up, with erf GEGLU: gelu(gate) * up; false is GELU
   bool erf = false;    // GELU by the error function; false: its tanh form
-  Packed in;           // a gated layer's panels hold kPanel / 2 gates, then the same columns of up
+  Packed in;           // a gated layer's panels are half gates, half the same columns of up
   Packed out;
 
   // Columns a row of the hidden matrix has: F rounded up to whole panels; those beyond F are zeros.

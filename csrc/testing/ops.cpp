@@ -205,7 +205,7 @@ at::Tensor attention(const at::Tensor& q_in, const at::Tensor& k_in, const at::T
   kv.values = static_cast<char*>(values.data_ptr());
 
   const auto identity = [&](int64_t heads) {  // panels hold whole heads
-    const int64_t per_panel = std::min(heads, std::max<int64_t>(1, ops::kPanel / hd));
+    const int64_t per_panel = std::min(heads, std::max<int64_t>(1, ops::panel_columns(kv.dtype) / hd));
     ops::PackPlan plan;
     plan.panel = (per_panel * hd + 15) / 16 * 16;
     plan.out = (heads + per_panel - 1) / per_panel * plan.panel;

@@ -1,7 +1,8 @@
 """Lookahead: tokens a round and sequences scored a token, and what that is worth where a call has a fixed cost.
 
-The counts of the bundled model do not depend on the machine or its load. The seconds are of a callable that sleeps in every
-call, as a remote or eager network does, on top of a small network's own work.
+The counts of the bundled model do not depend on the machine or its load. The seconds are of a callable whose calls take equally
+long whatever they are given, as those of a remote network or of a small batch on a device do: a small BERT of transformers
+(our own network where that package is not installed) computes the logits, and the call sleeps for what is left of its time.
 """
 
 from __future__ import annotations
@@ -87,21 +88,37 @@ def _even(rows: Tensor | list[Tensor]) -> Tensor:
 
 
 def delayed(network: Any, seconds: float) -> Any:
-    """A callable that takes a fixed time in every call."""
+    """A callable whose calls take `seconds` each, the network's own work among them."""
 
+    @torch.inference_mode()
     def score(tokens: Tensor) -> Tensor:
-        time.sleep(seconds)
-        return network(tokens)
+        end = time.perf_counter() + seconds
+        logits: Tensor = network(tokens)
+        time.sleep(max(0.0, end - time.perf_counter()))
+        return logits
 
     return score
 
 
+def small_network(length: int, vocab: int = 64) -> tuple[str, Any]:
+    """Name and logits [B, L, V + 1] of a random network for V tokens and the mask."""
+    torch.manual_seed(0)
+    try:
+        from transformers import BertConfig, BertForMaskedLM
+    except ImportError:
+        config = pymdm.ModelConfig(vocab_size=vocab, length=length, width=64, layers=2, heads=2)
+        return "callable", pymdm.Engine(pymdm.MaskedTransformer(config))
+    settings = BertConfig(vocab_size=vocab + 1, hidden_size=64, num_hidden_layers=2, num_attention_heads=2,
+                          intermediate_size=256, max_position_embeddings=length)  # fmt: skip
+    bert = BertForMaskedLM(settings).eval()
+    return "BERT", lambda tokens: bert(tokens).logits
+
+
 def latency(seconds: float, length: int, rounds: int, seed: int) -> list[Row]:
     """Speedup of the windows through a callable with a fixed cost a call, beside their tokens a round."""
-    torch.manual_seed(0)
-    config = pymdm.ModelConfig(vocab_size=64, length=length, width=64, layers=2, heads=2)
-    score = delayed(pymdm.Engine(pymdm.MaskedTransformer(config)), seconds)
-    draw = partial(pymdm.sample, score, mask_id=config.mask_id, length=length, seed=seed)
+    kind, network = small_network(length)
+    score = delayed(network, seconds)
+    draw = partial(pymdm.sample, score, mask_id=64, length=length, seed=seed)
     windows: tuple[Any, ...] = (1, *WINDOWS, "auto")
     outs = {k: draw(sampler=sampler(k)) for k in windows}
     if any(not torch.equal(_even(out.tokens), _even(outs[1].tokens)) for out in outs.values()):
@@ -111,7 +128,7 @@ def latency(seconds: float, length: int, rounds: int, seed: int) -> list[Row]:
     for k in windows[1:]:
         per_round = length / outs[k].rounds
         mark = 0.9 * per_round if seconds >= 0.02 and k != "auto" else None
-        subject = f"callable, {seconds * 1e3:.0f} ms a call, L={length}"
+        subject = f"{kind}, {seconds * 1e3:.0f} ms a call, L={length}"
         rows.append(
             row(
                 subject,
@@ -122,6 +139,26 @@ def latency(seconds: float, length: int, rounds: int, seed: int) -> list[Row]:
                 note=f"{per_round:.2f} tokens a round",
             )
         )
+    return rows
+
+
+def never_slower(length: int, rounds: int, seed: int) -> list[Row]:
+    """`lookahead="auto"` where a call costs what its rows cost, beside one token a call."""
+    model = pymdm.load()
+    kind, network = small_network(length)
+    own = pymdm.Engine(pymdm.MaskedTransformer(pymdm.ModelConfig(1024, length, 192, 3, 3)))
+    cases: dict[str, Any] = {
+        "bundled model": partial(pymdm.sample, model, length=length, seed=seed),
+        "a random network": partial(pymdm.sample, own, length=length, seed=seed),
+        f"{kind}, no latency": partial(
+            pymdm.sample, torch.inference_mode()(network), mask_id=64, length=length, seed=seed
+        ),
+    }
+    rows: list[Row] = []
+    for subject, draw in cases.items():
+        times = interleaved({str(k): partial(draw, sampler=sampler(k)) for k in (1, "auto")}, rounds)
+        value = ratio(times["1"], times["auto"])
+        rows.append(row(f"{subject}, L={length}", "auto over one token a call", value, "x", mark=0.95))
     return rows
 
 
@@ -139,6 +176,7 @@ def run(args: argparse.Namespace) -> common.Measured:
     again = partial(pymdm.Remask, 2 * shortest, eta=0.02)
     rows += counts(shortest, args.samples, args.seed, make=lambda k: again(lookahead=k), of="remasking")
     rows += latency(args.latency, 64, args.rounds, args.seed)
+    rows += never_slower(128 if max(args.lengths) >= 128 else shortest, args.rounds, args.seed)
     settings = {"lengths": args.lengths, "samples": args.samples, "latency": args.latency, "seed": args.seed}
     return common.Measured(settings, rows)
 

@@ -70,6 +70,16 @@ def test_linear_with_many_inputs(processor, bfloat16, k):
     assert_close(T.linear(x, w, bfloat16=bfloat16), want, FLOAT)
 
 
+@pytest.mark.parametrize("n", [16, 64, 100, 128, 200])
+def test_a_row_does_not_know_how_many_there_are(processor, bfloat16, n):
+    """Rows go in passes of different sizes, over different groups of columns: the bits are the same, of blocks of k too."""
+    for k in (7, 96, 1100) if n == 128 else (96,):
+        x, w = draw(k, 70, k), draw(k + 1, n, k) / k**0.5
+        every = T.linear(x, w, bfloat16=bfloat16)
+        for m in range(1, 70):
+            assert torch.equal(T.linear(x[:m], w, bfloat16=bfloat16), every[:m]), m
+
+
 @given(m=sizes, n=st.integers(1, 200), k=st.integers(1, 200), gated=st.booleans(), seed=st.integers(0, 999))
 @common
 def test_linear_residual(processor, bfloat16, m, n, k, gated, seed):

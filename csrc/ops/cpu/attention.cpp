@@ -67,8 +67,8 @@ struct Head {
     int64_t end = 0;
     for (int64_t i = 0; i < rows; ++i) end = std::max(end, to(i, first_key, keys));
     for (int64_t p = begin; p < end; p += kKeyPanel)
-      product(round_rows(rows), kKeyPanel, hd, q.row(row, column), q.stride, kv.keys + (slot + p) * hd * size,
-              s.scores + p, kKeyBlock, false);
+      product(rows, kKeyPanel, hd, q.row(row, column), q.stride, kv.keys + (slot + p) * hd * size, s.scores + p,
+              kKeyBlock, false);
     for (int64_t i = 0; i < rows; ++i) {
       const int64_t low = from(i, first_key, keys), seen = std::max<int64_t>(to(i, first_key, keys) - low, 0);
       const float* scores = s.scores + i * kKeyBlock + low;
@@ -81,23 +81,21 @@ struct Head {
       if (!first && fade != 1.0f)
         k.scale(s.out + i * kv.value_width, fade, hd, s.out + i * kv.value_width, DType::kFloat32);
     }
-    product(round_rows(rows), kv.value_width, padded, s.weights, kKeyBlock, kv.values + slot * kv.value_width * size,
-            s.out, kv.value_width, !first);
+    product(rows, kv.value_width, padded, s.weights, kKeyBlock, kv.values + slot * kv.value_width * size, s.out,
+            kv.value_width, !first);
   }
 
-  // Query i's rows beside the slots, after those: few, a dot product each.
+  // Query i's rows beside the slots, after those: few, row by row.
   void beside(const Matrix& q, int64_t row, int64_t column, int64_t kv_head, int64_t i) const {
     const int64_t hd = kv.shape.head_dim;
     float *scores = s.scores, *out = s.out + i * kv.value_width;
     for (int64_t first = sights[i].own; first < sights[i].own_end; first += kKeyBlock) {
       const int64_t keys = std::min(kKeyBlock, sights[i].own_end - first);
-      for (int64_t j = 0; j < keys; ++j)
-        scores[j] = k.dot(q.row(row + i, column), own.keys.row(first + j, kv_head * hd), hd, kv.dtype);
+      k.dots(q.row(row + i, column), own.keys.row(first, kv_head * hd), own.keys.stride, keys, hd, scores, kv.dtype);
       const float top = k.maximum(scores, keys, s.top[i]), fade = std::exp2(s.top[i] - top);
       s.total[i] = s.total[i] * fade + k.softmax(scores, keys, keys, top, scores, DType::kFloat32);
       s.top[i] = top;
-      for (int64_t j = 0; j < keys; ++j)
-        k.add_scaled(out, j == 0 ? fade : 1.0f, scores[j], own.values.row(first + j, kv_head * hd), hd, kv.dtype);
+      k.mix(out, fade, scores, own.values.row(first, kv_head * hd), own.values.stride, keys, hd, kv.dtype);
     }
   }
 };

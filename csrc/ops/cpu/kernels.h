@@ -46,14 +46,15 @@ struct Kernels {
   float (*softmax)(const float* s, int64_t n, int64_t padded, float top, void* p, DType dtype);
   // out = factor * o
   void (*scale)(const float* o, float factor, int64_t n, void* out, DType dtype);
-  // sum of a b over n elements, both of one type
-  float (*dot)(const void* a, const void* b, int64_t n, DType dtype);
-  // out = fade * out + weight * v
-  void (*add_scaled)(float* out, float fade, float weight, const void* v, int64_t n, DType dtype);
+  // scores[j] = sum of a b_j over n elements for `count` rows b_j, `stride` elements apart, all of one type
+  void (*dots)(const void* a, const void* b, int64_t stride, int64_t count, int64_t n, float* scores, DType dtype);
+  // out = fade * out + sum of weights[j] v_j, in the order of j, for `count` rows v_j, `stride` elements apart
+  void (*mix)(float* out, float fade, const float* weights, const void* v, int64_t stride, int64_t count, int64_t n,
+              DType dtype);
   // c [m, n] (+)= a [m, k] b, float32 sums in the order of k for each element whatever m is. b is packed as in
-  // product.h. n is a multiple of 16.
+  // product.h. n is a multiple of 16. `next`, where it is not null, is the b of n and k that is read after this one.
   void (*product)(DType dtype, int64_t m, int64_t n, int64_t k, const void* a, int64_t lda, const void* b, float* c,
-                  int64_t ldc, bool accumulate);
+                  int64_t ldc, bool accumulate, const void* next);
   // Keeps the multipliers of one thread busy on registers; returns the floating-point operations it did.
   int64_t (*peak)(DType dtype, int64_t rounds);
 };

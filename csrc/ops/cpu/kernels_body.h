@@ -140,17 +140,72 @@ void scale_row(const float* o, float factor, int64_t n, T* out) {
   for_row(n, PYMDM_BODY(i, lanes) { store(out + i, load(o + i, lanes) * factor, lanes); });
 }
 
-template <class T>
-float dot_row(const T* a, const T* b, int64_t n) {
-  vf total{};
-  for_row(n, PYMDM_BODY(i, lanes) { total += load(a + i, lanes) * load(b + i, lanes); });
-  return sum(total);
+#if defined(__AVX512BF16__)
+PYMDM_SIMD __m512bh pairs(const uint16_t* p) {
+  __m512bh x;
+  memcpy(&x, p, sizeof x);
+  return x;
+}
+#endif
+
+// Sum of the lanes, by halves.
+PYMDM_SIMD float fold(vf x) {
+  float lanes[kFloats];
+  memcpy(lanes, &x, sizeof x);
+#pragma GCC unroll 4
+  for (int64_t half = kFloats / 2; half > 0; half /= 2)
+#pragma GCC unroll 8
+    for (int64_t i = 0; i < half; ++i) lanes[i] += lanes[i + half];
+  return lanes[0];
+}
+
+template <int J, class T>
+void dots_of(const T* a, const T* b, int64_t stride, int64_t n, float* scores) {
+  vf total[J] = {};
+#if defined(__AVX512BF16__)
+  if constexpr (sizeof(T) == 2) {
+    const int64_t whole = n / (2 * kFloats) * (2 * kFloats);
+    for (int64_t i = 0; i < whole; i += 2 * kFloats) {
+      const __m512bh x = pairs(a + i);
+      for (int j = 0; j < J; ++j) total[j] = (vf)_mm512_dpbf16_ps((__m512)total[j], x, pairs(b + j * stride + i));
+    }
+    a += whole;
+    b += whole;
+    n -= whole;
+  }
+#endif
+  for_row(
+      n, PYMDM_BODY(i, lanes) {
+        const vf x = load(a + i, lanes);
+        for (int j = 0; j < J; ++j) total[j] += x * load(b + j * stride + i, lanes);
+      });
+  for (int j = 0; j < J; ++j) scores[j] = fold(total[j]);
 }
 
 template <class T>
-void add_scaled_row(float* out, float fade, float weight, const T* v, int64_t n) {
-  for_row(
-      n, PYMDM_BODY(i, lanes) { store(out + i, load(out + i, lanes) * fade + load(v + i, lanes) * weight, lanes); });
+void dots_row(const T* a, const T* b, int64_t stride, int64_t count, int64_t n, float* scores) {
+  int64_t j = 0;
+  for (; j + 4 <= count; j += 4) dots_of<4>(a, b + j * stride, stride, n, scores + j);
+  for (; j < count; ++j) dots_of<1>(a, b + j * stride, stride, n, scores + j);
+}
+
+// U vectors of columns stay in registers over all rows.
+template <int U, class T, class Lanes>
+PYMDM_SIMD void mix_of(float* out, float fade, const float* weights, const T* v, int64_t stride, int64_t count,
+                       Lanes lanes) {
+  vf total[U];
+  for (int u = 0; u < U; ++u) total[u] = load(out + u * kFloats, lanes) * fade;
+  for (int64_t j = 0; j < count; ++j)
+    for (int u = 0; u < U; ++u) total[u] += weights[j] * load(v + j * stride + u * kFloats, lanes);
+  for (int u = 0; u < U; ++u) store(out + u * kFloats, total[u], lanes);
+}
+
+template <class T>
+void mix_row(float* out, float fade, const float* weights, const T* v, int64_t stride, int64_t count, int64_t n) {
+  int64_t i = 0;
+  for (; i + 4 * kFloats <= n; i += 4 * kFloats) mix_of<4>(out + i, fade, weights, v + i, stride, count, Whole{});
+  for (; i + kFloats <= n; i += kFloats) mix_of<1>(out + i, fade, weights, v + i, stride, count, Whole{});
+  if (i < n) mix_of<1>(out + i, fade, weights, v + i, stride, count, n - i);
 }
 
 // Entries of the table: the element type of the output decides the instance.
@@ -193,23 +248,24 @@ float softmax_any(const float* s, int64_t n, int64_t padded, float top, void* p,
 void scale_any(const float* o, float factor, int64_t n, void* out, DType dtype) {
   PYMDM_BOTH(scale_row(o, factor, n, static_cast<T*>(out)));
 }
-float dot_any(const void* a, const void* b, int64_t n, DType dtype) {
-  PYMDM_BOTH(return dot_row(static_cast<const T*>(a), static_cast<const T*>(b), n));
+void dots_any(const void* a, const void* b, int64_t stride, int64_t count, int64_t n, float* scores, DType dtype) {
+  PYMDM_BOTH(dots_row(static_cast<const T*>(a), static_cast<const T*>(b), stride, count, n, scores));
 }
-void add_scaled_any(float* out, float fade, float weight, const void* v, int64_t n, DType dtype) {
-  PYMDM_BOTH(add_scaled_row(out, fade, weight, static_cast<const T*>(v), n));
+void mix_any(float* out, float fade, const float* weights, const void* v, int64_t stride, int64_t count, int64_t n,
+             DType dtype) {
+  PYMDM_BOTH(mix_row(out, fade, weights, static_cast<const T*>(v), stride, count, n));
 }
 void product_any(DType dtype, int64_t m, int64_t n, int64_t k, const void* a, int64_t lda, const void* b, float* c,
-                 int64_t ldc, bool accumulate) {
-  PYMDM_BOTH(product_rows(m, n, k, static_cast<const T*>(a), lda, static_cast<const T*>(b), c, ldc, accumulate));
+                 int64_t ldc, bool accumulate, const void* next) {
+  PYMDM_BOTH(product_rows(m, n, k, static_cast<const T*>(a), lda, static_cast<const T*>(b), c, ldc, accumulate, next));
 }
 int64_t peak_any(DType dtype, int64_t rounds) { PYMDM_BOTH(return peak_rounds(rounds, static_cast<T*>(nullptr))); }
 
 }  // namespace
 
 extern const Kernels PYMDM_KERNELS;
-const Kernels PYMDM_KERNELS = {
-    PYMDM_KERNELS_NAME, norm_any,    store_any,   add_row,   gelu_any, gelu_erf_any,   swiglu_any,  geglu_any,
-    rotate_any,         maximum_row, softmax_any, scale_any, dot_any,  add_scaled_any, product_any, peak_any};
+const Kernels PYMDM_KERNELS = {PYMDM_KERNELS_NAME, norm_any,  store_any,   add_row,     gelu_any,    gelu_erf_any,
+                               swiglu_any,         geglu_any, rotate_any,  maximum_row, softmax_any, scale_any,
+                               dots_any,           mix_any,   product_any, peak_any};
 
 }  // namespace pymdm::ops

@@ -30,7 +30,7 @@ Packed pack(const char* name, const Parameter& weight, const Parameter* bias, DT
   w.dtype = dtype;
   w.in = weight.columns;
   w.out = plan.out;
-  w.panel = round_up(plan.panel ? plan.panel : std::min(kPanel, plan.out), 16);
+  w.panel = round_up(plan.panel ? plan.panel : std::min(panel_columns(dtype), plan.out), 16);
   w.panels = (plan.out + w.panel - 1) / w.panel;
   // A panel's block stays within the second-level cache beside a strip of rows: 128 x 1024 float32 is 512 KB.
   const int64_t most = dtype == DType::kFloat32 ? 1024 : 4096;

@@ -36,12 +36,12 @@ Mlp pack_mlp(const char* name, bool gated, const Parameter& in_weight, const Par
   PackPlan plan;
   plan.out = F;
   if (gated) {
-    constexpr int64_t kHalf = kPanel / 2;
-    plan.panel = kPanel;
-    plan.out = (F + kHalf - 1) / kHalf * kPanel;
-    plan.source = [F](int64_t n) {
-      const int64_t column = n / kPanel * kHalf + n % kHalf;
-      return column >= F ? -1 : n % kPanel < kHalf ? column : F + column;
+    const int64_t panel = panel_columns(dtype), half = panel / 2;
+    plan.panel = panel;
+    plan.out = (F + half - 1) / half * panel;
+    plan.source = [F, panel, half](int64_t n) {
+      const int64_t column = n / panel * half + n % half;
+      return column >= F ? -1 : n % panel < half ? column : F + column;
     };
   }
   const std::string prefix(name);

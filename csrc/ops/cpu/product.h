@@ -13,29 +13,20 @@ namespace pymdm::ops {
 
 class Product {
  public:
-  // ATen's brgemm where the processor has the units and PYMDM_CPU_DISABLE leaves them on, else kernels_product.h.
+  // bfloat16 on tile registers (AMX) is ATen's brgemm, unless PYMDM_CPU_DISABLE names them; all else kernels_product.h.
   explicit Product(DType dtype);
 
+  // `next`: the b, of the same n and k, that the caller multiplies by afterwards, to be read meanwhile; or null. On
+  // tile registers up to kRowPadding rows of a behind the last are read, and as many rows of c are written.
   void operator()(int64_t m, int64_t n, int64_t k, const void* a, int64_t lda, const void* b, float* c, int64_t ldc,
-                  bool accumulate) const;
+                  bool accumulate, const void* next = nullptr) const;
   // Gives back the tile registers; each thread calls it after its last product.
   void release() const;
-  bool library() const { return library_; }
 
  private:
   DType dtype_;
-  bool library_;
+  bool tiles_;
   const Kernels& kernels_;
 };
-
-// brgemm compiles a kernel for every shape it meets: row counts are rounded up to one of a few (up to 16: 1, 2, 4, 8,
-// 16; then multiples of 16). The rows behind the last are computed from whatever the buffer holds and never read
-// (buffers have kRowPadding rows more, matrix.h).
-inline int64_t round_rows(int64_t m) {
-  if (m > 16) return (m + 15) / 16 * 16;
-  int64_t up = 1;
-  while (up < m) up *= 2;
-  return up;
-}
 
 }  // namespace pymdm::ops
