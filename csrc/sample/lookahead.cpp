@@ -70,7 +70,8 @@ std::vector<Lookahead::Step> Lookahead::steps(const State& state, int64_t b) con
   const auto guesses = static_cast<int64_t>(state.guesses[b].tokens.size());
   const std::vector<int64_t> unknown(future.tokens.size(), state.mask_id + 1);  // any token but the mask
   int64_t rows = 0;
-  for (int64_t beyond = 0; beyond < sampler_.ahead().window && !sampler_.finished(future, 0);) {
+  const int64_t reach = windows_.reach(guesses);
+  for (int64_t beyond = 0; beyond < reach && !sampler_.finished(future, 0);) {
     Step step;
     step.plan.clear();
     sampler_.plan(future, 0, step.plan);
@@ -155,7 +156,7 @@ void Lookahead::plan(State& state, const std::vector<int64_t>& sequences, Plan& 
 
 void Lookahead::write(State& state, const Plan& plan, const Logits& logits, const Options& options) {
   const std::vector<int64_t> tokens = sampler_.tokens(state, plan, logits, options, true);
-  double scored = 0;
+  double scored = 0, done = 0;
   bool ahead = false;
   for (const Group& group : groups_) {
     const int64_t b = plan.sequences[group.first];
@@ -187,11 +188,13 @@ void Lookahead::write(State& state, const Plan& plan, const Logits& logits, cons
       }
       if (compared) hits_ += right, guessed_ += 1;
       if (right && j + 1 < group.width) continue;
+      done += static_cast<double>(j + 1) / static_cast<double>(groups_.size());
       guess(state, plan, i, tokens.data(), logits, options);
       break;
     }
   }
-  windows_.observe(scored, std::chrono::duration<double>(std::chrono::steady_clock::now() - began_).count(), ahead);
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - began_;
+  windows_.observe(scored, seconds.count(), done, ahead);
 }
 
 // Throws, naming the row of the round that a step's first bad row is.

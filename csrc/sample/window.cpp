@@ -10,6 +10,8 @@ constexpr double kPrior = 4;           // what the prior of a cell weighs, in gu
 constexpr double kForget = 0.98;       // of a round's weight, each later round
 constexpr int64_t kFirstProbes = 6;    // rounds, every other one with copies, before the cost is believed
 constexpr int64_t kLongestRest = 256;  // rounds
+constexpr int64_t kTrial = 8;          // rounds, of looking ahead or of not, before they are judged
+constexpr double kPlainly = 1.5;       // steps a round from which looking ahead is plainly worth what it costs
 constexpr double kProbeMark = 0.4;
 
 // Prior: when d tokens become known, the scores of the two best move against each other by a Laplace variable of scale
@@ -57,6 +59,11 @@ double RoundCost::ratio() const {
   return std::max(0.0, base / slope);
 }
 
+void Pace::observe(double steps, double seconds) {
+  for (double* sum : {&steps_, &seconds_, &rounds_}) *sum *= kForget;
+  steps_ += steps, seconds_ += seconds, rounds_ += 1;
+}
+
 std::vector<int64_t> Windows::widths(const std::vector<Prospect>& prospects) const {
   std::vector<int64_t> out;
   const double ratio = ahead_.timed ? cost_.ratio() : -1;
@@ -71,7 +78,10 @@ std::vector<int64_t> Windows::widths(const std::vector<Prospect>& prospects) con
   }
   if (!ahead_.timed) return out;
   if (mood_ == Mood::kRest || (mood_ == Mood::kProbe && round_ % 2 == 0)) return std::vector<int64_t>(out.size(), 1);
-  if (ratio < 0) return out;
+  if (ratio < 0) {  // one copy is enough to learn what it costs
+    for (int64_t& width : out) width = std::min<int64_t>(width, 2);
+    return out;
+  }
   // The most expected tokens a second: copies in the order of what they bring a token of work, while that is above what
   // the round brings already.
   struct Copy {
@@ -96,27 +106,46 @@ std::vector<int64_t> Windows::widths(const std::vector<Prospect>& prospects) con
   return out;
 }
 
-int64_t Windows::depth(const std::vector<int64_t>& widths) const {
-  if (!ahead_.adaptive()) return ahead_.window - 1;
-  if (ahead_.timed && mood_ == Mood::kRest && round_ + 1 < until_) return 0;
-  const int64_t widest = widths.empty() ? 1 : *std::max_element(widths.begin(), widths.end());
-  return std::min(ahead_.window - 1, 2 * widest + 2);
+int64_t Windows::reach(int64_t guesses) const {
+  if (!ahead_.adaptive()) return ahead_.window;
+  if (resting()) return 1;
+  return std::min(ahead_.window, depth_behind(guesses + 1) + 1);
 }
 
-void Windows::observe(double tokens, double seconds, bool ahead) {
+int64_t Windows::depth(const std::vector<int64_t>& widths) const {
+  if (!ahead_.adaptive()) return ahead_.window - 1;
+  if (resting()) return 0;
+  const int64_t widest = widths.empty() ? 1 : *std::max_element(widths.begin(), widths.end());
+  return std::min(ahead_.window - 1, depth_behind(widest));
+}
+
+void Windows::rest(int64_t rounds) {
+  mood_ = Mood::kRest;
+  until_ = round_ + rounds;
+}
+
+// Looking ahead costs more than its copies: reading guesses from every output. What a stretch of rounds gained is
+// therefore held against rounds that only take their own step; a few of those are made to know, unless there is no need
+// to ask.
+void Windows::observe(double tokens, double seconds, double steps, bool ahead) {
   cost_.observe(tokens, seconds);
   ++round_;
   if (!ahead_.timed) return;
-  if (mood_ == Mood::kProbe && cost_.ratio() >= 0) {
+  if (mood_ == Mood::kRest && round_ < until_) return plain_.observe(steps, seconds);
+  if (mood_ == Mood::kRest || (mood_ == Mood::kProbe && cost_.ratio() >= 0)) {
     mood_ = Mood::kRun;
-  } else if (mood_ == Mood::kRun && !ahead) {  // not worth it now: stop reading ahead for a while, each time longer
-    mood_ = Mood::kRest;
-    until_ = round_ + rest_;
+    since_ = round_;
+    looking_.forget();
+  } else if (mood_ == Mood::kRun) {
+    looking_.observe(steps, seconds);
+    const bool judged = round_ - since_ >= kTrial;
+    if (judged && !plain_.known() && looking_.steps_a_round() < kPlainly) return rest(kTrial);
+    if (ahead && !(judged && plain_.known() && looking_.steps_a_second() < plain_.steps_a_second())) {
+      if (judged) rest_ = kShortestRest;
+      return;
+    }
+    rest(rest_);  // not worth it now: stop reading ahead for a while, each time longer
     rest_ = std::min(2 * rest_, kLongestRest);
-  } else if (mood_ == Mood::kRest && round_ >= until_) {
-    mood_ = Mood::kRun;
-  } else if (ahead) {
-    rest_ = 16;
   }
 }
 

@@ -46,6 +46,19 @@ class RoundCost {
   int64_t rounds_ = 0;
 };
 
+// Steps of a sequence a second, over rounds of one kind.
+class Pace {
+ public:
+  void observe(double steps, double seconds);
+  void forget() { *this = {}; }
+  bool known() const { return seconds_ > 0; }
+  double steps_a_round() const { return steps_ / rounds_; }
+  double steps_a_second() const { return steps_ / seconds_; }
+
+ private:
+  double steps_ = 0, seconds_ = 0, rounds_ = 0;
+};
+
 // The length of a sequence and, for each guessed step, the chance that it and all guessed steps before it are right.
 struct Prospect {
   int64_t length;
@@ -59,20 +72,29 @@ class Windows {
 
   // [A] copies, at least 1 and at most 1 + the guessed steps.
   std::vector<int64_t> widths(const std::vector<Prospect>& prospects) const;
+  // How many steps, of those behind `guesses` guesses, this round can want.
+  int64_t reach(int64_t guesses) const;
   // How many steps of guesses to read from each output of this round.
   int64_t depth(const std::vector<int64_t>& widths) const;
-  // A round of T tokens is over.
-  void observe(double tokens, double seconds, bool ahead);
+  // A round of T tokens is over, which did `steps` steps of a sequence in the mean; `ahead`: there were copies.
+  void observe(double tokens, double seconds, double steps, bool ahead);
 
   HitRate hit;
 
  private:
   enum class Mood { kProbe, kRun, kRest };
+  static constexpr int64_t kShortestRest = 16;  // rounds
 
   Ahead ahead_;
+  void rest(int64_t rounds);
+  // Nothing is read ahead in this round: the next one rests too.
+  bool resting() const { return ahead_.timed && mood_ == Mood::kRest && round_ + 1 < until_; }
+  static int64_t depth_behind(int64_t widest) { return 2 * widest + 2; }
+
   RoundCost cost_;
+  Pace looking_, plain_;  // of this stretch of rounds that look ahead; of rounds that do not
   Mood mood_ = Mood::kProbe;
-  int64_t round_ = 0, rest_ = 16, until_ = 0;
+  int64_t round_ = 0, rest_ = kShortestRest, until_ = 0, since_ = 0;
 };
 
 }  // namespace pymdm::sample
