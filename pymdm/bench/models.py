@@ -125,7 +125,7 @@ def rate(name: str, args: argparse.Namespace) -> list[Row]:
     width, L = args.rate_width, args.rate_length
     own = {"embed_dim": 128} if "embed_dim" in FAMILIES[name] else {}
     own |= {"window": 64} if "window" in FAMILIES[name] else {}
-    settings = {"vocab_size": 16, "length": L, "width": width, "layers": args.rate_layers, "heads": max(1, width // 64)}
+    settings = {"vocab_size": 16, "length": L, "width": width, "layers": args.rate_layers, "heads": max(4, width // 64)}
     model = pymdm.MaskedTransformer(pymdm.ModelConfig(**(settings | FAMILIES[name] | own))).eval()
     timed = (torch.full((1,), 0.5),) if model.config.conditioning == "time" else ()
     given = (torch.randint(0, 17, (1, L)), *timed)

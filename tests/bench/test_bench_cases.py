@@ -41,11 +41,12 @@ def test_choose_at_a_tiny_size():
 def test_models_at_a_tiny_size():
     """Both doors give the same tokens for every family, or the case fails; no mark below its sizes."""
     result = run(
-        "bench", "models", "--layers", 2, "--width", 64, "--vocab", 40, "--length", 8, "--rounds", 1, "--json", "-"
-    )
+        "bench", "models", "--layers", 2, "--width", 64, "--vocab", 40, "--length", 8, "--rounds", 1,
+        "--rate-layers", 1, "--rate-width", 64, "--rate-length", 32, "--json", "-",
+    )  # fmt: skip
     assert result.exit_code == 0, result.output
     rows = json.loads(result.stdout)["rows"]
-    assert {r["subject"] for r in rows} >= {"mdlm", "llada", "albert", "esmc", "modernbert"} and len(rows) == 22
+    assert {r["subject"] for r in rows} >= {"mdlm", "llada", "albert", "esmc", "modernbert"} and len(rows) == 33
     assert all(r["value"] > 0 and r["mark"] is None for r in rows)
 
 
