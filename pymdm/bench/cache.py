@@ -4,7 +4,8 @@ Ratios within one run. A token's floor has two parts, one after the other. In th
 once a call, the weights and the keys and values that a row sees, at the bandwidth that a sum over more memory than the caches
 hold reaches; and to compute the rows at the rate of the bidirectional calls. The head then scores one row: the time of reading
 its weights, during which there is nothing to compute. What the bidirectional calls would take in all is extrapolated from a
-few: they cost alike. A block network's mark is 80% of the floor where rows make it, 60% where bytes do. How the cost of a token grows is measured on calls with so many tokens known.
+few: they cost alike. A block network's mark is 80% of the floor where rows make it, 60% where bytes do. How the cost of a token
+grows is measured on calls with so many tokens known.
 """
 
 from __future__ import annotations

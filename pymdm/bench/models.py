@@ -123,7 +123,7 @@ def rate(name: str, args: argparse.Namespace) -> list[Row]:
     """The engine's share of the best rate of at::linear on one long sequence; the head scores 16 tokens."""
     torch.manual_seed(0)
     width, L = args.rate_width, args.rate_length
-    own = {"embed_dim": 128} if "embed_dim" in FAMILIES[name] else {}
+    own = {"embed_dim": width // 6} if "embed_dim" in FAMILIES[name] else {}
     own |= {"window": 64} if "window" in FAMILIES[name] else {}
     settings = {"vocab_size": 16, "length": L, "width": width, "layers": args.rate_layers, "heads": max(4, width // 64)}
     model = pymdm.MaskedTransformer(pymdm.ModelConfig(**(settings | FAMILIES[name] | own))).eval()

@@ -66,7 +66,7 @@ def test_cache_at_a_tiny_size():
     assert result.exit_code == 0, result.output
     rows = json.loads(result.stdout)["rows"]
     assert [r["subject"] for r in rows[1:]] == [
-        *["any-order, L=12"] * 2, *["causal, L=12"] * 2, *["block of 4, L=12"] * 2, "any-order, lookahead 3",
+        *["any-order, L=12"] * 2, *["causal, L=12"] * 2, *["block of 4, L=12"] * 3, "any-order, lookahead 3",
         *["any-order"] * 4,
     ]  # fmt: skip
     assert all(r["mark"] is None and r["value"] > 0 for r in rows)
