@@ -95,6 +95,30 @@ def test_generation_ends_at_a_stop_string_and_reads_no_further_block():
     assert len(MODEL.tokenizer.encode(free)) <= 17
 
 
+def test_an_encoder_of_others_stands_in_its_frame(tmp_path):
+    """BERT's layout with a vocabulary of residues: the frame is known, special tokens are never an answer."""
+    transformers = pytest.importorskip("transformers", reason="the small encoder is transformers' BERT")
+    torch.manual_seed(1)
+    config = transformers.BertConfig(
+        vocab_size=25, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=24,
+        max_position_embeddings=32, pad_token_id=0, initializer_range=0.3,
+    )  # fmt: skip
+    transformers.BertForMaskedLM(config).save_pretrained(tmp_path)
+    residues = "ACDEFGHIKLMNPQRSTVWY"
+    (tmp_path / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *residues]))
+    adapter = Harness(tmp_path, "margin")
+    nats, _ = adapter.loglikelihood([("AC", "DEF")])[0]
+    want = pymdm.log_likelihood(adapter.model, ["ACDEF"], given=[[0, 1]])
+    assert nats == pytest.approx(-want.nats, abs=1e-9) and want.tokens == 3
+    assert adapter.loglikelihood_rolling(["ACDEF"])[0] == pytest.approx(
+        -pymdm.log_likelihood(adapter.model, ["ACDEF"]).nats
+    )
+    assert adapter.loglikelihood([("AC", "[UNK]")])[0] == (-math.inf, False)
+    made = adapter.generate_until([("AC", {"max_gen_toks": 6, "until": ["W"], "do_sample": True})])[0]
+    assert set(made) <= set(residues) - {"W"} and len(made) <= 6
+    assert math.isfinite(Harness(adapter.model, "bound", draws=4).loglikelihood([("AC", "DEF")])[0][0])
+
+
 def test_bad_wishes_are_refused():
     with pytest.raises(ValueError, match="has no exact likelihood"):
         Harness(MODEL, "probability")
