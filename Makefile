@@ -8,7 +8,7 @@ BUILD_TOOLS := torch numpy pybind11 cmake ninja setuptools wheel
 SOURCES := $(shell find csrc -type f) CMakeLists.txt setup.py pyproject.toml
 FORMATTED := $(shell find csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu')
 
-.PHONY: help setup demo test prove fuzz lint stubs bench sanitize site clean
+.PHONY: help setup demo test prove fuzz lint stubs notebook bench sanitize site clean
 
 setup: $(VENV)/.built
 
@@ -49,6 +49,10 @@ lint: setup
 stubs: setup
 	PYTHONPATH=tests $(BIN)/python -m helpers.stubs
 
+# The outputs that examples/first_hour.ipynb shows; a test runs its cells and compares.
+notebook: setup
+	PYTHONPATH=tests $(BIN)/python -m helpers.notebook
+
 bench: setup
 	$(BIN)/pymdm bench
 
@@ -66,15 +70,19 @@ sanitize: setup
 	TSAN_OPTIONS=halt_on_error=1:ignore_noninstrumented_modules=1 \
 	PYTHONPATH=$(SANITIZED) $(BIN)/pytest -s $(SANITIZED_TESTS) $(PYTEST_ARGS)
 
-# The pages of docs/ and of the docstrings as out/site; a broken link fails.
-site: setup
+$(VENV)/.docs: $(VENV)/.built
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(PIP) install -q -c constraints.txt --no-build-isolation -e '.[docs]'
+	touch $@
+
+# The pages of docs/ and of the docstrings as out/site; a broken link fails.
+site: $(VENV)/.docs
 	$(BIN)/mkdocs build --strict
 
 clean:
 	rm -rf build $(VENV) pymdm/_C*.so *.egg-info
 
 help:
+	@echo 'make setup     .venv with the locked packages, and the package built in place'
 	@echo 'make demo      train and sample in front of you'
 	@echo 'make test      build, lint and test'
 	@echo 'make prove     the whole proof with all planted faults (long)'
@@ -82,6 +90,7 @@ help:
 	@echo 'make bench     measurements, as ratios in one run'
 	@echo 'make lint      ruff, clang-format, mypy'
 	@echo 'make stubs     the types of the core, pymdm/_C.pyi, anew after a change of csrc/binding'
+	@echo 'make notebook  the outputs of examples/first_hour.ipynb anew, after a change of what it shows'
 	@echo 'make sanitize  the tests of the core under sanitizers (long)'
 	@echo 'make site      the documentation as out/site'
 	@echo 'make clean     remove .venv and what was built'

@@ -23,13 +23,22 @@ def on_files(files: Any, config: Any) -> Any:
 
 
 def notebook_page() -> str:
-    """The cells of the notebook: its text, and its code as blocks."""
+    """The cells of the notebook: its text, its code as blocks, and the outputs that are stored in it."""
     parts = []
     for cell in json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]:
         text = "".join(cell["source"])
         parts.append(text if cell["cell_type"] == "markdown" else f"```python\n{text}\n```")
-    where = f"Run it with `jupyter lab examples/{NOTEBOOK.name}`; a test runs it from its first cell to its last."
+        parts += map(_shown, cell.get("outputs", ()))
+    where = f"This page is the notebook `examples/{NOTEBOOK.name}`; `jupyter lab examples/{NOTEBOOK.name}` runs it."
     return "\n\n".join([*parts[:1], where, *parts[1:]]) + "\n"
+
+
+def _shown(output: dict[str, Any]) -> str:
+    """An output of a cell: HTML as it is, which may hold no blank line, and text as a block."""
+    data = output.get("data", {"text/plain": output.get("text", "")})
+    if "text/html" in data:
+        return re.sub(r"\n\s*\n", "\n", "".join(data["text/html"]))
+    return "```text\n" + "".join(data["text/plain"]).rstrip("\n") + "\n```"
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:

@@ -1,6 +1,7 @@
-"""Fills holes of a sentence; stops a run, saves it as plain data, and goes on with it: python examples/infill_stop_resume.py"""
+"""Fills holes of a sentence; stops a run, saves it to a file, and goes on with it: python examples/infill_stop_resume.py"""
 
-import io
+import tempfile
+from pathlib import Path
 
 import torch
 
@@ -13,10 +14,9 @@ for sample in whole:
     print(sample.text)
 
 half = pymdm.sample(model, infill=sentence, num_samples=3, seed=3, max_calls=3)
-file = io.BytesIO()  # a file's name does as well
-torch.save(half.state.to_dict(), file)
-file.seek(0)
-rest = pymdm.resume(model, torch.load(file, weights_only=True))
-print(
-    f"stopped after {half.calls} calls, {rest.calls} in all; the same tokens: {torch.equal(rest.tokens, whole.tokens)}"
-)
+with tempfile.TemporaryDirectory() as folder:
+    half.save(Path(folder) / "run.safetensors")
+    saved = pymdm.Samples.load(Path(folder) / "run.safetensors")
+rest = pymdm.resume(model, saved)
+same = torch.equal(rest.tokens, whole.tokens)
+print(f"stopped after {half.calls} calls, {rest.calls} in all; the same tokens: {same}")

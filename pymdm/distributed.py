@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import time
 from collections.abc import Iterator
@@ -33,11 +34,16 @@ def sequence_ids_of_rank(count: int) -> list[int]:
     Returns:
         Every WORLD_SIZE-th id from RANK on; empty where there are more processes than sequences.
 
+    Raises:
+        ValueError: a count that is none.
+
     >>> sequence_ids_of_rank(3)
     [0, 1, 2]
     """
+    if isinstance(count, bool) or not hasattr(count, "__index__") or operator.index(count) < 1:
+        raise ValueError(f"sequence_ids_of_rank: count must be an integer of at least 1, got {count!r}")
     rank, world = rank_and_world()
-    return list(range(rank, count, world))
+    return list(range(rank, operator.index(count), world))
 
 
 @dataclass(frozen=True)

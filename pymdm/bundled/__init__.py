@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+FOLDER = Path(__file__).resolve().parent
+
 
 def bundled_path() -> Path:
     """Folder of the bundled checkpoint.
@@ -9,7 +11,6 @@ def bundled_path() -> Path:
     Raises:
         ValueError: this installation has none.
     """
-    folder = Path(__file__).resolve().parent
-    if not (folder / "model.safetensors").is_file():
+    if not (FOLDER / "model.safetensors").is_file():
         raise ValueError("bundled_path: this installation has no model; train one with pymdm train")
-    return folder
+    return FOLDER

@@ -24,6 +24,7 @@ from pymdm.cli.schedule import schedule
 from pymdm.cli.screen import one_line
 from pymdm.cli.train import train
 
+DISTRIBUTION = "masked-diffusion"
 # What typer raises for bad options: an error of click, or of the copy of it inside newer versions.
 ClickError: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 
@@ -38,10 +39,17 @@ app = typer.Typer(
 
 
 def _print_version(wanted: bool) -> None:
+    """From the package's metadata, which needs neither torch nor a core that was built; without it, from the core."""
     if wanted:
-        import pymdm
+        from importlib import metadata
 
-        print(f"pymdm {pymdm.__version__}")
+        try:
+            found = metadata.version(DISTRIBUTION)
+        except metadata.PackageNotFoundError:
+            import pymdm
+
+            found = pymdm.__version__
+        print(f"pymdm {found}")
         raise typer.Exit
 
 

@@ -51,10 +51,8 @@ def compare(
     from pymdm.sampling.prompt import DEFAULT
     from pymdm.sampling.samplers.names import COMPARED, parse_sampler
 
-    if png is not None and not png.absolute().parent.is_dir():
-        raise ValueError(f"compare: there is no folder {png.absolute().parent}")
     if png is not None:
-        figure.require("compare")
+        figure.require("compare", png)
     loaded = pymdm.load(model)
     subject = read_with(loaded, model, text)
     L = length if length is not None else min(loaded.config.length, DEFAULT)

@@ -69,11 +69,10 @@ def schedule(
     from pymdm.report.terminal import console
     from pymdm.sampling.prompt import DEFAULT
 
-    for path in (out, png):
-        if path is not None and not path.absolute().parent.is_dir():
-            raise ValueError(f"schedule: there is no folder {path.absolute().parent}")
+    if out is not None and not out.absolute().parent.is_dir():
+        raise ValueError(f"schedule: there is no folder {out.absolute().parent}")
     if png is not None:
-        figure.require("schedule")
+        figure.require("schedule", png)
     least = 4 if measure else 2
     if windows < least:
         raise ValueError(f"schedule: windows must be at least {least}, got {windows}")

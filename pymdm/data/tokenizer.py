@@ -75,6 +75,8 @@ class Tokenizer:
             ValueError: a character that a "char" tokenizer does not have, which the message names; a text on which the
                 library fails.
         """
+        if not isinstance(text, str):
+            raise TypeError(f"encode: a text must be a string, got {type(text).__name__}")
         if self.kind != "char":
             return list(guarded("encode", lambda: self._tokenizer.encode(text, add_special_tokens=False)).ids)
         try:
@@ -153,8 +155,10 @@ class Tokenizer:
         A folder without one may hold GPT-2's two files: vocab.json and merges.txt, or encoder.json and vocab.bpe.
 
         Raises:
-            ValueError: missing or not a tokenizer file.
+            ValueError, TypeError: missing, not a tokenizer file, or no path.
         """
+        if not isinstance(path, str | os.PathLike):
+            raise TypeError(f"tokenizer: path must be a file or a folder, got {type(path).__name__}")
         source = Path(path)
         if source.is_dir():
             for pieces, merges in GPT2_FILES:
@@ -216,8 +220,10 @@ class Tokenizer:
             size: V; required for "bpe" (at least 256), and the other kinds take none.
 
         Raises:
-            ValueError: an unknown kind or a size that does not fit it.
+            ValueError, TypeError: an unknown kind, a size that does not fit it, or one text in place of several.
         """
+        if isinstance(texts, str) or not isinstance(texts, Iterable):
+            raise TypeError(f"tokenizer: texts must be a sequence of strings, got {type(texts).__name__}")
         if kind not in KINDS:
             raise ValueError(f"tokenizer: kind must be one of {', '.join(KINDS)}, got {kind!r}")
         if kind == "bpe":

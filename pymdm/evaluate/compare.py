@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 
 from pymdm.evaluate.generative import Generation, generate_samples
 from pymdm.evaluate.intervals import mean_interval
-from pymdm.evaluate.judges import Judge
+from pymdm.evaluate.judges import Judge, load_judge
 from pymdm.evaluate.schedule import Information, excess
+from pymdm.evaluate.subject_text import load_subject
+from pymdm.network.loading import Model, load
 from pymdm.report.figure import drawing
-from pymdm.report.table import Table
+from pymdm.report.table import Table, html_table, plain
+from pymdm.sampling.check import described, entries, integer
 from pymdm.sampling.samplers import Ancestral, FirstHitting, Sampler
 from pymdm.sampling.samplers.names import COMPARED, parse_sampler, sampler_name
 
@@ -61,18 +64,33 @@ class Compared:
         }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
-    """What `compare` gives: one `Compared` a sampler, in the order they were given.
+    """What `compare` gives: one `Compared` a sampler, in the order they were given. `print` shows it as a table.
 
     Attributes:
-        length: L of the samples. num_samples: N of each sampler. judge: name of the judge that the table shows.
+        results: what was found of each sampler.
+        length: L of the samples.
+        num_samples: N of each sampler.
+        judge: name of the judge that the table shows.
     """
 
     results: tuple[Compared, ...]
     length: int
     num_samples: int
     judge: str
+
+    def __repr__(self) -> str:
+        bits = (f"{r.name} {r.generation.scores[self.judge].bits.short}" for r in self.results)
+        size = f"{len(self.results)} samplers, {self.num_samples} samples of {self.length} tokens each"
+        return f"Comparison({size}, bits per character under {self.judge})\n{', '.join(bits)}"
+
+    def __str__(self) -> str:
+        return plain(self.table())
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        return html_table(self.table())
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
@@ -146,7 +164,7 @@ def compare(
     model: Any = None,
     samplers: Sequence[str | Sampler] = COMPARED,
     *,
-    judges: Sequence[Judge],
+    judges: Sequence[str | Judge] = ("ngram",),
     rounds: int = 16,
     num_samples: int = 32,
     length: int | None = None,
@@ -161,7 +179,8 @@ def compare(
     Args:
         model: a `pymdm.Model` with a tokenizer, or what `pymdm.load` takes.
         samplers: names, of which those that leave it open get about `rounds` network calls, or samplers as they are.
-        judges: at least one; the first is the table's.
+        judges: at least one, names as of `pymdm evaluate --judge` or functions of texts; the first is the table's. An n-gram
+            is counted on the text that the model was trained on.
         rounds: network calls a sequence. num_samples: N of each sampler, from the same random addresses.
         length: L, default the model's.
         information: the information curve at that length (`pymdm.evaluate.schedule.measure_information`), for certificates.
@@ -172,18 +191,21 @@ def compare(
         `Comparison`, with `table()`, `draw(path)` and `to_dict()`.
 
     Raises:
-        ValueError: no sampler or judge, rounds or length out of range.
+        ValueError, TypeError: no sampler or judge, rounds or length out of range, a value of another type.
 
     >>> from pymdm.evaluate.judges import load_judge
     >>> found = compare(None, ["ancestral"], judges=[load_judge("ngram:2", "some text")], rounds=2, num_samples=2, length=4)
     >>> found.results[0].rounds
     2
     """
-    from pymdm.network.loading import Model, load
-
     loaded = model if isinstance(model, Model) else load(model)
     L = length if length is not None else loaded.config.length
-    if not samplers or not judges or num_samples < 2:
+    L, rounds, num_samples = (
+        integer(name, value, operation="compare")
+        for name, value in (("length", L), ("rounds", rounds), ("num_samples", num_samples))
+    )
+    samplers, wanted = entries("samplers", samplers, "compare"), entries("judges", judges, "compare")
+    if not samplers or not wanted or num_samples < 2:
         raise ValueError("compare: at least one sampler, one judge and two samples are needed")
     if not 1 <= L <= loaded.config.length:
         raise ValueError(f"compare: length must be in 1..{loaded.config.length}, got {L}")
@@ -192,11 +214,12 @@ def compare(
     if information is not None and information.length != L:
         raise ValueError(f"compare: the information curve is of length {information.length}, the samples of {L}")
     made = [(s, parse_sampler(s, calls=rounds, tokens=L)) if isinstance(s, str) else (_name(s), s) for s in samplers]
+    asked = [_judge(judge, loaded) for judge in wanted]
     results = []
     for name, sampler in made:
         generation, out = generate_samples(
             loaded,
-            judges,
+            asked,
             num_samples=num_samples,
             length=L,
             sampler=sampler,
@@ -209,10 +232,27 @@ def compare(
         results.append(found)
         if progress is not None:
             progress(found)
-    return Comparison(tuple(results), L, num_samples, judges[0].name)
+    return Comparison(tuple(results), L, num_samples, asked[0].name)
 
 
-def _name(sampler: Sampler) -> str:
+def _judge(judge: Any, model: Model) -> Judge:
+    """A judge by its name, or as it is."""
+    if not isinstance(judge, str):
+        if not callable(judge):
+            raise TypeError(f"compare: judges must be names or functions of texts, got {described(judge)}")
+        return cast("Judge", judge)
+    text = ""
+    if judge.partition(":")[0] == "ngram":
+        if model.conventions.family != "pymdm":
+            raise ValueError("compare: an n-gram judge needs a model that was trained with pymdm; give other judges")
+        text = load_subject(model.checkpoint if model.checkpoint is not None else model.path).train_text
+    return load_judge(judge, text)
+
+
+def _name(sampler: Any) -> str:
+    if not isinstance(sampler, Sampler):
+        words = "samplers must be names or objects such as pymdm.FirstHitting()"
+        raise TypeError(f"compare: {words}, got {described(sampler)}")
     try:
         return sampler_name(sampler)
     except TypeError:  # of the user's, or with a function

@@ -188,7 +188,7 @@ def harness_model(model: Any = None, **options: Any) -> Any:
     try:
         from lm_eval.api.model import LM
     except ImportError:
-        raise ValueError("harness: this needs lm_eval: pip install 'masked-diffusion[eval]'") from None
+        raise ValueError("harness: this needs lm_eval: pip install lm_eval") from None
     adapter = Harness(model, **options)
 
     class HarnessModel(LM):  # type: ignore[misc]

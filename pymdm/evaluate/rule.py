@@ -18,6 +18,7 @@ from torch import Tensor
 from pymdm.evaluate.autoregressive import Likelihood
 from pymdm.network.evaluation import evaluation_mode
 from pymdm.network.loading import resolve, with_tokenizer
+from pymdm.sampling.check import entries, integer
 from pymdm.sampling.opening import open_state
 from pymdm.sampling.options import SampleOptions
 from pymdm.sampling.prompt import framed
@@ -33,7 +34,7 @@ REFUSED = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RuleLikelihood(Likelihood):
     """Negative log-likelihood of texts under a rule, without error; nats, bits and intervals as of `Likelihood`.
 
@@ -46,6 +47,11 @@ class RuleLikelihood(Likelihood):
     rule: Confidence = field(default_factory=lambda: Confidence("margin"))
     log_prob: tuple[Tensor, ...] = ()
     rank: tuple[Tensor, ...] = ()
+
+    def __repr__(self) -> str:
+        size = f"{len(self.sizes)} texts, {self.tokens:,} tokens"
+        bits = f", {self.bits.value:.3f} bits per {self.unit}" if self.characters else ""
+        return f"RuleLikelihood({size}, exact, {self.nats_per_token:.4f} nats per token{bits},\n{self.rule!r})"
 
 
 def rule_sampler(rule: str | Sampler) -> Confidence:
@@ -131,6 +137,7 @@ def log_likelihood(
     >>> round(found.nats, 4), found.tokens
     (4.1589, 3)
     """
+    texts = entries("texts", texts, "log_likelihood")
     sampler, network = rule_sampler(rule), with_tokenizer(resolve(model, dtype), tokenizer, mask_id)
     if network.config is not None and network.config.attention != "bidirectional":
         raise ValueError(
@@ -180,4 +187,4 @@ def _tokens(text: str | Sequence[int] | Tensor, tokenizer: Any) -> list[int]:
         if tokenizer is None:
             raise ValueError("log_likelihood: a text needs a model with a tokenizer; give tokens instead")
         return list(tokenizer.encode(text))
-    return [int(t) for t in text]
+    return [integer("tokens", t, operation="log_likelihood") for t in entries("each text", text, "log_likelihood")]

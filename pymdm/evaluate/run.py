@@ -18,11 +18,18 @@ from pymdm.evaluate.subject_text import load_subject
 from pymdm.network.checkpoint import Checkpoint
 from pymdm.network.loading import Model, load, model_of
 from pymdm.report.bits import Bits
+from pymdm.sampling.check import described, entries, integer, numbers, of_types, path
 from pymdm.sampling.opening import check_seed
 from pymdm.sampling.samplers import FirstHitting
 
 QUICK = 256  # sequences of the text that are taken unless all are asked for
 QUICK_DRAWS, FULL_DRAWS, EXACT_DRAWS = 16, 64, 2
+KINDS: dict[str, Any] = {
+    **dict.fromkeys(("windows", "draws", "length"), int | None),
+    **dict.fromkeys(("judge_dtype", "noise", "dtype"), str),
+    "rule": str | None,
+    "samples": int,
+}  # of arguments; the others are True or False
 Told = Callable[[str, float], None]
 
 
@@ -109,13 +116,26 @@ def evaluate(
         on_progress: told (what, done) as the work goes on.
 
     Raises:
-        ValueError: options that contradict each other, an unreadable checkpoint or text.
+        ValueError, TypeError: options that contradict each other or are of another type, an unreadable checkpoint or text.
 
     Example:
         >>> found = evaluate(windows=1, draws=2)
         >>> 1.0 < found.bits.value < 3.0
         True
     """
+    given = {"full": full, "exact": exact, "likelihood": likelihood, "windows": windows, "draws": draws, "rule": rule}
+    given |= {"samples": samples, "length": length, "judge_dtype": judge_dtype, "noise": noise, "dtype": dtype}
+    of_types(given, {name: KINDS.get(name, bool) for name in given}, "evaluate")
+    temperatures = numbers("temperatures", temperatures, "evaluate")
+    nfes = [n if n is None else integer("nfes", n, 1, operation="evaluate") for n in entries("nfes", nfes, "evaluate")]
+    judges = entries("judges", judges, "evaluate")
+    for value in judges:
+        if not isinstance(value, str) and not callable(value):
+            raise TypeError(f"evaluate: judges must be names or functions of texts, got {described(value)}")
+    if text is not None:
+        text = path("text", text, "evaluate")
+    if not isinstance(model, str | os.PathLike | Model | Checkpoint | None):
+        raise TypeError(f"evaluate: model must be a checkpoint folder or a loaded model, got {described(model)}")
     if samples < 0 or samples == 1:
         raise ValueError(f"evaluate: samples must be 0 or at least 2, got {samples}")
     if not likelihood and not samples:
@@ -128,7 +148,7 @@ def evaluate(
         rule_sampler(rule)
     if dtype not in ("float32", "bfloat16"):
         raise ValueError(f"evaluate: dtype must be float32 or bfloat16, got {dtype!r}")
-    check_seed(seed)
+    check_seed(seed, "evaluate")
     limit = (0 if full else QUICK) if windows is None else windows
     draws = draws if draws is not None else (EXACT_DRAWS if exact else FULL_DRAWS if full else QUICK_DRAWS)
     if isinstance(model, Model):

@@ -26,9 +26,18 @@ from pymdm.network.engine import Engine
 from pymdm.network.loading import Model, is_foreign
 from pymdm.network.transformer import MaskedTransformer
 from pymdm.sampling.call_schedule import CallSchedule
+from pymdm.sampling.check import described, of_types
 
 Floats = NDArray[np.float64]
 RESAMPLES = 400
+KINDS: dict[str, Any] = {  # of arguments
+    "calls": int | None,
+    "nats": float | None,
+    "share": float | None,
+    "given": int,
+    "windows": int,
+    "orders": int,
+}
 
 
 def excess(curve: Floats, sizes: Iterable[int], given: int = 0) -> float:
@@ -220,7 +229,8 @@ def schedule(
         `CallSchedule`, which `FirstHitting(tokens_per_call=...)` takes.
 
     Raises:
-        ValueError: not one of calls, nats and share; a value out of range; no texts for a callable.
+        ValueError, TypeError: not one of calls, nats and share; a value out of range or of another type; no texts for a
+            callable.
 
     >>> flat = Information(np.array([0, 3]), np.array([[1.0, 1.0], [1.0, 1.0]]), 4, "independent tokens")
     >>> schedule(information=flat, nats=0.1).sizes
@@ -228,6 +238,8 @@ def schedule(
     """
     if sum(v is not None for v in (calls, nats, share)) != 1:
         raise ValueError("schedule: give one of calls, nats and share")
+    wanted = {"calls": calls, "nats": nats, "share": share, "given": given, "windows": windows, "orders": orders}
+    calls, nats, share, given, windows, orders = of_types(wanted, KINDS, "schedule").values()
     if information is None:
         information = measure(model, texts, mask_id, windows, orders, seed, progress)
     free = information.length - given
@@ -286,6 +298,8 @@ def measure(
         raise TypeError(f"schedule: expected a model or a callable, got {type(model).__name__}")
     if texts is None or mask_id is None:
         raise ValueError("schedule: a network without a held-out text of its own needs texts and mask_id")
+    if not isinstance(texts, Tensor):
+        raise TypeError(f"schedule: texts must be a tensor of integer tokens [S, L], got {described(texts)}")
     if texts.dim() != 2 or texts.is_floating_point() or not len(texts):
         raise ValueError(f"schedule: texts must be integer tokens [S, L], got {texts.dtype} {tuple(texts.shape)}")
     return measure_information(

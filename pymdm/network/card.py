@@ -8,6 +8,18 @@ from typing import Any
 from pymdm.network.config import ModelConfig
 
 UNITS = {"byte": "byte", "char": "character"}
+KINDS = {
+    "bidirectional": "A masked diffusion model",
+    "causal": "An autoregressive transformer",
+    "block": "A block diffusion model",
+    "any-order": "An any-order autoregressive model",
+}
+LAWS = {
+    "bidirectional": "",
+    "causal": ", token after token from the left",
+    "block": ", block after block of {} tokens from the left",
+    "any-order": ", in a uniformly random order",
+}
 
 
 def model_card(name: str, config: ModelConfig, kind: str, weights: int, training: Mapping[str, Any]) -> str:
@@ -23,27 +35,24 @@ def model_card(name: str, config: ModelConfig, kind: str, weights: int, training
         >>> card.splitlines()[4]
         '# m'
     """
-    causal = config.causal
-    what = "An autoregressive transformer" if causal else "A masked diffusion model"
     rows = [
         ("network", f"{weights:,} weights, {config.layers} layers of width {config.width}, {config.heads} heads"),
         ("sequence", f"{config.length} tokens"),
         ("tokenizer", f"{kind}, {config.vocab_size:,} tokens"),
         *_data(training.get("corpus") or {}),
         *_run(training),
-        *_scores(training, causal),
-        ("law of samples", _law(causal)),
+        *_scores(training, config),
+        ("law of samples", _law(config)),
     ]
     table = "\n".join(f"| {head} | {text} |" for head, text in rows)
-    tag = "text-generation" if causal else "masked-diffusion"
-    use = "print(pymdm.evaluate(model))" if causal else "print(pymdm.sample(model, num_samples=2, seed=1).text[0])"
+    tag = "text-generation" if config.causal else "masked-diffusion"
     return f"""---
 library_name: pymdm
 tags: [{tag}]
 ---
 # {_cell(name)}
 
-{what} of text, made by [pymdm](https://arxiv.org/abs/2409.02908). All settings are in `config.json`.
+{KINDS[config.attention]} of text, made by [pymdm](https://arxiv.org/abs/2409.02908). All settings are in `config.json`.
 
 | | |
 |---|---|
@@ -53,10 +62,10 @@ tags: [{tag}]
 import pymdm
 
 model = pymdm.load("{_cell(name)}")  # this folder
-{use}
+print(pymdm.sample(model, num_samples=2, seed=1).text[0])
 ```
 
-It knows what its training text says and nothing else; it was not made to be right, and has not been tested for any use.
+It knows nothing but its training text. What it writes need not be true, and it has not been tested for any use.
 """
 
 
@@ -83,14 +92,14 @@ def _run(training: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [("training", f"objective {recipe['objective']}, {training['steps']:,} steps{start}{state}")]
 
 
-def _scores(training: Mapping[str, Any], causal: bool) -> list[tuple[str, str]]:
+def _scores(training: Mapping[str, Any], config: ModelConfig) -> list[tuple[str, str]]:
     found = training.get("held_out") or {}
     if not isinstance(found.get("bits_per_char"), int | float):
         return []
     unit = UNITS.get((training.get("corpus") or {}).get("unit", "char"), "character")
     ends = found.get("interval95")
     around = f", 95% {ends[0]:.3f} to {ends[1]:.3f}" if ends else ""
-    how = "exact" if causal else f"upper bound, Proposition 3.1{around}"
+    how = "exact" if config.causal else f"upper bound{around}"
     rows = [("held out", f"{found['bits_per_char']:.3f} bits per {unit} ({how})")]
     ngrams = training.get("ngram_bits_per_char") or {}
     if ngrams:
@@ -99,7 +108,9 @@ def _scores(training: Mapping[str, Any], causal: bool) -> list[tuple[str, str]]:
     return rows
 
 
-def _law(causal: bool) -> str:
-    if causal:
-        return "none of pymdm's samplers is for autoregressive models; `pymdm evaluate` gives its exact likelihood"
-    return "`FirstHitting()` draws exactly from the model's law; several tokens a call, temperature and cuts change it"
+def _law(config: ModelConfig) -> str:
+    how = LAWS[config.attention].format(config.block_length)
+    return (
+        f"exact by default: `FirstHitting()` draws exactly from the model's law{how}; several tokens a call, temperature, "
+        "top-k and top-p change it, and the result says so"
+    )

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pymdm._native import C
-from pymdm.bundled import bundled_path
+from pymdm.bundled import FOLDER, bundled_path
 from pymdm.data.chat import Messages, read_chat_template, render
 from pymdm.data.folder_tokenizer import open_tokenizer, read_tokenizer
 from pymdm.data.tokenizer import Tokenizer
@@ -31,9 +31,16 @@ Frame = tuple[tuple[int, ...], tuple[int, ...]]
 
 @dataclass(frozen=True, repr=False)
 class Model:
-    """A loaded model: the compiled engine, its shape, its tokenizer (None: none came with it), and how it was trained.
+    """A loaded model, from `pymdm.load` or `pymdm.train`; `pymdm.sample` and `pymdm.evaluate` take it.
 
-    `conventions` are its family's: end of text, tokens never drawn, frame, what a user must know.
+    Attributes:
+        engine: the compiled network.
+        config: its shape.
+        tokenizer: text <-> ids; None where none came with it.
+        training: how it was trained, with the bits per character of held-out text in `training["held_out"]`.
+        path: the folder or file it came from; empty in memory.
+        conventions: of its family: end of text, tokens never drawn, frame, what a user must know.
+        checkpoint: the weights of a model that was just trained, else None.
     """
 
     engine: Engine
@@ -42,7 +49,7 @@ class Model:
     training: dict[str, Any]
     path: Path
     conventions: Conventions = field(default_factory=Conventions)
-    checkpoint: Checkpoint | None = field(default=None, repr=False)  # weights in memory, of a model just trained
+    checkpoint: Checkpoint | None = field(default=None, repr=False)
 
     def __repr__(self) -> str:
         found = self.training.get("held_out", {}).get("bits_per_char")
@@ -52,8 +59,8 @@ class Model:
 
     @property
     def name(self) -> str:
-        """The folder or file it came from, or that it is in memory only."""
-        return "in memory" if self.path == Path() else str(self.path)
+        """The folder or file it came from, "bundled", or that it is in memory only."""
+        return "in memory" if self.path == Path() else "bundled" if self.path == FOLDER else str(self.path)
 
     @property
     def banned(self) -> tuple[int, ...]:
@@ -144,12 +151,15 @@ def load(
         `Model`, which `pymdm.sample` takes.
 
     Raises:
-        ValueError: a family that the engine does not compute; a missing file or setting; a tensor that is missing,
-            unknown, misshapen, of another dtype or not finite, by name and file; a device that is not there.
+        ValueError, TypeError: a path that is none; a family that the engine does not compute; a missing file or setting; a
+            tensor that is missing, unknown, misshapen, of another dtype or not finite, by name and file; a device that is
+            not there.
 
     >>> load().config.mask_id == load().tokenizer.size
     True
     """
+    if not isinstance(path, str | os.PathLike | None):
+        raise TypeError(f"load: path must be a folder, a file or the id of a model, got {type(path).__name__}")
     if path is None or not is_foreign(path, config):
         if tokenizer is not None or config is not None:
             raise ValueError(

@@ -53,6 +53,9 @@ class MaskedTransformer(nn.Module):
     Args:
         config: shapes and switches; initial weights come from torch's global generator.
 
+    Raises:
+        TypeError: no `ModelConfig`.
+
     Example:
         >>> model = MaskedTransformer(ModelConfig(vocab_size=10, length=8, width=16, layers=1, heads=2))
         >>> model(torch.full((2, 8), 10)).shape
@@ -65,6 +68,8 @@ class MaskedTransformer(nn.Module):
     local_sin: Tensor
 
     def __init__(self, config: ModelConfig) -> None:
+        if not isinstance(config, ModelConfig):
+            raise TypeError(f"MaskedTransformer: config must be a ModelConfig, got {type(config).__name__}")
         super().__init__()
         self.config = config
         self.recompute = False  # activation checkpointing: keep only the blocks' inputs for the backward pass

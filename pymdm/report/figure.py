@@ -24,6 +24,7 @@ STYLE: dict[str, Any] = {
 }
 REFERENCE = "0.35"  # grey of reference lines
 DPI = 110
+KINDS = (".png", ".svg", ".pdf")  # of files
 
 
 def available() -> bool:
@@ -35,14 +36,22 @@ def available() -> bool:
     return True
 
 
-def require(command: str) -> None:
-    """Checks, before anything is measured, that figures can be drawn.
+def require(command: str, path: str | os.PathLike[str] | None = None) -> None:
+    """Checks, before anything is measured, that figures can be drawn, and into this file.
 
     Raises:
-        ValueError: matplotlib is missing; the message begins with the command's name.
+        ValueError: matplotlib is missing, the file's name has another ending, or its folder is not there; the message begins
+            with the command's name.
     """
     if not available():
         raise ValueError(f"{command}: pictures need matplotlib: pip install matplotlib")
+    if path is None:
+        return
+    file = Path(path).absolute()
+    if file.suffix.lower() not in KINDS:
+        raise ValueError(f"{command}: a picture is a file of kind {', '.join(KINDS)}, got {path}")
+    if not file.parent.is_dir():
+        raise ValueError(f"{command}: there is no folder {file.parent}")
 
 
 def axes(width: float = 5.5, height: float = 4.0, columns: int = 1, **options: Any) -> tuple[Any, Any]:

@@ -117,6 +117,21 @@ def show(table: Table, console: Console) -> None:
     console.print(grid)
 
 
+def plain(table: Table, width: int = 80) -> str:
+    """The table as a terminal of so many columns shows it, without colours.
+
+    >>> print(plain(Table(["n", "x"], [["1", "a"]]), 20).splitlines()[1])
+    ┃ n ┃ x ┃
+    """
+    from io import StringIO
+
+    from rich.console import Console
+
+    page = StringIO()
+    show(table, Console(file=page, width=width, highlight=False, color_system=None))
+    return page.getvalue().rstrip("\n")
+
+
 def _widths(least: list[int], most: list[int], room: int) -> list[int] | None:
     """Widths between least and most that fill the room at most; None where the least do not fit. The widest give way first.
 

@@ -12,7 +12,7 @@ from pymdm.files.read import read_json, reason, short
 from pymdm.sampling.check import integer
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class CallSchedule(Sequence[int]):
     """Tokens of each call, as `FirstHitting(tokens_per_call=...)` takes them; made by `pymdm.schedule`.
 
@@ -23,7 +23,10 @@ class CallSchedule(Sequence[int]):
         given: tokens that are known before the first call.
         source: what the information curve was measured on.
 
-    >>> CallSchedule((1, 3), 0.5, (0.4, 0.6), 0.7, 0, "a text").law
+    >>> found = CallSchedule((1, 3), 0.5, (0.4, 0.6), 0.7, 0, "a text")
+    >>> found
+    CallSchedule(2 calls for 4 tokens, 0.50 nats from the exact law)
+    >>> found.law
     'approximate, 0.50 nats from the exact law a sequence (95% 0.40 to 0.60, on a text)'
     """
 
@@ -51,6 +54,10 @@ class CallSchedule(Sequence[int]):
         low, high = self.interval95
         words = f"95% {low:.2f} to {high:.2f}, on {self.source}"
         return f"approximate, {self.excess_nats:.2f} nats from the exact law a sequence ({words})"
+
+    def __repr__(self) -> str:
+        nats = f"{self.excess_nats:.2f} nats from the exact law"
+        return f"CallSchedule({self.calls} calls for {sum(self.sizes)} tokens, {nats})"
 
     def __len__(self) -> int:
         return len(self.sizes)

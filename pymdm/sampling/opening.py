@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 LARGEST_ID = 2**56 - 1  # of a sequence, as addresses hold it
 
 
-def check_seed(seed: int | None) -> int:
+def check_seed(seed: int | None, operation: str = "sample") -> int:
     """A seed in [0, 2^64); drawn from the system where none is given. NumPy's integers are seeds too."""
     if seed is None:
         return secrets.randbits(64)
-    found = integer("seed", seed)
+    found = integer("seed", seed, operation=operation)
     if not 0 <= found < 2**64:
-        raise ValueError(f"sample: seed must be in [0, 2^64), got {described(found)}")
+        raise ValueError(f"{operation}: seed must be in [0, 2^64), got {described(found)}")
     return found
 
 

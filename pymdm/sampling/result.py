@@ -14,6 +14,8 @@ from torch import Tensor
 from pymdm._native import C
 from pymdm.data.wrapped import text_of
 from pymdm.files.read import reason
+from pymdm.files.write import cannot_write
+from pymdm.sampling.check import path as as_path
 from pymdm.sampling.html import replay_html
 from pymdm.sampling.options import SampleOptions
 from pymdm.sampling.settings import Settings
@@ -21,13 +23,18 @@ from pymdm.sampling.settings import Settings
 MIXED = "parts of this run had other options, so the law of none of them holds of the whole"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Sample:
     """One sequence: its tokens and how they came to be.
 
-    tokens [L] int64; text or None; times [L] float64, when each position was unmasked (NaN where it was given); rank [L]
-    int64, how many were unmasked before it (-1 where given); nfe, network evaluations it took part in;
-    log_prob [L] float64, of each token where it was drawn; sequence_id, its random address.
+    Attributes:
+        tokens: int64 [L].
+        text: the tokens as text, or None without a tokenizer.
+        times: float64 [L], when each position was unmasked, from 1 down to 0; NaN where it was given.
+        rank: int64 [L], how many positions were unmasked before it; -1 where it was given.
+        nfe: network calls that the sequence took part in.
+        log_prob: float64 [L] of each token where it was drawn; NaN where it was given.
+        sequence_id: its random address.
     """
 
     tokens: Tensor
@@ -37,6 +44,11 @@ class Sample:
     nfe: int
     log_prob: Tensor
     sequence_id: int
+
+    def __repr__(self) -> str:
+        drawn = int((self.rank >= 0).sum())
+        facts = f"{len(self.tokens)} tokens, {drawn} drawn, {self.nfe} network calls, sequence id {self.sequence_id}"
+        return f"Sample({facts})\n{_first(self.text, self.tokens)}"
 
 
 @dataclass(frozen=True)
@@ -170,27 +182,36 @@ class Samples:
         return cls(state, sampler, settings.options, seconds, tokenizer, settings.mixed)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes the samples to one safetensors file; `Samples.load` reads it, and nothing is unpickled."""
+        """Writes the samples to one safetensors file; `Samples.load` reads it, and nothing is unpickled.
+
+        Raises:
+            ValueError, TypeError: a path that cannot be written, or is none.
+        """
+        from safetensors import SafetensorError
         from safetensors.torch import save_file
 
-        parts = self.to_dict()
+        where, parts = as_path("path", path), self.to_dict()
         tensors = {name: value for name, value in parts.items() if isinstance(value, Tensor)}
         numbers = {name: value for name, value in parts.items() if not isinstance(value, Tensor)}
-        save_file(tensors, path, metadata={"samples": json.dumps(numbers)})
+        try:
+            save_file(tensors, where, metadata={"samples": json.dumps(numbers)})
+        except (OSError, SafetensorError) as error:
+            raise cannot_write(f"sample: cannot write {where}", error) from None
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, tokenizer: Any = None, sampler: Any = None) -> Samples:
         """Reads what `save` wrote; arguments and errors as of `from_dict`."""
         from safetensors import SafetensorError, safe_open
 
+        where = as_path("path", path)
         try:
-            with safe_open(os.fspath(path), framework="pt") as file:
+            with safe_open(where, framework="pt") as file:
                 numbers = json.loads((file.metadata() or {})["samples"])
                 tensors = {name: file.get_tensor(name) for name in file.keys()}
-        except (SafetensorError, KeyError, ValueError, RecursionError) as error:
-            raise ValueError(f"sample: {os.fspath(path)} does not hold samples: {reason(error)}") from None
+        except (OSError, SafetensorError, KeyError, ValueError, RecursionError) as error:
+            raise ValueError(f"sample: {where} does not hold samples: {reason(error)}") from None
         if not isinstance(numbers, dict):
-            raise ValueError(f"sample: {os.fspath(path)} does not hold samples")
+            raise ValueError(f"sample: {where} does not hold samples")
         return cls.from_dict({**numbers, **tensors}, tokenizer=tokenizer, sampler=sampler)
 
     def __len__(self) -> int:
@@ -221,10 +242,10 @@ class Samples:
     def __repr__(self) -> str:
         lengths = self.state.offsets.diff().tolist()
         sizes = str(max(lengths, default=0)) if len(set(lengths)) <= 1 else f"{min(lengths)} to {max(lengths)}"
-        first = "" if not lengths else repr(self[0].text or self[0].tokens.tolist())
+        first = _first(self[0].text, self[0].tokens) if lengths else ""
         return (
             f"Samples({len(lengths)} of {sizes} tokens, law {self.law}, {self.calls} network calls, seed {self.seed}, "
-            f"{self.sampler!r})\n{first if len(first) <= 100 else first[:100] + '...'}"
+            f"{self.sampler!r})\n{first}"
         )
 
     def _repr_html_(self) -> str:
@@ -241,3 +262,9 @@ class Samples:
         if len(set(lengths)) == 1:
             return flat.view(len(lengths), lengths[0])
         return list(flat.split(lengths))
+
+
+def _first(text: str | None, tokens: Tensor) -> str:
+    """The beginning of a sequence on one line."""
+    shown = repr(text or tokens.tolist())
+    return shown if len(shown) <= 100 else shown[:100] + "..."

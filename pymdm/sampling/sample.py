@@ -60,11 +60,11 @@ def sample(
         model: a model from `pymdm.load`, a path, a `MaskedTransformer`, an `Engine`, or any callable tokens [B, L] int64 ->
             logits [B, L, V] (`mask_id` is then needed; a mask column in the logits is ignored), or a masked language model
             of transformers as it is, with its tokenizer (docs/hugging_face.md). Modules behind a callable are in
-            evaluation mode for the run.
+            evaluation mode during the run.
         num_samples: sequences to draw, for each prompt.
-        length: L, or one for each sequence; default the model's, at most 1,024; or a law, length ->
-            weight, from which each sequence's is drawn first, by seed and sequence id. A frame ([CLS] ... [SEP], of models
-            that have one) comes on top and is kept.
+        length: tokens in a sequence, one number or one for each sequence; default the model's length, at most 1,024; or a
+            distribution, length -> weight, from which each sequence's length is drawn first, by seed and sequence id. The
+            frame of models that have one ([CLS] ... [SEP]) comes on top and is kept.
         prompt: given tokens at the front, as text or integer tokens; a list gives one prompt a sequence. Token prompts may
             hold `mask_id` at positions to draw.
         infill: whole sequences with holes: text with [MASK:n] (see `pymdm.sampling.prompt.parse_infill`), or integer tokens
@@ -75,11 +75,11 @@ def sample(
         temperature: logits are divided by it; 0 takes the arg-max. Other values than 1, the default, change the law to that
             of the tempered conditionals; top_k (0: off) and top_p (1: off) change the law to truncated conditionals.
         banned_tokens: ids that are never drawn; the conditionals are truncated to the others. The model's special tokens and
-            rows that stand for nothing are not drawn anyway: they have no part in its law.
+            ids that stand for no token are not drawn anyway: they have no part in its law.
         allowed: position -> the only ids that may be drawn there, or a boolean [L, V]; positions count from the start of the
             result's tokens, the frame included. At each event the conditional is cut to the position's set and normalised
             again, which the result's law calls "truncated".
-        special_tokens: let the model draw those too.
+        special_tokens: let the model draw its special tokens too.
         tokenizer: text <-> ids for a model without its own: a `Tokenizer`, or a tokenizer of `tokenizers` or `transformers`.
         time_conditioned, chosen_rows, logit_shift: forms of a callable, see `pymdm.network.callable.callable_network`.
         batch_size: sequences in one network call, default all. The samples do not depend on it.
@@ -181,8 +181,11 @@ def resume(
         options, temperature, top_k, top_p, banned_tokens, allowed, special_tokens: None is that of the stopped run.
         others: as in `sample`.
 
+    Returns:
+        `Samples` of the whole run, or of its next part where `max_calls` stops it again.
+
     Raises:
-        ValueError: a state that is damaged, contradicts itself, or is of another sampler, mask or tokenizer.
+        ValueError, TypeError: a state that is damaged, contradicts itself, or is of another sampler, mask or tokenizer.
 
     >>> import torch
     >>> uniform = lambda tokens: torch.zeros(*tokens.shape, 4)

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from pymdm.files.read import of_kind, short
+from pymdm.sampling.check import of_types
 
 if TYPE_CHECKING:
     from pymdm.train.objective import Objective
@@ -25,8 +26,8 @@ class Recipe:
     Objectives are defined in `pymdm.train.objective`, the network in `pymdm.ModelConfig`.
 
     Args:
-        source: UTF-8 text file, folder, JSON lines, hf:NAME, or a folder made by `pymdm data`; default: the prose of the
-            running Python.
+        source: UTF-8 text file, folder, JSON lines, hf:NAME (a data set of the Hugging Face hub), or a folder made by
+            `pymdm data`; default: the prose of the running Python.
         held_out: text to hold out, a file or a folder, instead of a share by hash.
         init_from: begin with the weights, tokenizer and shape of this checkpoint folder, or of: bundled.
         vocab: "char", "byte" or "bpe".
@@ -50,7 +51,7 @@ class Recipe:
         weight_decay: weight decay of the matrices.
         beta2: decay of AdamW's second moments.
         clip: largest norm of the gradient.
-        ema: decay of the average of the weights, which is what is kept.
+        ema: decay of the moving average of the weights, which is what the checkpoint holds.
         objective: "count" (mask counts), "order-agnostic", "continuous" (in time), "autoregressive", "any-order" or "block".
         block_length: positions of a block, with "block".
         schedule: of time: "linear", "cosine" or "geometric".
@@ -63,7 +64,7 @@ class Recipe:
         recompute: recompute activations in the backward pass.
         parallel: under torchrun: "ddp" (copies) or "fsdp" (split).
         compile: run the blocks through torch.compile.
-        eval_tokens: held-out tokens looked at at the end.
+        eval_tokens: held-out tokens that the evaluation at the end takes.
         seed: of weights, data order, masks and dropout.
         eval_every: steps between held-out bounds; 0: only at the end.
         save_every: steps between checkpoints; 0: only at the end.
@@ -74,7 +75,7 @@ class Recipe:
         threads: processor threads; 0: torch's choice.
 
     Raises:
-        ValueError: a value out of range; the message names it.
+        ValueError, TypeError: a value out of range or of another type; the message names it.
     """
 
     source: str | None = None
@@ -133,6 +134,9 @@ class Recipe:
         from pymdm.train.objective import ATTENTION, OBJECTIVES, SCHEDULES
         from pymdm.train.parallel import PARALLEL
 
+        given = {f.name: getattr(self, f.name) for f in fields(self)}
+        for name, value in of_types(given, get_type_hints(type(self)), "train").items():
+            object.__setattr__(self, name, value)
         if (self.steps is None) == (self.minutes is None):
             raise ValueError("train: give either steps or minutes")
         for f in fields(self):
@@ -186,7 +190,6 @@ class Recipe:
             )
 
         if self.weights is not None:
-            object.__setattr__(self, "weights", tuple(float(w) for w in self.weights))  # JSON gives a list
             count_weights(np.ones(1, np.int64), self.length, 1.0, self.weights)
         if self.batch_size % self.accumulate:
             raise ValueError(f"train: accumulate must divide batch_size {self.batch_size}, got {self.accumulate}")

@@ -10,6 +10,7 @@ from typing import Any
 from pymdm.data.corpus import Corpus
 from pymdm.data.tokens import TokenData
 from pymdm.network.loading import Model, model_of
+from pymdm.sampling.check import boolean, described, path
 from pymdm.train.choices import check_given
 from pymdm.train.log import Progress
 from pymdm.train.loop import train as run
@@ -30,20 +31,21 @@ def train(
     """Trains a masked diffusion model, or its autoregressive twin, and evaluates it on text that was held out.
 
     Args:
-        source: text file or folder, JSON lines, hf:NAME, a folder made by `pymdm data`, or a corpus in memory
-            (`pymdm.train.load_corpus`); default the prose of the running Python.
+        source: text file or folder, JSON lines, hf:NAME, a folder made by `pymdm data`, or a corpus in memory (what
+            `load_corpus` of `pymdm.train` gives); default the prose of the running Python.
         out: checkpoint folder to write; None keeps the model in memory.
         preset: settings to start from, "demo" (default) or "bundled".
         on_progress: called with a `Progress` after every step, evaluation and save.
         resume: go on with the run in `out`. overwrite: replace the model that is there.
-        changes: settings of `pymdm.train.recipe.Recipe`, by name, such as steps=100 or vocab="char".
+        changes: settings by name, such as steps=100 or vocab="char": the options of `pymdm train`, the fields of
+            `pymdm.train.recipe.Recipe`.
 
     Returns:
         The model, which `pymdm.sample` and `pymdm.evaluate` take; `.training` says how it was made, with the held-out
         bits per character in `.training["held_out"]`.
 
     Raises:
-        ValueError: bad text, settings or folder; nothing has been written then.
+        ValueError, TypeError: bad text, settings or folder; nothing has been written then.
         RuntimeError: the loss stopped being finite.
         KeyboardInterrupt: Ctrl-C; with `out`, the run has been saved.
 
@@ -54,13 +56,16 @@ def train(
     """
     corpus = source if isinstance(source, Corpus | TokenData) else None
     if source is not None and corpus is None:
-        changes["source"] = os.fspath(source)  # type: ignore[arg-type]
+        changes["source"] = path("source", source, "train")
+    folder = Path(path("out", out, "train")) if out is not None else None
+    resume, overwrite = boolean("resume", resume, "train"), boolean("overwrite", overwrite, "train")
+    if on_progress is not None and not callable(on_progress):
+        raise TypeError(f"train: on_progress must be a function, got {described(on_progress)}")
     unknown = sorted(changes.keys() - Recipe.__dataclass_fields__.keys())
     if unknown:
-        raise TypeError(f"train: unknown setting {unknown[0]!r}; the settings are the fields of pymdm.train.Recipe")
+        raise TypeError(f"train: unknown setting {unknown[0]!r}; the settings are the options of `pymdm train`")
     recipe: Any = settings(preset, changes)
     if not resume:
         recipe = make_recipe(preset or "demo", **changes)
         check_given(recipe, changes)
-    folder = Path(out) if out is not None else None
     return model_of(run(recipe, folder, corpus=corpus, on_progress=on_progress, resume=resume, overwrite=overwrite))

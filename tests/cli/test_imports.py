@@ -30,7 +30,13 @@ def loaded_after(code):
     ["import pymdm", "import pymdm.cli.app"]
     + [
         f"import sys, pymdm.cli.app\nsys.argv = ['pymdm', *{words!r}]\nassert pymdm.cli.app.run() == 0"
-        for words in (["--help"], ["bench", "--help"], ["precision", "--help"], *([c, "--help"] for c in COMMANDS))
+        for words in (
+            ["--version"],
+            ["--help"],
+            ["bench", "--help"],
+            ["precision", "--help"],
+            *([c, "--help"] for c in COMMANDS),
+        )
     ],
     ids=lambda code: code.split("['pymdm', ")[-1].split("]")[0],
 )
@@ -58,6 +64,15 @@ def test_every_name_of_the_front_door_has_its_home():
 def test_importing_a_submodule_leaves_the_function_of_its_name():
     code = "import pymdm.choose, pymdm\nassert callable(pymdm.choose), pymdm.choose\nimport pymdm.random as r\nr.bits"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(("typed", "at", "found"), [("sam", 1, "sample"), ("train --init", 2, "--init-from")])
+def test_a_shell_completes_commands_and_options(typed, at, found):
+    env = {"_PYMDM_COMPLETE": "complete_bash", "COMP_WORDS": f"pymdm {typed}", "COMP_CWORD": str(at)}
+    command = [sys.executable, "-m", "pymdm"]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **env})
+    assert found in done.stdout.split(), (done.stdout, done.stderr)
+    assert "--install-completion" in subprocess.run([*command, "--help"], capture_output=True, text=True).stdout
 
 
 INTERRUPT = "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(20)\n"

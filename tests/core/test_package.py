@@ -129,3 +129,29 @@ def test_hashes_are_of_the_locked_versions():
     for name, *rest in pins:
         hashes = [word for word in rest if word != "\\"]
         assert hashes and all(re.fullmatch(r"--hash=sha256:[0-9a-f]{64}", word) for word in hashes), name
+
+
+def test_the_workflow_builds_wheels_for_the_locked_torch_and_every_python():
+    """What `requires-python` allows and the tests run on, on Linux x86-64, against the torch of constraints.txt."""
+    workflow = (ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8")
+    locked = re.search(r"^torch==(\S+)$", (ROOT / "constraints.txt").read_text(encoding="utf-8"), re.MULTILINE)[1]
+    assert re.findall(r"torch==([\d.]+)", workflow) == [locked]
+    tested = re.search(r"python: \[(.*)\]", workflow)[1].replace('"', "").split(", ")
+    built = re.findall(r"cp(\d)(\d+)-manylinux_x86_64", workflow)
+    assert [f"{a}.{b}" for a, b in built] == tested
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["requires-python"] == f">={tested[0]}"
+
+
+def test_no_message_asks_for_this_package_by_a_name_with_extras():
+    """`pip install 'pymdm[plot]'` would install somebody else's package: the plain package that is missing is named."""
+    for file in (ROOT / "pymdm").rglob("*.py"):
+        for line in re.findall(r"pip install ([^\n]*)", file.read_text(encoding="utf-8")):
+            assert not re.match(r"'?(pymdm|masked-diffusion)\b(?!==)", line) and "[" not in line, (file, line)
+
+
+def test_make_help_names_every_target():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.search(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)[1].split()) - {"help"}
+    assert set(re.findall(r"@echo 'make (\w+)", makefile)) == targets
+    assert targets - {"setup", "clean"} <= set(re.findall(r"make (\w+)", (ROOT / "CONTRIBUTING.md").read_text()))

@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 from helpers.command_line import run
+from helpers.pictures import watched
 
 import pymdm
 from pymdm.evaluate.compare import certificate
@@ -76,11 +77,13 @@ def test_names_that_leave_the_rounds_open_get_them(name, sampler):
     assert parse_sampler(name, calls=4, tokens=16) == sampler
 
 
-def test_table_and_picture(found, tmp_path):
+def test_table_and_picture(found, tmp_path, monkeypatch):
     table = found.table()
     assert [row[0] for row in table.rows][1] == "first-hitting: order=2"
     assert len({len(row) for row in table.rows} | {len(table.head)}) == 1
+    pictures = watched(monkeypatch)
     found.draw(tmp_path / "a.png")
+    assert pictures == [[]]
     assert (tmp_path / "a.png").stat().st_size > 1000
 
 
@@ -95,6 +98,24 @@ def test_the_table_fits_80_columns(found):
     assert max(map(len, lines)) <= 80 and any("┃" in line and "rounds" in line for line in lines)
 
 
+def test_it_shows_itself_and_counts_a_judge_on_the_models_own_text(tmp_path):
+    (tmp_path / "notes.txt").write_text(
+        "".join(f"the {a} cat sat on the {b} mat.\n\n" for a in range(30) for b in range(8))
+    )
+    size = {"vocab": "char", "length": 16, "width": 16, "layers": 1, "heads": 2, "batch_size": 4}
+    model = pymdm.train(tmp_path / "notes.txt", steps=2, **size)
+    both = pymdm.compare(model, ["first-hitting", pymdm.Ancestral(4)], rounds=4, num_samples=2, seed=1)
+    assert both.judge == "5-gram" and [r.name for r in both.results] == ["first-hitting", "ancestral:4"]
+    bits = both.results[0].generation.scores["5-gram"].bits
+    first, second = repr(both).splitlines()
+    assert first == "Comparison(2 samplers, 2 samples of 16 tokens each, bits per character under 5-gram)"
+    assert second.startswith(f"first-hitting {bits.short}, ancestral:4 ")
+    assert "rounds" in str(both) and max(map(len, str(both).splitlines())) <= 80
+    assert both._repr_html_().count("<tr>") == 3 and bits.short in both._repr_html_()
+    again = pymdm.compare(model, ["first-hitting"], judges=["ngram:2"], rounds=4, num_samples=2, seed=1)
+    assert again.judge == "2-gram" and again.results[0].generation.texts == both.results[0].generation.texts
+
+
 def test_the_command_line():
     base = ["compare", "--length", "8", "--samples", "2", "--windows", "2", "--rounds", "2"]
     made = run(*base, "--sampler", "ancestral", "--sampler", "first-hitting", "--json")
@@ -105,6 +126,7 @@ def test_the_command_line():
     for options, words in (
         (["--sampler", "euler"], "sampler must be one of"),
         (["--png", "/nowhere/at/all.png"], "there is no folder"),
+        (["--png", "all.xyz"], "compare: a picture is a file of kind .png, .svg, .pdf, got all.xyz"),
     ):
         refused = run(*base, *options)
         assert refused.exit_code == 2 and words in refused.stderr, refused.output

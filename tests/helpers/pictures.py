@@ -32,19 +32,19 @@ def faults(figure: Any) -> list[str]:
 
 
 def watched(monkeypatch: Any) -> list[list[str]]:
-    """A list that gets the faults of every figure that `pymdm.report.figure` makes an image of from now on."""
+    """A list that gets the faults of every figure that `pymdm.report.figure` makes an image or a file of from now on."""
     from pymdm.report import figure
 
     found: list[list[str]] = []
 
     def watch(make: Any) -> Any:
-        def made(drawn: Any, *arguments: Any) -> Any:
+        def made(drawn: Any, *arguments: Any, **options: Any) -> Any:
             found.append(faults(drawn))
-            return make(drawn, *arguments)
+            return make(drawn, *arguments, **options)
 
         return made
 
-    for name in ("png", "svg"):
+    for name in ("png", "svg", "save"):
         monkeypatch.setattr(figure, name, watch(getattr(figure, name)))
     return found
 

@@ -55,7 +55,23 @@ def test_it_is_one_of_our_files_and_is_replaced(trained, tmp_path):
     assert refused.exit_code == 2 and "notes.md" in refused.stderr
 
 
-def test_a_twin_has_its_own(trained, tmp_path):
-    pymdm.train(trained.parent / "notes.txt", out=tmp_path / "twin", objective="autoregressive", **TINY)
-    card = (tmp_path / "twin" / CARD).read_text(encoding="utf-8")
-    assert "An autoregressive transformer" in card and "(exact)" in card and "pymdm.sample" not in card
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (
+            {"objective": "autoregressive"},
+            ("An autoregressive transformer", "(exact)", "token after token from the left"),
+        ),
+        ({"objective": "block", "block_length": 4}, ("(upper bound", "block after block of 4 tokens from the left")),
+        ({"objective": "any-order"}, ("(upper bound", "model's law, in a uniformly random order")),
+    ],
+    ids=lambda value: value.get("objective") if isinstance(value, dict) else "",
+)
+def test_each_kind_says_its_law_and_its_code_samples(trained, tmp_path, options, words, capsys):
+    """The card of an autoregressive model said that no sampler was for it."""
+    model = pymdm.train(trained.parent / "notes.txt", out=tmp_path / "m", **options, **TINY)
+    card = (tmp_path / "m" / CARD).read_text(encoding="utf-8")
+    assert all(word in card for word in words), card
+    code = card.split("```python\n")[1].split("```")[0].replace('"m"', repr(str(tmp_path / "m")))
+    exec(compile(code, CARD, "exec"), {})
+    assert pymdm.sample(model, num_samples=2, seed=1).law == "exact" and len(capsys.readouterr().out) > 1

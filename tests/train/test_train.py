@@ -6,6 +6,7 @@ import time
 
 import pytest
 import torch
+from helpers.pictures import watched
 from helpers.tiny_training import CORPUS, TINY, Stop, stop_when_saved
 
 import pymdm
@@ -47,7 +48,7 @@ def test_clock_budget_ends():
     assert result["steps"] >= 1 and result["seconds"] >= 0.6 and time.monotonic() - begin < 30
 
 
-def test_the_curve_is_logged_beside_the_checkpoint_and_goes_on(tmp_path):
+def test_the_curve_is_logged_beside_the_checkpoint_and_goes_on(tmp_path, monkeypatch):
     recipe = Recipe(**TINY, steps=40, save_every=20, eval_every=20)
     train(recipe, tmp_path / "whole", corpus=CORPUS)
     rows = read_curve(tmp_path / "whole.csv")
@@ -61,7 +62,9 @@ def test_the_curve_is_logged_beside_the_checkpoint_and_goes_on(tmp_path):
     again = read_curve(tmp_path / "halves.csv")
     same = ("step", "tokens", "bits_per_char", "held_out_bits_per_char")
     assert [[r[k] for k in same] for r in again] == [[r[k] for k in same] for r in rows]
+    pictures = watched(monkeypatch)
     plot_curve(tmp_path / "whole.csv", tmp_path / "whole.png")
+    assert pictures == [[]]
     assert (tmp_path / "whole.png").read_bytes().startswith(b"\x89PNG")
 
 

@@ -17,8 +17,12 @@ from pymdm.sampling.samplers.common import Sampler
 class SequenceState:
     """One sequence between two steps, as a sampler sees it.
 
-    tokens [L] int64, `mask_id` where still masked; sequence_id and seed, its random address; event, the number of its next
-    event; level, m = 1 - alpha of the process, 1 at the start.
+    Attributes:
+        sequence_id, seed: its random address.
+        tokens: int64 [L], `mask_id` where still masked.
+        event: the number of its next event.
+        level: m = 1 - alpha of the process, 1 at the start.
+        mask_id: of the mask.
     """
 
     sequence_id: int
@@ -36,10 +40,12 @@ class SequenceState:
 
 @dataclass(frozen=True)
 class Step:
-    """What a sampler wants next of one sequence.
+    """What a `CustomSampler` wants next of one sequence.
 
-    positions: masked positions whose logits it reads, at least one. time: what a time-conditioned network is told, and what
-    `Samples.times` records; default the level. level: m after the step; default in proportion to the masks left.
+    Attributes:
+        positions: masked positions whose logits it reads, at least one.
+        time: what a time-conditioned network is told, and what `Samples.times` records; default the level.
+        level: m after the step; default in proportion to the masks left.
     """
 
     positions: Sequence[int]
@@ -51,8 +57,11 @@ class Step:
 class Rows:
     """The rows that the network has scored, of all sequences of a batch together.
 
-    sequence_ids, events, positions [M] int64; log_mu [M, V] float64, the logarithms of what may be drawn, after temperature,
-    bans, top-k and top-p. Row j of a step at event e has event e + j, so that every row has an address of its own.
+    Attributes:
+        seed: of the run.
+        sequence_ids, events, positions: int64 [M]. Row j of a step at event e has event e + j, so that every row has an
+            address of its own.
+        log_mu: float64 [M, V], the logarithms of what may be drawn, after temperature, bans, top-k and top-p.
     """
 
     seed: int
