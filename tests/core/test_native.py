@@ -54,6 +54,17 @@ def test_a_broken_extension_says_what_to_run(tmp_path):
     assert "was built for another torch or Python" in line and "run `pip install" in line  # a wheel, or this folder
 
 
+@pytest.mark.parametrize(("version", "loads"), [("{}+other", True), ("{}", True), ("9.9.9+cpu", False)])
+def test_another_version_of_torch_is_refused_and_another_build_of_it_is_not(version, loads):
+    """A wheel's metadata asks for the version, which a CPU and a CUDA build share."""
+    code = f"import torch; torch.__version__ = {version.format(C.torch_version.partition('+')[0])!r}; import pymdm; pymdm.choose"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode == 0) is loads, done.stderr
+    if not loads:
+        line = done.stderr.strip().splitlines()[-1]
+        assert f"was built for torch {C.torch_version}, this is torch 9.9.9+cpu; run `pip install" in line
+
+
 @pytest.mark.parametrize("kind", [kind for kind in vars(C).values() if isinstance(kind, type)])
 def test_no_object_of_the_core_exists_without_its_constructor(kind):
     """Each of these gave an object without a value, whose first method ended the process."""
