@@ -40,7 +40,7 @@ try:
     from pymdm import _C as C
 except ImportError as error:
     raise ImportError(f"pymdm: the extension pymdm._C {_why(error)}; {_fix()}") from None
-# A CPU and a CUDA build of one torch version (2.13.0+cpu, 2.13.0+cu130) have the libraries that the extension links to in common.
+# The libraries that the extension links to are in a CPU and in a CUDA build of one version (2.13.0+cpu, 2.13.0+cu130).
 if C.torch_version.partition("+")[0] != torch.__version__.partition("+")[0]:
     raise ImportError(
         f"pymdm: the extension pymdm._C was built for torch {C.torch_version}, this is torch {torch.__version__}; {_fix()}"

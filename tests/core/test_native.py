@@ -57,7 +57,8 @@ def test_a_broken_extension_says_what_to_run(tmp_path):
 @pytest.mark.parametrize(("version", "loads"), [("{}+other", True), ("{}", True), ("9.9.9+cpu", False)])
 def test_another_version_of_torch_is_refused_and_another_build_of_it_is_not(version, loads):
     """A wheel's metadata asks for the version, which a CPU and a CUDA build share."""
-    code = f"import torch; torch.__version__ = {version.format(C.torch_version.partition('+')[0])!r}; import pymdm; pymdm.choose"
+    seen = version.format(C.torch_version.partition("+")[0])
+    code = f"import torch; torch.__version__ = {seen!r}; import pymdm; pymdm.choose"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode == 0) is loads, done.stderr
     if not loads:
