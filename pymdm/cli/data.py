@@ -22,7 +22,7 @@ def data(
         str | None,
         typer.Argument(
             help="UTF-8 text file, folder, JSON lines (.jsonl), each perhaps .gz or .zst, or hf:NAME of a Hugging Face "
-            "data set; default: the prose of the running Python."
+            "data set; default: Python's own documentation, as the running Python has it."
         ),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("tokens"),

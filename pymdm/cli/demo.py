@@ -19,7 +19,7 @@ def demo(
     out: Annotated[Path | None, typer.Option(help="Also keep the trained model in this folder.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the model that is in --out.")] = False,
 ) -> None:
-    """Train a model on the prose of this Python, sample it and the bundled model, watch the masks fill in.
+    """Train a model on the documentation of this Python, sample it and the bundled model, watch the masks fill in.
 
     Example: pymdm demo --minutes 1
     """
@@ -34,7 +34,7 @@ def demo(
     console = Console()
     if out is not None:
         check_target(out, KIND, "train")  # before anything is shown
-    console.rule("1. Train a masked diffusion model on the prose of the Python that is running")
+    console.rule("1. Train a masked diffusion model on the documentation of the running Python")
     trained = _train(console, preset("demo", minutes=minutes, seed=seed), out, overwrite)
     _compare(console, trained.training)
     mine = model_of(trained)

@@ -19,7 +19,7 @@ from pymdm.evaluate.subject import Subject
 from pymdm.network.checkpoint import Checkpoint, load_checkpoint
 from pymdm.network.loading import Model, is_foreign
 
-EMBEDDED = "held-out prose of the running Python"
+EMBEDDED = "held-out documentation of the running Python"
 
 
 def load_subject(

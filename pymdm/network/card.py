@@ -78,7 +78,7 @@ def _data(corpus: Mapping[str, Any]) -> list[tuple[str, str]]:
     if "name" not in corpus:
         return []
     unit = UNITS.get(corpus.get("unit", "char"), "character")
-    name = "the prose of a Python installation" if corpus["name"] == "embedded" else _cell(str(corpus["name"]))
+    name = "the documentation of a Python installation" if corpus["name"] == "embedded" else _cell(str(corpus["name"]))
     size = f"{corpus.get('train_characters', 0):,} {unit}s to learn from, {corpus.get('held_out_characters', 0):,} held out"
     return [("data", f"{name}: {size}; sha256 {str(corpus.get('sha256', ''))[:16]}")]
 

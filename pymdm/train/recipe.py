@@ -27,7 +27,7 @@ class Recipe:
 
     Args:
         source: UTF-8 text file, folder, JSON lines, hf:NAME (a data set of the Hugging Face hub), or a folder made by
-            `pymdm data`; default: the prose of the running Python.
+            `pymdm data`; default: Python's own documentation, as the running Python has it.
         held_out: text to hold out, a file or a folder, instead of a share by hash.
         init_from: begin with the weights, tokenizer and shape of this checkpoint folder, or of: bundled.
         vocab: "char", "byte" or "bpe".

@@ -32,7 +32,7 @@ def train(
 
     Args:
         source: text file or folder, JSON lines, hf:NAME, a folder made by `pymdm data`, or a corpus in memory (what
-            `load_corpus` of `pymdm.train` gives); default the prose of the running Python.
+            `load_corpus` of `pymdm.train` gives); default Python's own documentation.
         out: checkpoint folder to write; None keeps the model in memory.
         preset: settings to start from, "demo" (default) or "bundled".
         on_progress: called with a `Progress` after every step, evaluation and save.
