@@ -205,7 +205,7 @@ def facts(result: dict[str, Any]) -> list[str]:
     size = f"{text['characters']:,} {UNITS[text['unit']]}s, {text['tokens']:,} tokens"
     return [
         f"{run['machine']}; {versions}{at}; seed {run['seed']}",
-        f"checkpoint {run['checkpoint']['name']}{hashed}; text {text['name']}, {size}",
+        f"checkpoint {run['checkpoint']['name'] or 'in memory'}{hashed}; text {text['name']}, {size}",
     ]
 
 

@@ -34,6 +34,7 @@ def test_what_was_trained_is_sampled_and_evaluated_in_memory(trained):
     found = pymdm.evaluate(trained, draws=4, seed=1)
     assert 0 < found.bits.interval[0] < found.bits.value < found.bits.interval[1] < 10
     assert found.to_dict()["run"]["checkpoint"] == {"name": "", "sha256": ""}
+    assert "* checkpoint in memory; text held-out side of notes.txt" in found.markdown()
     assert repr(found).startswith(f"{found.bits.value:.3f} bits per character (upper bound, 95% ")
     assert "a model in memory" in repr(found) and repr(found).count("\n") == repr(trained).count("\n") == 1
     assert repr(trained).startswith("Model(in memory, pymdm; held out ")
