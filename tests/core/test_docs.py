@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import re
 from pathlib import Path
 
@@ -67,6 +67,16 @@ def test_pages_reach_only_what_the_site_has():
             if link.startswith(".."):
                 known = r"\.\./(bench/results/[\w-]+\.png|examples/first_hour\.ipynb)"
                 assert re.fullmatch(known, link), (page.name, link)
+
+
+def test_the_notebooks_page_shows_its_outputs():
+    spec = importlib.util.spec_from_file_location("hooks_of_the_site", DOCS / "hooks.py")
+    hooks = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(hooks)
+    page = hooks.notebook_page()
+    assert page.count("```python\n") >= 10 and page.count("```text\n") >= 6
+    shown = [part.partition("</div>\n\n")[0] for part in page.split("\n\n") if "pymdm-in" in part]
+    assert len(shown) == 1 and '<div class="pymdm">' in shown[0]  # whole: a blank line would end the HTML
 
 
 def test_the_reference_has_every_name_of_the_front_door():
@@ -134,7 +144,7 @@ def unknown(words):
             break
         if not known or (word not in known and at and command.name != "bench"):
             break
-        if word == "CASE":
+        if word in ("CASE", "<case>"):
             return []
         if word not in known:
             return [word]
