@@ -125,10 +125,10 @@ def commands(text):
     for line in lines:
         for part in re.split(r"&&|;", line.partition(" #")[0]):
             words = part.split()
-            if "pymdm" in words[:6] and (words[0] in ("pymdm", "torchrun") or words[0].endswith("/pymdm")):
-                yield words[words.index("pymdm") + 1 :]
-            elif words and words[0].endswith("/pymdm"):
+            if words and words[0].endswith("bin/pymdm"):
                 yield words[1:]
+            elif words and words[0] in ("pymdm", "torchrun") and "pymdm" in words:
+                yield words[words.index("pymdm") + 1 :]
 
 
 def unknown(words):
