@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import pymdm
+from pymdm.train import Corpus
 
 V = 4
 
@@ -105,7 +106,9 @@ def test_another_type_is_one_line_that_begins_with_the_operation(line, tmp_path,
 
 def test_numbers_of_numpy_are_settings():
     size = {"vocab": "char", "length": np.int64(16), "width": np.int32(16), "layers": 1, "heads": 2}
-    made = pymdm.train(steps=np.int64(1), lr=np.float32(1e-3), eval_tokens=np.int64(512), **size)
+    text = "".join(f"the {a} cat sat on the {b} mat.\n\n" for a in range(30) for b in range(8))
+    corpus = Corpus("cats", (text,), (text[:600],))
+    made = pymdm.train(corpus, steps=np.int64(1), lr=np.float32(1e-3), eval_tokens=np.int64(512), **size)
     assert made.training["recipe"]["length"] == 16 and type(made.training["recipe"]["steps"]) is int
 
 
