@@ -62,15 +62,27 @@ def root(
     """Exact and fast sampling of masked diffusion models."""
 
 
-for command in (demo, sample, schedule, compare, train, data, evaluate, audit, info, export):
-    app.command()(user_errors(command))
-app.add_typer(bench_app, name="bench")
+COMMANDS: dict[Any, str] = {  # in the order of the help, which shows one line of each
+    demo: "Train, sample and infill in front of you.",
+    sample: "Sample text from a model.",
+    train: "Train a model on your text.",
+    data: "Tokenize a text once, for many trainings.",
+    evaluate: "Bits per character of a text; what judges say of samples.",
+    compare: "Samplers side by side on one model.",
+    schedule: "How many network calls are enough.",
+    audit: "Test whether a sampler draws from the law it claims.",
+    info: "What this installation can use; what a model is.",
+    export: "Write a model for transformers, or in MDLM's layout.",
+}
+for command, line in COMMANDS.items():
+    app.command(short_help=line)(user_errors(command))
+app.add_typer(bench_app, name="bench", short_help="Measure speed on this machine.")
 precision_app = typer.Typer(
     rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]}, subcommand_metavar="[audit]"
 )
 precision_app.callback(invoke_without_command=True)(user_errors(precision))
 precision_app.command("audit")(user_errors(audit_source))
-app.add_typer(precision_app, name="precision")
+app.add_typer(precision_app, name="precision", short_help="What 32-bit noise does to samples.")
 
 
 def _told(error: Any) -> str:

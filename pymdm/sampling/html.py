@@ -6,6 +6,8 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
+from pymdm.sampling.samplers.names import sampler_call
+
 if TYPE_CHECKING:
     from pymdm.sampling.result import Sample, Samples
 
@@ -24,7 +26,7 @@ STYLE = """<style>
 def replay_html(samples: Samples) -> str:
     """One block: a line of facts, then the first texts; given tokens are bold, drawn ones appear in their order."""
     facts = f"law {samples.law}, {samples.calls} network calls, {samples.seconds:.2f} s, seed {samples.seed}"
-    lines = [f"<div>{escape(facts)}; {escape(repr(samples.sampler))}</div>"]
+    lines = [f"<div>{escape(facts)}; {escape(sampler_call(samples.sampler))}</div>"]
     lines += [f"<div>{escape(warning)}</div>" for warning in samples.warnings]
     lines += [f"<p>{_tokens(samples[i], samples)}</p>" for i in range(min(SHOWN, len(samples)))]
     more = len(samples) - SHOWN

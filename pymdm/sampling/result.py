@@ -18,6 +18,7 @@ from pymdm.files.write import cannot_write
 from pymdm.sampling.check import path as as_path
 from pymdm.sampling.html import replay_html
 from pymdm.sampling.options import SampleOptions
+from pymdm.sampling.samplers.names import sampler_call
 from pymdm.sampling.settings import Settings
 
 MIXED = "parts of this run had other options, so the law of none of them holds of the whole"
@@ -245,7 +246,7 @@ class Samples:
         first = _first(self[0].text, self[0].tokens) if lengths else ""
         return (
             f"Samples({len(lengths)} of {sizes} tokens, law {self.law}, {self.calls} network calls, seed {self.seed}, "
-            f"{self.sampler!r})\n{first}"
+            f"{sampler_call(self.sampler)})\n{first}"
         )
 
     def _repr_html_(self) -> str:

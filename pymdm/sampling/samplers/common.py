@@ -48,11 +48,11 @@ class Sampler:
     def __repr__(self) -> str:
         """As a dataclass's, with a function by its name: the same text in every process."""
         names: list[str] = [f.name for f in fields(self)] if is_dataclass(self) else []
-        words = [f"{name}={_shown(getattr(self, name))}" for name in names]
+        words = [f"{name}={shown(getattr(self, name))}" for name in names]
         return f"{type(self).__name__}({', '.join(words)})"
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
     return getattr(value, "__qualname__", type(value).__qualname__) if callable(value) else repr(value)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from pymdm.sampling.samplers.ancestral import Ancestral
-from pymdm.sampling.samplers.common import Sampler
+from pymdm.sampling.samplers.common import Sampler, shown
 from pymdm.sampling.samplers.confidence import Confidence
 from pymdm.sampling.samplers.first_hitting import FirstHitting
 from pymdm.sampling.samplers.remask import Remask
@@ -146,26 +146,30 @@ def sampler_name(sampler: Any) -> str:
                 if callable(value):
                     raise TypeError(f"sample: a function has no name on the command line, got {name} with {field.name}")
                 if value != field.default:
-                    shown = str(value).replace(" ", "")
-                    words.append(shown if field.name == kind.first else f"{field.name}={shown}")
+                    text = str(value).replace(" ", "")
+                    words.append(text if field.name == kind.first else f"{field.name}={text}")
             words.sort(key=lambda word: "=" in word)
             return ":".join([name, ",".join(words)]) if words else name
     raise TypeError(f"sample: expected a sampler of {', '.join(KINDS)}, got {type(sampler).__name__}")
 
 
 def sampler_call(sampler: Any) -> str:
-    """The shortest call that makes a sampler of `KINDS`: fields that are not the default, and a first one that is a word.
+    """The shortest call that makes a sampler: fields that are not the default, and a first one that is a word.
+
+    A sampler of the user's own is shown as it shows itself.
 
     >>> sampler_call(FirstHitting()), sampler_call(Confidence("probability", threshold=0.9))
     ('FirstHitting()', "Confidence('probability', threshold=0.9)")
     """
+    if type(sampler).__name__ not in CLASSES:
+        return repr(sampler)
     words = []
     for i, field in enumerate(fields(sampler)):
         value = getattr(sampler, field.name)
         if i == 0 and isinstance(value, str):
             words.append(repr(value))
         elif value != field.default:
-            words.append(f"{field.name}={value!r}")
+            words.append(f"{field.name}={shown(value)}")
     return f"{type(sampler).__name__}({', '.join(words)})"
 
 
