@@ -184,6 +184,8 @@ KeptRun::KeptRun(std::shared_ptr<Engine> engine)
   check(c.attention != model::Attention::kBidirectional, kOp, "a bidirectional network keeps nothing");
   check(c.conditioning != model::Conditioning::kTime && !c.token_dropout, kOp,
         "keys and values are kept of networks without time and token_dropout");
+  // Copies of a sequence do not stand in the order of positions, which a window counts on.
+  check(c.window == 0, kOp, "keys and values are kept of networks without a window");
   check(c.attention == model::Attention::kBlock || !c.logit_shift, kOp, "attention ",
         c.attention == model::Attention::kCausal ? "causal" : "any-order", " keeps nothing with logit_shift");
 }

@@ -72,16 +72,6 @@ sample::Rule checked(sample::Rule rule) {
   return rule;
 }
 
-template <class Kind>
-void bind_first_hitting(py::module_& m, const char* name) {
-  m.def(
-      name,
-      [](ScheduleRef schedule, std::vector<int64_t> tokens_per_call) {
-        return SamplerRef(std::make_shared<Kind>(std::move(schedule), checked_counts(std::move(tokens_per_call))));
-      },
-      py::arg("schedule").none(false), py::arg("tokens_per_call"));
-}
-
 // Levels 1 = m_0 >= ... >= m_N = 0 and a probability of masking again for every step, at most min(1, s / (1 - m)).
 SamplerRef make_remask(std::vector<double> levels, std::vector<double> sigma, const ScheduleRef& schedule,
                        bool confident, int64_t window, double mark, bool timed, py::object score) {
@@ -113,8 +103,21 @@ void bind_samplers(py::module_& m) {
       },
       py::arg("schedule").none(false), py::arg("tokens_per_call"), py::arg("noise") = ops::Noise::kExact,
       py::arg("window") = 1, py::arg("mark") = 0.0, py::arg("timed") = false, py::arg("block") = 0);
-  bind_first_hitting<sample::Extrapolated>(m, "extrapolated");
-  bind_first_hitting<sample::Corrected>(m, "corrected");
+  m.def(
+      "extrapolated",
+      [](ScheduleRef schedule, std::vector<int64_t> tokens_per_call, int64_t block) {
+        check(block >= 0, kOp, "block must be at least 0, got ", block);
+        return SamplerRef(std::make_shared<sample::Extrapolated>(std::move(schedule),
+                                                                 checked_counts(std::move(tokens_per_call)), block));
+      },
+      py::arg("schedule").none(false), py::arg("tokens_per_call"), py::arg("block") = 0);
+  m.def(
+      "corrected",
+      [](ScheduleRef schedule, std::vector<int64_t> tokens_per_call) {
+        return SamplerRef(
+            std::make_shared<sample::Corrected>(std::move(schedule), checked_counts(std::move(tokens_per_call))));
+      },
+      py::arg("schedule").none(false), py::arg("tokens_per_call"));
   m.def(
       "ancestral",
       [](std::vector<double> times, ScheduleRef schedule, bool cache, int64_t window, double mark, bool timed) {
@@ -140,14 +143,14 @@ void bind_samplers(py::module_& m) {
   m.def(
       "confidence",
       [](sample::Rule rule, std::vector<int64_t> tokens_per_call, double threshold, int64_t block, double bound,
-         py::object score, bool proposals) {
+         py::object score, bool proposals, bool aligned) {
         check(block >= 0, kOp, "block must be at least 0, got ", block);
         return SamplerRef(std::make_shared<sample::Confidence>(sample::ConfidenceOptions{
             score.is_none() ? checked(rule) : sample::Rule::kScore, checked_counts(std::move(tokens_per_call)),
-            threshold, block, bound, position_score(score), proposals}));
+            threshold, block, aligned, bound, position_score(score), proposals}));
       },
       py::arg("rule"), py::arg("tokens_per_call"), py::arg("threshold"), py::arg("block"), py::arg("bound"),
-      py::arg("score") = py::none(), py::arg("proposals") = false);
+      py::arg("score") = py::none(), py::arg("proposals") = false, py::arg("aligned") = false);
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <new>
 
 #include "core/error.h"
 
@@ -25,8 +26,16 @@ void Cache::lay_out(int64_t lanes, int64_t capacity) {
   const int64_t slots = lanes * capacity, width = ops::KeyValues::value_columns(shape_.head_dim);
   const int64_t size = shape_.kv_heads * slots * static_cast<int64_t>(element_size(dtype_));
   const int64_t layer = size * (shape_.head_dim + width);
-  char* at = memory_.reserve(static_cast<int64_t>(layers_.size()) * layer);
-  std::memset(at, 0, layers_.size() * layer);  // values behind a prefix are read with weight 0
+  const int64_t bytes = static_cast<int64_t>(layers_.size()) * layer;
+  char* at = nullptr;
+  try {
+    at = memory_.reserve(bytes);
+  } catch (const std::bad_alloc&) {
+    lanes_.clear(), capacity_ = 0;
+    fail("engine", "keys and values of ", lanes, " sequences take ", bytes,
+         " bytes, which are not there; give a smaller batch_size");
+  }
+  std::memset(at, 0, bytes);  // values behind a prefix are read with weight 0
   for (ops::KeyValues& kv : layers_) {
     kv = {dtype_, shape_, slots, width, at, at + size * shape_.head_dim};
     at += layer;

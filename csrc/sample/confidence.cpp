@@ -48,7 +48,7 @@ void Confidence::plan(const State& state, int64_t b, Plan& plan) const {
   const int64_t first = plan.rows();
   int64_t block_end = state.offsets[b + 1] - state.offsets[b];
   if (options_.block > 0 && options_.block < block_end) {
-    const int64_t start = first_free(state, b);
+    const int64_t start = options_.aligned ? 0 : first_free(state, b);
     block_end = start + ((masked.front() - start) / options_.block + 1) * options_.block;
   }
   for (const int64_t l : masked)

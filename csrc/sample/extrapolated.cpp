@@ -48,10 +48,28 @@ void Extrapolated::plan(const State& state, int64_t b, Plan& plan) const {
   // This call's events, then the next call's: their rows are kept as the older end of the next line.
   const int64_t left = state.remaining[b], now = std::min(left, tokens_of_call(tokens_per_call_, state.nfe[b]));
   const int64_t next = std::min(left - now, tokens_of_call(tokens_per_call_, state.nfe[b] + 1));
-  const std::vector<Hit> hits = next_hits(state, b, now + next, *schedule_);
+  const std::vector<Hit> hits = next_hits(state, b, now + next, *schedule_, block_);
   for (const Hit& hit : hits) plan.add_row(hit.position, hit.event, hit.time);
-  const Hit& last = hits[now - 1];
-  plan.add_sequence(b, true, hits.front().time, last.masked, last.event + 1);
+  const Span<const Hit> own{hits.data(), std::min(now, static_cast<int64_t>(hits.size()))};
+  plan.add_sequence(b, true, hits.front().time, masked_after(state, b, own, block_), own[own.size - 1].event + 1);
+}
+
+// c of the calls of the sequence, or of the block that holds the position.
+double Extrapolated::coefficient(const State& state, int64_t b, int64_t position) const {
+  if (block_ == 0) return line_coefficient(tokens_per_call_, state.remaining[b] + state.unmasked[b]);
+  int64_t call = 0;  // calls before the block
+  for (int64_t begin = 0;; begin += block_) {
+    int64_t free = 0;
+    for (int64_t l = begin; l < std::min(state.length(b), begin + block_); ++l) {
+      const int64_t i = state.offsets[b] + l;
+      free += state.tokens[i] == state.mask_id || state.rank[i] >= 0;
+    }
+    if (position < begin + block_) {
+      const int64_t first = std::min(call, static_cast<int64_t>(tokens_per_call_.size()) - 1);
+      return line_coefficient({tokens_per_call_.begin() + first, tokens_per_call_.end()}, free);
+    }
+    for (; free > 0; ++call) free -= std::min(free, tokens_of_call(tokens_per_call_, call));
+  }
 }
 
 void Extrapolated::write(State& state, const Plan& plan, const Logits& logits, const Options& options) const {
@@ -68,7 +86,7 @@ void Extrapolated::write(State& state, const Plan& plan, const Logits& logits, c
     next.time = plan.times[i];
     next.positions.assign(plan.positions.begin() + split, plan.positions.begin() + plan.row_begin[i + 1]);
     next.scores.assign(scores.begin() + split * vocab, scores.begin() + plan.row_begin[i + 1] * vocab);
-    const double c = line_coefficient(tokens_per_call_, state.remaining[b] + state.unmasked[b]);
+    const double c = coefficient(state, b, plan.positions[first]);
     if (c > 0 && static_cast<int64_t>(kept.positions.size()) == now)
       for (int64_t k = 0; k < now; ++k) extrapolate(&scores[(first + k) * vocab], &kept.scores[k * vocab], vocab, c);
     kept = std::move(next);

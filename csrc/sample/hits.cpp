@@ -25,4 +25,15 @@ std::vector<Hit> next_hits(const State& state, int64_t b, int64_t count, const S
   return hits;
 }
 
+double masked_after(const State& state, int64_t b, Span<const Hit> hits, int64_t block) {
+  const Hit& last = hits[hits.size - 1];
+  if (block == 0 || state.remaining[b] == hits.size) return last.masked;
+  const int64_t begin = last.position / block * block, end = std::min(state.length(b), begin + block);
+  for (int64_t l = begin; l < end; ++l)
+    if (state.tokens[state.offsets[b] + l] == state.mask_id &&
+        std::none_of(hits.begin(), hits.end(), [&](const Hit& hit) { return hit.position == l; }))
+      return last.masked;
+  return 1.0;
+}
+
 }  // namespace pymdm::sample

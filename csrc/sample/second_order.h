@@ -30,17 +30,24 @@ class SecondOrder : public Sampler {
 //   c = min(1, sum_j k_j (k_j - 1) / 2 / sum_{j>=2} k_{j-1} k_j).
 // To first order in the interaction of two tokens, and in a drift of mu along time, c makes what tokens of one call
 // miss of each other equal to what neighbouring calls overstate, whatever the list of k_j; proof in docs/samplers.md. A
-// ratio of this call's hitting times has that mean too, but an infinite one at k_{j-1} = 1.
+// ratio of this call's hitting times has that mean too, but an infinite one at k_{j-1} = 1. With blocks from the left, as
+// FirstHitting takes them, this holds in each: its first call has no earlier output, and c is that of its own calls.
 class Extrapolated final : public SecondOrder {
  public:
-  using SecondOrder::SecondOrder;
+  Extrapolated(std::shared_ptr<const Schedule> schedule, std::vector<int64_t> tokens_per_call, int64_t block = 0)
+      : SecondOrder(std::move(schedule), std::move(tokens_per_call)), block_(block) {}
 
   void admit(const State& state, int64_t b) const override;
   void plan(const State& state, int64_t b, Plan& plan) const override;
   void write(State& state, const Plan& plan, const Logits& logits, const Options& options) const override;
+
+ private:
+  double coefficient(const State& state, int64_t b, int64_t position) const;
+
+  int64_t block_;  // K; 0 is one block
 };
 
-// c for a sequence of `free` positions; 0 where one call decides all.
+// c for `free` positions; 0 where one call decides all.
 double line_coefficient(const std::vector<int64_t>& tokens_per_call, int64_t free);
 
 // Predicts the tokens of call j from mu_j, as FirstHitting does, and corrects them by the output of call j + 1 at those

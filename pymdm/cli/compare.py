@@ -41,6 +41,7 @@ def compare(
     Example: pymdm compare --sampler ancestral --sampler first-hitting:order=2 --rounds 16 --png compare.png
     """
     import pymdm
+    from pymdm.evaluate.compare import compared
     from pymdm.evaluate.judges import load_judge
     from pymdm.evaluate.schedule import measure_information
     from pymdm.evaluate.subject import sequences
@@ -48,18 +49,20 @@ def compare(
     from pymdm.report import figure
     from pymdm.report.table import show
     from pymdm.report.terminal import console
+    from pymdm.sampling.fitting import with_attention
     from pymdm.sampling.prompt import DEFAULT
-    from pymdm.sampling.samplers.names import COMPARED, parse_sampler
+    from pymdm.sampling.samplers.names import parse_sampler
 
     if png is not None:
         figure.require("compare", png)
     loaded = pymdm.load(model)
     subject = read_with(loaded, model, text)
     L = length if length is not None else min(loaded.config.length, DEFAULT)
-    for name in sampler or COMPARED:
-        parse_sampler(name, calls=max(1, rounds), tokens=max(1, L))  # bad names are said before the curve is measured
+    names = sampler or compared(loaded.config)
+    for name in names:  # bad names are said before the curve is measured
+        with_attention(parse_sampler(name, calls=max(1, rounds), tokens=max(1, L)), loaded.config)
     information = None
-    if windows and 2 <= L <= loaded.config.length:
+    if windows and 2 <= L <= loaded.config.length and loaded.config.attention in ("bidirectional", "any-order"):
         information = measure_information(
             loaded.engine,
             sequences(subject.tokens, L, windows),
@@ -70,7 +73,7 @@ def compare(
         )
     found = pymdm.compare(
         loaded,
-        sampler or COMPARED,
+        names,
         judges=[load_judge(judge, subject.train_text)],
         rounds=rounds,
         num_samples=samples,

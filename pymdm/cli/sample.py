@@ -111,6 +111,7 @@ def sample(
     from pymdm.data.sequences import FORMATS, Record, written
     from pymdm.data.wrapped import text_of
     from pymdm.distributed import processes
+    from pymdm.sampling.fitting import with_attention
     from pymdm.sampling.opening import check_seed
     from pymdm.sampling.prompt import prompt_count, start_tokens
 
@@ -144,6 +145,7 @@ def sample(
         )
         masks, ahead = [start.count(config.mask_id) for start in starts], lookahead_of(lookahead)
         how = sampler_of(sampler, nfe, max(masks), order, rule, block_length, strategy, ahead, schedule, call_schedule)
+        how = with_attention(how, config)  # the blocks that it will run in are part of its law
         law = options.law(how.law)
         ids = pymdm.sequence_ids_of_rank(len(starts))
         decode = partial(text_of, loaded.tokenizer) if loaded.tokenizer is not None else lambda ids, *_: str(ids)

@@ -61,7 +61,7 @@ def schedule(
     import pymdm
     from pymdm.evaluate.excess import measure_excess
     from pymdm.evaluate.facts import finite
-    from pymdm.evaluate.schedule import best_sizes, excess, measure_information, see_both_ways, uniform_sizes
+    from pymdm.evaluate.schedule import best_sizes, check_order_free, excess, measure_information, uniform_sizes
     from pymdm.evaluate.subject import sequences
     from pymdm.evaluate.subject_text import read_with
     from pymdm.report import figure
@@ -83,7 +83,7 @@ def schedule(
     if sum(v is not None for v in (calls, nats, share)) > 1:
         raise ValueError("schedule: give one of --calls, --nats and --share")
     loaded = pymdm.load(model)
-    see_both_ways(loaded.engine)
+    check_order_free(loaded.engine)
     subject = read_with(loaded, model, text)
     L = length if length is not None else min(loaded.config.length, DEFAULT)
     if not 2 <= L <= loaded.config.length:
@@ -97,6 +97,7 @@ def schedule(
         loaded.engine,
         texts,
         mask_id=loaded.config.mask_id,
+        given=given,
         drawable=loaded.tokenizer.size,
         seed=seed,
         source=subject.text_name,

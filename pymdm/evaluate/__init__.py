@@ -7,6 +7,7 @@ from pymdm.evaluate.metrics import distinct_n, repetition, self_bleu, token_entr
 from pymdm.evaluate.ngram import NGram, ngram_bits
 from pymdm.evaluate.rule import RuleLikelihood, log_likelihood
 from pymdm.evaluate.schedule import Information, measure_information, schedule
+from pymdm.evaluate.streams import block_losses, evaluate_streams, order_losses
 
 __all__ = [
     "Bound",
@@ -18,15 +19,18 @@ __all__ = [
     "NGramJudge",
     "RuleLikelihood",
     "Scores",
+    "block_losses",
     "causal_losses",
     "distinct_n",
     "evaluate_bound",
     "evaluate_likelihood",
+    "evaluate_streams",
     "exact_bound",
     "load_judge",
     "log_likelihood",
     "measure_information",
     "ngram_bits",
+    "order_losses",
     "repetition",
     "schedule",
     "self_bleu",

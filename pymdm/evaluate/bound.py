@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from pymdm.network.mu import log_mu
 from pymdm.report.bits import Bits
 
 UNSEEN = 0.05  # what a 95% interval may miss
+OTHERS = {"causal": "evaluate_likelihood, which is exact", "block": "evaluate_streams"}  # where masks anywhere say nothing
 Denoiser = nn.Module | Engine | Callable[[Tensor], Tensor]
 
 
@@ -80,7 +82,8 @@ def evaluate_bound(
     the masked positions is random. The law is that of the bound in either case: the estimate is unbiased.
 
     Args:
-        model: a `MaskedTransformer`, an `Engine`, or any callable tokens int64 [B, L] -> logits [B, L, V].
+        model: a `MaskedTransformer`, an `Engine`, or any callable tokens int64 [B, L] -> logits [B, L, V]. One of attention
+            "any-order" is shown what is known in a random order.
         sequences: int64 [b, L] tensors; each may have its own L.
         mask_id: id that stands for a masked position.
         characters: characters of the whole text, for bits per character.
@@ -101,10 +104,17 @@ def evaluate_bound(
         Satterthwaite's formula, corrected for pairs.
 
     Raises:
-        ValueError: no sequence, or a number of samples that is not even and positive.
+        ValueError: no sequence, a number of samples that is not even and positive, or a network that sees masks otherwise
+            while it samples (attention "causal" or "block").
 
     Source: arXiv 2409.02908, Proposition 3.1.
     """
+    attention = attention_of(model)
+    if attention in OTHERS:
+        raise ValueError(
+            f"evaluate_bound: masks anywhere are not what a network of attention {attention!r} samples from; use "
+            f"{OTHERS[attention]}"
+        )
     if samples < 2 or samples % 2:
         raise ValueError(f"evaluate_bound: samples must be even and at least 2, got {samples}")
     if batch_size < 1:
@@ -209,15 +219,30 @@ def _mean_losses(
     for start in range(0, len(n), batch_size):
         part = slice(start, start + batch_size)
         masks = torch.from_numpy(draw_masks(n[part], flat.shape[1], rng)).to(flat.device)
+        rank = None
+        if attention_of(model) == "any-order":
+            rank = torch.from_numpy(rng.permuted(np.tile(np.arange(flat.shape[1]), (len(masks), 1)), axis=1))
+            rank = rank.to(flat.device)
         with torch.autocast(flat.device.type, torch.bfloat16, enabled=autocast):
-            losses = token_losses(model, flat[part], masks, mask_id, drawable).double().cpu().numpy()
+            losses = token_losses(model, flat[part], masks, mask_id, drawable, rank).double().cpu().numpy()
         starts = np.cumsum(n[part]) - n[part]
         out[part] = np.add.reduceat(losses, starts) / n[part]
         scatter[part] = np.add.reduceat(np.square(losses - np.repeat(out[part], n[part])), starts)
     return out.reshape(counts.shape), scatter.reshape(counts.shape)
 
 
-def token_losses(model: Denoiser, tokens: Tensor, masks: Tensor, mask_id: int, drawable: int = 0) -> Tensor:
+def attention_of(model: Any) -> str:
+    """What the rows of a network see, `ModelConfig.attention`; of a callable it is taken that all see all.
+
+    >>> attention_of(lambda tokens: tokens)
+    'bidirectional'
+    """
+    return str(getattr(getattr(model, "config", None), "attention", "bidirectional"))
+
+
+def token_losses(
+    model: Denoiser, tokens: Tensor, masks: Tensor, mask_id: int, drawable: int = 0, rank: Tensor | None = None
+) -> Tensor:
     """-log mu(x_n)[l][x0[l]] at the masked positions, in nats, with logits at those positions only where possible.
 
     Args:
@@ -226,6 +251,7 @@ def token_losses(model: Denoiser, tokens: Tensor, masks: Tensor, mask_id: int, d
         masks: bool [B, L], M of them true.
         mask_id: id put where masks is true.
         drawable: ids from here on stand for no token; 0: all stand for one.
+        rank: int64 [B, L], of attention "any-order": when each known token became known, see `Engine`.
 
     Returns:
         float32 [M], row after row.
@@ -233,7 +259,7 @@ def token_losses(model: Denoiser, tokens: Tensor, masks: Tensor, mask_id: int, d
     noisy = tokens.masked_fill(masks, mask_id)
     rows = masks.flatten().nonzero().squeeze(1)
     if isinstance(model, nn.Module | Engine):
-        logits = model(noisy, rows=rows)
+        logits = model(noisy, rows=rows) if rank is None else model(noisy, rows=rows, rank=rank)
     else:
         logits = model(noisy).flatten(0, 1)[rows]
     targets = tokens.flatten()[rows, None]

@@ -14,10 +14,12 @@ from pymdm.evaluate.intervals import mean_interval
 from pymdm.evaluate.judges import Judge, load_judge
 from pymdm.evaluate.schedule import Information, excess
 from pymdm.evaluate.subject_text import load_subject
+from pymdm.network.config import ModelConfig
 from pymdm.network.loading import Model, load
 from pymdm.report.figure import drawing
 from pymdm.report.table import Table, html_table, plain
 from pymdm.sampling.check import described, entries, integer
+from pymdm.sampling.fitting import with_attention
 from pymdm.sampling.samplers import Ancestral, FirstHitting, Sampler
 from pymdm.sampling.samplers.names import COMPARED, parse_sampler, sampler_name
 
@@ -147,6 +149,8 @@ def certificate(out: Any, information: Information | None) -> float | None:
         return None
     curve, length = information.curve(), information.length
     if isinstance(sampler, FirstHitting) and sampler.order == 1 and not sampler.corrector and sampler.noise == "exact":
+        if sampler.block_length or information.given:  # the curve is of tokens in random order from anywhere, none given
+            return None
         counts = sampler.counts()
         sizes: list[int] = []
         while sum(sizes) < length:
@@ -162,7 +166,7 @@ def certificate(out: Any, information: Information | None) -> float | None:
 
 def compare(
     model: Any = None,
-    samplers: Sequence[str | Sampler] = COMPARED,
+    samplers: Sequence[str | Sampler] | None = None,
     *,
     judges: Sequence[str | Judge] = ("ngram",),
     rounds: int = 16,
@@ -178,7 +182,8 @@ def compare(
 
     Args:
         model: a `pymdm.Model` with a tokenizer, or what `pymdm.load` takes.
-        samplers: names, of which those that leave it open get about `rounds` network calls, or samplers as they are.
+        samplers: names, of which those that leave it open get about `rounds` network calls, or samplers as they are; default
+            those of `compared` that the network can be sampled by.
         judges: at least one, names as of `pymdm evaluate --judge` or functions of texts; the first is the table's. An n-gram
             is counted on the text that the model was trained on.
         rounds: network calls a sequence. num_samples: N of each sampler, from the same random addresses.
@@ -191,7 +196,8 @@ def compare(
         `Comparison`, with `table()`, `draw(path)` and `to_dict()`.
 
     Raises:
-        ValueError, TypeError: no sampler or judge, rounds or length out of range, a value of another type.
+        ValueError, TypeError: no sampler or judge, rounds or length out of range, a value of another type, a sampler that
+            does not go with the network.
 
     >>> from pymdm.evaluate.judges import load_judge
     >>> found = compare(None, ["ancestral"], judges=[load_judge("ngram:2", "some text")], rounds=2, num_samples=2, length=4)
@@ -204,7 +210,8 @@ def compare(
         integer(name, value, operation="compare")
         for name, value in (("length", L), ("rounds", rounds), ("num_samples", num_samples))
     )
-    samplers, wanted = entries("samplers", samplers, "compare"), entries("judges", judges, "compare")
+    samplers = compared(loaded.config) if samplers is None else entries("samplers", samplers, "compare")
+    wanted = entries("judges", judges, "compare")
     if not samplers or not wanted or num_samples < 2:
         raise ValueError("compare: at least one sampler, one judge and two samples are needed")
     if not 1 <= L <= loaded.config.length:
@@ -214,6 +221,8 @@ def compare(
     if information is not None and information.length != L:
         raise ValueError(f"compare: the information curve is of length {information.length}, the samples of {L}")
     made = [(s, parse_sampler(s, calls=rounds, tokens=L)) if isinstance(s, str) else (_name(s), s) for s in samplers]
+    for _, sampler in made:  # before any of them draws
+        with_attention(sampler, loaded.config)
     asked = [_judge(judge, loaded) for judge in wanted]
     results = []
     for name, sampler in made:
@@ -233,6 +242,23 @@ def compare(
         if progress is not None:
             progress(found)
     return Comparison(tuple(results), L, num_samples, asked[0].name)
+
+
+def compared(config: ModelConfig) -> tuple[str, ...]:
+    """The samplers that are compared where nobody says which: of `COMPARED` those that go with the network.
+
+    >>> compared(ModelConfig(9, 8, 8, 1, 2, attention="any-order"))
+    ('first-hitting', 'first-hitting:order=2', 'confidence:margin')
+    """
+
+    def goes(name: str) -> bool:
+        try:
+            with_attention(parse_sampler(name, calls=1, tokens=2), config)
+        except ValueError:
+            return False
+        return True
+
+    return tuple(filter(goes, COMPARED))
 
 
 def _judge(judge: Any, model: Model) -> Judge:

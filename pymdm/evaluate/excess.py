@@ -14,7 +14,7 @@ right; above 0 they fit together worse than the exact sampler's, below 0 they ar
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -23,9 +23,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pymdm.evaluate.bound import evaluate_bound
+from pymdm.evaluate.bound import attention_of, evaluate_bound
 from pymdm.evaluate.intervals import mean_interval
-from pymdm.evaluate.schedule import Information, best_sizes, excess, uniform_sizes
+from pymdm.evaluate.schedule import Information, best_sizes, excess, known_ranks, uniform_sizes
 from pymdm.network.engine import Engine
 from pymdm.network.mu import log_mu
 from pymdm.sampling.samplers import FirstHitting
@@ -65,7 +65,7 @@ def path_log_probs(
         model: an `Engine`, a module, or a callable tokens [B, L] -> logits [B, L, V].
         text: x, int64 [L].
         orders: [R, L] positions, first those that are given, then those of the first call, and so on.
-        sizes: tokens of each call; their sum is L - given.
+        sizes: tokens of each call; their sum is L - given. A network of attention "any-order" is shown them in the order.
         order: 1, or 2 for the extrapolated law. drawable: ids from here on stand for no token; 0: all stand for one.
 
     Returns:
@@ -78,11 +78,12 @@ def path_log_probs(
         ranks = np.empty(len(text), dtype=np.int64)
         ranks[positions] = np.arange(len(text))
         masks = torch.from_numpy(ranks >= borders[:-1, None])  # [K, L]
+        rank = torch.from_numpy(known_ranks(ranks, given)) if attention_of(model) == "any-order" else None
         asked = masks & torch.from_numpy(ranks < reach[:, None])
         before: Tensor | None = None
         for part in range(0, len(masks), batch_size):
             here = slice(part, part + batch_size)
-            laws = _laws(model, text, masks[here], asked[here], mask_id, drawable)
+            laws = _laws(model, text, masks[here], asked[here], mask_id, drawable, rank)
             if order == 1:
                 targets = text.expand_as(masks[here])[asked[here]]
                 total[r] += float(laws.gather(1, targets[:, None]).sum())
@@ -95,10 +96,16 @@ def path_log_probs(
     return total
 
 
-def _laws(model: Any, text: Tensor, masks: Tensor, asked: Tensor, mask_id: int, drawable: int) -> Tensor:
-    """log mu, float64 [M, V], at the positions asked of the text with each mask [B, L], row after row."""
+def _laws(
+    model: Any, text: Tensor, masks: Tensor, asked: Tensor, mask_id: int, drawable: int, rank: Tensor | None
+) -> Tensor:
+    """log mu, float64 [M, V], at the positions asked of the text with each mask [B, L], row after row; rank [L] or None."""
     noisy, rows = text.expand_as(masks).masked_fill(masks, mask_id), asked.flatten().nonzero().squeeze(1)
-    logits = model(noisy, rows=rows) if isinstance(model, nn.Module | Engine) else model(noisy).flatten(0, 1)[rows]
+    if isinstance(model, nn.Module | Engine):
+        how = {} if rank is None else {"rank": rank.expand_as(noisy)}
+        logits = model(noisy, rows=rows, **how)
+    else:
+        logits = model(noisy).flatten(0, 1)[rows]
     return log_mu(logits, mask_id, drawable).double()
 
 
@@ -185,7 +192,7 @@ def measure_excess(
         raise ValueError(f"schedule: at least 4 texts are needed, and a curve of each, got {len(texts)}")
     if any(not 1 <= k <= free for k in calls):
         raise ValueError(f"schedule: numbers of calls to measure must be in 1..{free}, got {list(calls)}")
-    fit = Information(information.known, information.costs[::2], information.length, information.source)
+    fit = replace(information, costs=information.costs[::2])
     curve, others = fit.curve(), texts[1::2]
     best = best_sizes(curve, given, lambda k, _: k == max(calls))
     plans = [("", (1,) * free, 1)]

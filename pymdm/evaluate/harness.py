@@ -2,7 +2,7 @@
 
 A masked model has no likelihood from left to right. `likelihood="bound"` gives minus the bound of the continuation given the
 context, an estimate from below; a rule's name ("margin", "entropy") or a `Confidence` gives the exact log-likelihood of that
-sampler. Both put the context's tokens in their place and mask the continuation.
+sampler. Both put the context's tokens in their place and mask the continuation. A causal network has its exact likelihood.
 """
 
 from __future__ import annotations
@@ -12,10 +12,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 
+from pymdm.data.masking import causal_inputs
 from pymdm.evaluate.bound import token_losses
 from pymdm.evaluate.rule import log_likelihood, rule_sampler
 from pymdm.network.loading import Model, load
+from pymdm.network.mu import log_mu
 from pymdm.sampling.sample import sample
 from pymdm.sampling.samplers import FirstHitting, Sampler
 
@@ -118,22 +121,41 @@ class Harness:
             given = [l for l in range(len(row)) if not first <= l < first + len(scored)]
             found = log_likelihood(self.model, [row], rule=self.likelihood, given=[given], seed=self.seed)
             return -found.nats
-        # E over n uniform in 1..C and n masked positions of C / n times their cost; one n in each stratum.
-        C = len(scored)
-        generator = torch.Generator().manual_seed(self.seed)
-        shares = (torch.arange(self.draws) + torch.rand(self.draws, generator=generator)) / self.draws
+        c, tokens, end = self.model.config, torch.tensor(row), first + len(scored)
+        if c.causal:  # exact
+            logits = self.model.engine(causal_inputs(tokens[None, :end], c.mask_id), rows=torch.arange(first, end))
+            laws = log_mu(logits, self.mask_id, self.tokenizer.size).double()
+            return float(laws.gather(1, tokens[first:end, None]).sum())
+        generator, total = torch.Generator().manual_seed(self.seed), 0.0
+        K = c.block_length or len(row)
+        for begin in range(first // K * K, end, K):  # a block sees none after it
+            part = tokens[: begin + K] if begin + K < end else tokens
+            total += self._bound(part, max(first, begin), min(end, begin + K), generator)
+        return -total
+
+    def _bound(self, tokens: Tensor, first: int, end: int, generator: torch.Generator) -> float:
+        """The bound in nats of tokens[first:end], which become known in random order, given the others.
+
+        E over n uniform in 1..C and n masked positions of C / n times their cost; one n in each stratum.
+        """
+        C, draws, any_order = end - first, self.draws, self.model.config.attention == "any-order"
+        shares = (torch.arange(draws) + torch.rand(draws, generator=generator)) / draws
         counts = (shares * C).long().clamp(max=C - 1) + 1
-        masked = torch.zeros(self.draws, len(row), dtype=torch.bool)
+        masked = torch.zeros(draws, len(tokens), dtype=torch.bool)
+        ranks = torch.full((draws, len(tokens)), -1)
         for i, n in enumerate(counts.tolist()):
-            masked[i, first + torch.randperm(C, generator=generator)[:n]] = True
-        tokens, total = torch.tensor(row), 0.0
-        for rows, sizes in zip(masked.split(self.batch_size), counts.split(self.batch_size), strict=True):
+            places = first + torch.randperm(C, generator=generator)
+            masked[i, places[:n]] = True
+            ranks[i, places] = C - 1 - torch.arange(C)  # the masked ones last
+        total = 0.0
+        for rows, sizes, rank in zip(*(t.split(self.batch_size) for t in (masked, counts, ranks)), strict=True):
+            shown = tokens.expand(len(rows), -1)
             costs = token_losses(
-                self.model.engine, tokens.expand(len(rows), -1), rows, self.mask_id, self.tokenizer.size
+                self.model.engine, shown, rows, self.mask_id, self.tokenizer.size, rank if any_order else None
             )
             sums = torch.stack([part.double().sum() for part in costs.split(sizes.tolist())])
             total += float((sums * C / sizes).sum())
-        return -total / self.draws
+        return total / draws
 
     def _scored(self, known: list[int], scored: list[int]) -> tuple[float, bool]:
         start = [*self.frame[0], *known, *[self.mask_id] * len(scored), *self.frame[1]]

@@ -2,7 +2,8 @@
 
 A rule that reads the logits and the tokens that are there, but not the token it is about to draw, visits the positions of a
 given text in one order. Along it P(x) = prod_e mu(x_{o_1..o_{e-1}})[o_e][x_{o_e}], with no sum over orders
-(arXiv 2603.01367), so it sums to 1 over all sequences, several tokens a call included.
+(arXiv 2603.01367), so it sums to 1 over all sequences, several tokens a call included. Where mu depends on the order of what is
+known (attention "any-order") that is the order of the rule.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pymdm.evaluate.autoregressive import Likelihood
 from pymdm.network.evaluation import evaluation_mode
 from pymdm.network.loading import resolve, with_tokenizer
 from pymdm.sampling.check import entries, integer
+from pymdm.sampling.fitting import check_given, with_attention
 from pymdm.sampling.opening import open_state
 from pymdm.sampling.options import SampleOptions
 from pymdm.sampling.prompt import framed
@@ -27,6 +29,7 @@ from pymdm.sampling.sample import _score
 from pymdm.sampling.samplers import Confidence, Sampler, parse_sampler
 
 RULES = ("margin", "entropy")
+CAUSAL = "the likelihood of a causal network is exact without a rule, see `pymdm.evaluate`"
 REFUSED = {
     "probability": "it looks at the probability of the token it has drawn, so the order depends on the draw",
     "maskgit_plus": "it looks at the probability of the token it has drawn, so the order depends on the draw",
@@ -139,11 +142,9 @@ def log_likelihood(
     """
     texts = entries("texts", texts, "log_likelihood")
     sampler, network = rule_sampler(rule), with_tokenizer(resolve(model, dtype), tokenizer, mask_id)
-    if network.config is not None and network.config.attention != "bidirectional":
-        raise ValueError(
-            "log_likelihood: rules are for networks that see both ways so far, this one's attention is "
-            f"{network.config.attention!r}"
-        )
+    if network.config is not None and network.config.causal:
+        raise ValueError(f"log_likelihood: {CAUSAL}")
+    sampler = with_attention(sampler, network.config)
     mask = mask_id if mask_id is not None else network.mask_id
     if mask is None:
         raise ValueError("log_likelihood: mask_id is needed for a network that is a plain callable")
@@ -161,6 +162,7 @@ def log_likelihood(
         places = [first + place for place in (given[i] if given is not None else ())]
         at = torch.tensor([*range(before), *places, *range(len(whole) - after, len(whole))], dtype=torch.int64)
         start[at] = whole[at]
+    check_given([start.tolist() for start in starts], mask, network.config)
     # One id for all texts, so that lots are the same for each: then the law of a seed is one law.
     state = open_state(sampler, [start.tolist() for start in starts], mask, seed, [0] * len(plain))
     state.force(torch.cat(truth))

@@ -13,7 +13,7 @@ from pymdm.evaluate.generative import controls, frontier
 from pymdm.evaluate.judges import load_judge
 from pymdm.evaluate.report import generation_facts, headline, likelihood_bits, markdown, write
 from pymdm.evaluate.rule import rule_sampler
-from pymdm.evaluate.subject import Subject
+from pymdm.evaluate.subject import Subject, passes
 from pymdm.evaluate.subject_text import load_subject
 from pymdm.network.checkpoint import Checkpoint
 from pymdm.network.loading import Model, load, model_of
@@ -154,6 +154,12 @@ def evaluate(
     if isinstance(model, Model):
         model = model.checkpoint if model.checkpoint is not None else model.path
     subject = load_subject(model, text, limit)
+    two_copies = subject.config.attention in ("any-order", "block")
+    if exact and two_copies and rule is None:
+        raise ValueError(
+            "evaluate: exact sums over counts of masks anywhere, which a network of attention "
+            f"{subject.config.attention!r} does not sample from; more draws make its interval smaller"
+        )
     named = judges if samples else ()
     asked = [load_judge(j, subject.train_text, judge_dtype) if isinstance(j, str) else j for j in named]
     if len({j.name for j in asked}) < len(asked):
@@ -172,6 +178,9 @@ def evaluate(
             autocast = dtype == "bfloat16"
             found = subject.likelihood(draws=draws, exact_counts=exact, seed=seed, autocast=autocast, progress=told)
         counts = "every count n = 1..L" if exact else f"{draws} strata of n"
+        if two_copies:
+            drawn = "orders" if subject.config.attention == "any-order" else "draws of masks in every block"
+            counts = f"{passes(draws)} {drawn} a sequence"
         result["likelihood"] = likelihood_facts(found, counts) | {"dtype": dtype}
         result["ngram_bits_per_char"] = {"5": subject.ngram_bits_per_char(5)}
     if samples:

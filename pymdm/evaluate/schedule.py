@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pymdm.evaluate.bound import token_losses
+from pymdm.evaluate.bound import attention_of, token_losses
 from pymdm.network.engine import Engine
 from pymdm.network.loading import Model, is_foreign
 from pymdm.network.transformer import MaskedTransformer
@@ -103,14 +103,17 @@ class Information:
     """The information curve of a network on texts of one length, text by text.
 
     Attributes:
-        known: m of the columns, increasing from 0 to L-1. costs: [S, G] nats of a masked token of each text at each m.
+        known: m of the columns, increasing, the last L-1. costs: [S, G] nats of a masked token of each text at each m.
         length: L. source: what the texts are.
+        given: tokens that were given together, the first of every order, where mu depends on the order of what is known
+            (attention "any-order"); None: it does not, and the curve is that of any number.
     """
 
     known: NDArray[np.int64]
     costs: Floats
     length: int
     source: str
+    given: int | None = None
 
     def curve(self, rows: NDArray[np.int64] | None = None) -> Floats:
         """h(m) at every m [L]: the mean over texts (or those rows), made to fall, with lines between the measured m."""
@@ -157,12 +160,22 @@ def known_counts(length: int) -> NDArray[np.int64]:
     return np.array(sorted(found), dtype=np.int64)
 
 
+def known_ranks(order: NDArray[np.int64], given: int) -> NDArray[np.int64]:
+    """When each token became known as a network is told it, from places in an order of which the first are given: -1 there.
+
+    >>> known_ranks(np.array([2, 0, 1]), 1).tolist()
+    [1, -1, 0]
+    """
+    return np.maximum(order - given, -1)
+
+
 @torch.no_grad()
 def measure_information(
     model: Any,
     texts: Tensor,
     *,
     mask_id: int,
+    given: int = 0,
     drawable: int = 0,
     orders: int = 1,
     batch_size: int = 16,
@@ -179,22 +192,31 @@ def measure_information(
         model: an `Engine`, a module, or a callable tokens [B, L] -> logits [B, L, V].
         drawable: ids from here on stand for no token; 0: all stand for one.
         others: as in `schedule`.
+
+    Raises:
+        ValueError: a network whose cost of a token depends on where in the sequence it stands.
     """
+    check_order_free(model)
     rng = np.random.default_rng([seed, 17])
-    length, known = texts.shape[1], known_counts(texts.shape[1])
+    length, any_order = texts.shape[1], attention_of(model) == "any-order"
+    known = known_counts(length)
+    if any_order:  # fewer than those that are given are never known
+        known = np.union1d(known[known > given], [given])
     costs, done = np.zeros((len(texts), len(known))), 0
     for s, text in enumerate(texts):
         ranks = np.stack([rng.permutation(length) for _ in range(orders)])
         masks = torch.from_numpy(ranks[:, None, :] >= known[None, :, None]).reshape(-1, length)  # [orders G, L]
+        told = torch.from_numpy(np.repeat(known_ranks(ranks, given), len(known), axis=0))
         means = []
-        for part in masks.split(batch_size):
-            losses = token_losses(model, text.expand(len(part), length), part, mask_id, drawable).double()
+        for part, rank in zip(masks.split(batch_size), told.split(batch_size), strict=True):
+            shown = text.expand(len(part), length)
+            losses = token_losses(model, shown, part, mask_id, drawable, rank if any_order else None).double()
             means += [float(m.mean()) for m in losses.split(part.sum(1).tolist())]
         costs[s] = np.array(means).reshape(orders, -1).mean(axis=0)
         done += len(masks)
         if progress is not None:
             progress(done)
-    return Information(known, costs, length, source)
+    return Information(known, costs, length, source, given if any_order else None)
 
 
 def schedule(
@@ -241,10 +263,12 @@ def schedule(
     wanted = {"calls": calls, "nats": nats, "share": share, "given": given, "windows": windows, "orders": orders}
     calls, nats, share, given, windows, orders = of_types(wanted, KINDS, "schedule").values()
     if information is None:
-        information = measure(model, texts, mask_id, windows, orders, seed, progress)
+        information = measure(model, texts, mask_id, windows, orders, seed, progress, given)
     free = information.length - given
     if not 0 <= given < information.length:
         raise ValueError(f"schedule: given must be in 0..{information.length - 1}, got {given}")
+    if information.given not in (None, given):
+        raise ValueError(f"schedule: this curve is for {information.given} given tokens, got given {given}")
     curve = information.curve()
     if calls is not None:
         if not 1 <= calls <= free:
@@ -260,11 +284,15 @@ def schedule(
     return CallSchedule(sizes, excess(curve, sizes, given), interval, uniform, given, information.source)
 
 
-def see_both_ways(engine: Engine) -> None:
-    """ValueError for a network whose cost of a token depends on more than how many others are known."""
-    if engine.config.attention != "bidirectional":
+def check_order_free(model: Any) -> None:
+    """ValueError for a network whose cost of a token depends on more than how many others are known, in random order."""
+    attention = attention_of(model)
+    if attention == "causal":
+        raise ValueError("schedule: a causal network draws one token a call, so that there is nothing to schedule")
+    if attention == "block":
         raise ValueError(
-            f"schedule: for networks that see both ways so far, this one's attention is {engine.config.attention!r}"
+            "schedule: for networks that draw tokens in random order from anywhere; in one of attention 'block' a token's "
+            "cost depends on its block too"
         )
 
 
@@ -276,6 +304,7 @@ def measure(
     orders: int,
     seed: int,
     progress: Callable[[int], None] | None = None,
+    given: int = 0,
 ) -> Information:
     """The information curve of what `schedule` was given."""
     from pymdm.evaluate.subject_text import load_subject
@@ -293,7 +322,6 @@ def measure(
             source = subject.text_name
     if isinstance(network, Engine):
         mask_id = network.config.mask_id
-        see_both_ways(network)
     if not callable(network):
         raise TypeError(f"schedule: expected a model or a callable, got {type(model).__name__}")
     if texts is None or mask_id is None:
@@ -302,6 +330,16 @@ def measure(
         raise TypeError(f"schedule: texts must be a tensor of integer tokens [S, L], got {described(texts)}")
     if texts.dim() != 2 or texts.is_floating_point() or not len(texts):
         raise ValueError(f"schedule: texts must be integer tokens [S, L], got {texts.dtype} {tuple(texts.shape)}")
+    if not 0 <= given < texts.shape[1]:
+        raise ValueError(f"schedule: given must be in 0..{texts.shape[1] - 1}, got {given}")
     return measure_information(
-        network, texts, mask_id=mask_id, drawable=drawable, orders=orders, seed=seed, source=source, progress=progress
+        network,
+        texts,
+        mask_id=mask_id,
+        given=given,
+        drawable=drawable,
+        orders=orders,
+        seed=seed,
+        source=source,
+        progress=progress,
     )

@@ -17,7 +17,7 @@ from pymdm.evaluate.any_order import BetaTimes
 from pymdm.evaluate.autoregressive import Likelihood, evaluate_likelihood
 from pymdm.evaluate.bound import Bound, evaluate_bound
 from pymdm.evaluate.ngram import NGram
-from pymdm.evaluate.rule import RuleLikelihood, log_likelihood
+from pymdm.evaluate.rule import CAUSAL, RuleLikelihood, log_likelihood
 from pymdm.evaluate.streams import evaluate_streams
 from pymdm.network.checkpoint import Checkpoint
 from pymdm.network.config import ModelConfig
@@ -41,6 +41,11 @@ def sequences(tokens: NDArray[np.int64], length: int, most: int) -> Tensor:
     if len(pieces) < 2:
         raise ValueError(f"evaluate: the text has {len(row)} tokens; two sequences of {length} are needed")
     return pieces[torch.linspace(0, len(pieces) - 1, min(most, len(pieces))).round().long()]
+
+
+def passes(draws: int) -> int:
+    """Passes over two copies of a sequence, each the work of two rows, in place of so many rows: at least 2."""
+    return max(2, draws // 2)
 
 
 @dataclass(frozen=True)
@@ -125,7 +130,8 @@ class Subject:
         """The bound of a masked network, with its curve where it sees both ways; the exact likelihood of an autoregressive one.
 
         Args:
-            draws: rows per sequence (exact_counts: per sequence and count), see `evaluate_bound`.
+            draws: rows per sequence (exact_counts: per sequence and count), see `evaluate_bound`; of a network that keeps
+                what it has seen half as many passes over two copies.
             seed: of counts, masks and times.
             autocast: bfloat16.
             progress: told the number of rows done.
@@ -136,7 +142,7 @@ class Subject:
         if self.config.causal:
             found = evaluate_likelihood(model, self.batches(), **size)
         elif self.config.attention in ("any-order", "block"):
-            drawn = {"samples": max(2, draws // 2), "seed": seed, "progress": progress}
+            drawn = {"samples": passes(draws), "seed": seed, "progress": progress}
             found = evaluate_streams(model, self.batches(), **drawn, **size)
         else:
             found = evaluate_bound(
@@ -154,10 +160,8 @@ class Subject:
 
     def rule_likelihood(self, rule: str, *, dtype: str = "float32", progress: Any = None) -> RuleLikelihood:
         """The exact likelihood under a sampler that picks positions by a rule, see `log_likelihood`."""
-        if self.config.attention != "bidirectional":
-            raise ValueError(
-                f"evaluate: --rule is for networks that see both ways so far, this one's attention is {self.config.attention}"
-            )
+        if self.config.causal:
+            raise ValueError(f"evaluate: {CAUSAL}")
         found = log_likelihood(
             Engine(self.checkpoint, dtype=dtype),
             [piece.tolist() for piece in self.pieces],

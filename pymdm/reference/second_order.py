@@ -120,33 +120,45 @@ def _start(mu: NDArray[np.float64], prompt: ArrayLike | None) -> tuple[NDArray[n
     return start, tuple(int(l) for l in np.flatnonzero(start == v))
 
 
-def extrapolated_law(mu: NDArray[np.float64], tokens_per_call: Counts, prompt: ArrayLike | None = None) -> Law:
+def extrapolated_law(
+    mu: NDArray[np.float64], tokens_per_call: Counts, prompt: ArrayLike | None = None, block_length: int = 0
+) -> Law:
     """Law of the extrapolated sampler.
 
     Args:
         mu: [S, L, V] conditionals, tempered and truncated already where that is wanted.
         tokens_per_call: as in `call_sizes`.
         prompt: [L] with V at the free positions, or None.
+        block_length: K, blocks from the left, each with a line and a coefficient of its own; 0: one block.
 
     Returns:
         [S] float64.
     """
     v = mu.shape[2]
     start, free = _start(mu, prompt)
-    sizes = call_sizes(tokens_per_call, len(free))
-    c = line_coefficient(sizes)
+    counts = [tokens_per_call] if isinstance(tokens_per_call, int) else list(tokens_per_call)
+    blocks: dict[int, list[int]] = {}
+    for l in free:
+        blocks.setdefault(l // block_length if block_length else 0, []).append(l)
+    dealt, calls = [], 0  # of each block: every way to deal its positions, and c
+    for block in blocks.values():
+        sizes = call_sizes(counts[min(calls, len(counts) - 1) :], len(block))
+        dealt.append([(sets, line_coefficient(sizes)) for sets in call_sets(tuple(block), sizes)])
+        calls += len(sizes)
     whole = np.tile(start, (v ** len(free), 1))
     whole[:, list(free)] = list(product(range(v), repeat=len(free)))
     rows, p, ways = np.arange(len(whole)), np.zeros(len(whole)), 0
-    for sets in call_sets(free, sizes):
-        x, before, path = np.tile(start, (len(whole), 1)), None, np.ones(len(whole))
-        for here in sets:
-            now = state_index(x, v)
-            for l in here:
-                q = mu[now, l] if before is None else extrapolate(mu[now, l], mu[before, l], c)
-                path *= q[rows, whole[:, l]]
-            x[:, list(here)] = whole[:, list(here)]
-            before = now
+    for way in product(*dealt):
+        x, path = np.tile(start, (len(whole), 1)), np.ones(len(whole))
+        for sets, c in way:
+            before = None
+            for here in sets:
+                now = state_index(x, v)
+                for l in here:
+                    q = mu[now, l] if before is None else extrapolate(mu[now, l], mu[before, l], c)
+                    path *= q[rows, whole[:, l]]
+                x[:, list(here)] = whole[:, list(here)]
+                before = now
         p, ways = p + path, ways + 1
     law = np.zeros(len(mu))
     law[state_index(whole, v)] = p / ways

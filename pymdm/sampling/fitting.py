@@ -9,11 +9,17 @@ from typing import TYPE_CHECKING, Any
 from pymdm.network.config import ModelConfig
 from pymdm.sampling.call_schedule import CallSchedule
 from pymdm.sampling.check import described
-from pymdm.sampling.samplers import Ancestral, FirstHitting, Sampler
+from pymdm.sampling.samplers import Ancestral, Confidence, FirstHitting, Sampler
 from pymdm.sampling.schedules import Schedule, as_schedule
 
 if TYPE_CHECKING:
     from pymdm.network.loading import Network
+
+FITTING = {
+    "causal": "FirstHitting with order=1 and no corrector",
+    "block": "FirstHitting without a corrector, or Confidence by a rule",
+    "any-order": "FirstHitting without a corrector, or Confidence by a rule",
+}
 
 
 def fitted(sampler: Any, network: Network, time_conditioned: bool) -> Sampler:
@@ -83,17 +89,18 @@ def with_attention(sampler: Any, config: ModelConfig | None) -> Any:
     if config is None or config.attention == "bidirectional":
         return sampler
     kind = f"a network of attention {config.attention!r}"
-    if not isinstance(sampler, FirstHitting) or sampler.order == 2 or sampler.corrector:
-        raise ValueError(
-            f"sample: {kind} is sampled by FirstHitting with order=1 and no corrector so far, got {sampler}"
-        )
-    if config.attention == "any-order":
+    any_order = config.attention == "any-order"
+    by_rule = isinstance(sampler, Confidence) and sampler.score is None and not config.causal
+    plain = isinstance(sampler, FirstHitting) and not sampler.corrector and (sampler.order == 1 or not config.causal)
+    if not (plain or by_rule):
+        raise ValueError(f"sample: {kind} is sampled by {FITTING[config.attention]}, got {sampler}")
+    if any_order:
         return sampler
     own = config.block_length or 1
     block = sampler.block_length or own
     if own % block:
         raise ValueError(f"sample: block_length must divide {own} for {kind}, got {block}")
-    return replace(sampler, block_length=block)
+    return replace(sampler, block_length=block, **({"aligned": True} if by_rule else {}))
 
 
 def check_calls(sampler: Sampler, starts: Sequence[Sequence[int]], mask_id: int, framing: int = 0) -> None:

@@ -47,7 +47,13 @@ def held_out_bound(
         return Bound(exact.by_sequence, exact.sizes, characters, draws=len(exact.sizes))
     if recipe.objective in ("any-order", "block"):
         return evaluate_streams(
-            model, pieces, characters=characters, samples=max(2, samples // 2), seed=recipe.seed, autocast=autocast
+            model,
+            pieces,
+            characters=characters,
+            samples=max(2, samples // 2),
+            seed=recipe.seed,
+            autocast=autocast,
+            progress=progress,
         )
     network: nn.Module = model
     if recipe.conditioning == "time":

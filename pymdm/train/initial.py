@@ -41,12 +41,15 @@ def initial_settings(name: str, changes: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ValueError: a setting that the user named and the checkpoint has otherwise.
     """
+    from pymdm.train.objective import ATTENTION
+
     checkpoint = initial_checkpoint(name)
     config, trained = checkpoint.config, checkpoint.training.get("recipe", {})
     fixed = {key: getattr(config, key) for key in SHAPE} | {"vocab": checkpoint.tokenizer.kind}
     fixed["vocab_size"] = config.vocab_size
-    if config.causal or trained.get("objective") == "autoregressive":
-        fixed["objective"] = "autoregressive"
+    own = {attention: objective for objective, attention in ATTENTION.items()}.get(config.attention)
+    if own is not None:
+        fixed |= {"objective": own} | ({"block_length": config.block_length} if own == "block" else {})
     elif changes.get("objective") == "autoregressive":
         raise ValueError(f"train: {name} is a masked model, objective autoregressive needs an autoregressive one")
     if config.conditioning == "time" and "schedule" in trained:
@@ -62,14 +65,21 @@ def initial_settings(name: str, changes: Mapping[str, Any]) -> dict[str, Any]:
 def initial_config(checkpoint: Checkpoint, recipe: Recipe) -> ModelConfig:
     """The network's shape: the checkpoint's, with the recipe's dropout.
 
+    A network that sees both ways may become one that keeps what it has seen: then its attention is that of the objective.
+
     Raises:
         ValueError: a recipe that has another shape.
     """
+    from pymdm.train.objective import ATTENTION
+
     for key in SHAPE:
         value = getattr(checkpoint.config, key)
         if getattr(recipe, key) != value:
             raise ValueError(f"train: {recipe.init_from} has {key} {value}, the settings {getattr(recipe, key)}")
-    if checkpoint.config.causal != (recipe.objective == "autoregressive"):
-        kind = "autoregressive" if checkpoint.config.causal else "masked"
-        raise ValueError(f"train: {recipe.init_from} is {kind}, the objective is {recipe.objective}")
-    return replace(checkpoint.config, dropout=recipe.dropout)
+    has = checkpoint.config.attention, checkpoint.config.block_length
+    wanted = ATTENTION.get(recipe.objective, "bidirectional"), recipe.block_length
+    if has != wanted and (has[0] != "bidirectional" or wanted[0] == "causal"):
+        kind = f"of attention {has[0]}" + (f" with blocks of {has[1]}" if has[1] else "")
+        blocks = f" with blocks of {recipe.block_length}" if recipe.block_length else ""
+        raise ValueError(f"train: {recipe.init_from} is {kind}, the objective is {recipe.objective}{blocks}")
+    return replace(checkpoint.config, dropout=recipe.dropout, attention=wanted[0], block_length=wanted[1])

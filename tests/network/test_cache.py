@@ -1,5 +1,9 @@
 """Keys and values that are kept: the engine's rows against the float64 reference, and the same bits with and without them."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -185,6 +189,35 @@ def test_what_is_kept_is_bounded_and_said():
         C.KeptRun(Engine(random_network(ModelConfig(9, 8, 8, 1, 2), 0)).native)
     with pytest.raises(ValueError, match=r"^engine: rank \[B, L\] belongs to attention 'any-order'"):
         Engine(network("block"))(torch.zeros(1, 4, dtype=torch.int64), rank=torch.zeros(1, 4, dtype=torch.int64))
+
+
+NARROW = """
+import resource
+from pathlib import Path
+import pymdm
+config = pymdm.ModelConfig(9, 16, 16, 1, 2, attention="any-order")
+engine = pymdm.Engine(pymdm.MaskedTransformer(config))
+pymdm.sample(engine, length=1, num_samples=2)
+pages = int(Path("/proc/self/statm").read_text().split()[0])
+resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + (200 << 20),) * 2)
+try:
+    pymdm.sample(engine, length=1, num_samples=40_000)
+except ValueError as error:
+    print(error)
+print(pymdm.sample(engine, length=1, num_samples=40_000, batch_size=100).law)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="the process's size is read from /proc")
+def test_memory_that_is_not_there_is_told_in_one_line():
+    """40,000 sequences of 12 KiB each, with 200 MiB to spare; in small batches they fit."""
+    made = subprocess.run([sys.executable, "-c", NARROW], capture_output=True, text=True, timeout=300)
+    assert made.returncode == 0, made.stderr
+    words, law = made.stdout.splitlines()
+    assert words == (
+        "engine: keys and values of 40000 sequences take 491520000 bytes, which are not there; give a smaller batch_size"
+    )
+    assert law == "exact"
 
 
 @pytest.mark.parametrize("dtype", list(TOLERANCE))

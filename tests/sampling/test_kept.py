@@ -1,6 +1,6 @@
 """Samplers of networks that keep what they have seen, and blocks: laws by enumeration, invariances, what is refused.
 
-Chi-square tests use alpha 1e-7 each and fixed seeds (11 of them).
+Chi-square tests use alpha 1e-7 each and fixed seeds (15 of them).
 """
 
 import itertools
@@ -18,7 +18,9 @@ from pymdm.network.attention import two_streams
 from pymdm.network.config import ModelConfig
 from pymdm.network.engine import Engine
 from pymdm.reference.forward import forward
+from pymdm.reference.laws import complete
 from pymdm.reference.orders import order_law
+from pymdm.reference.second_order import extrapolated_law
 
 V, L, N = 3, 4, 10_000
 KINDS = {
@@ -127,6 +129,22 @@ def test_one_block_is_plain_first_hitting_and_blocks_have_times_of_their_own():
     assert several.nfe == [2] * 50 and torch.equal(several.times, halves.times)
 
 
+@pytest.mark.parametrize("counts", [2, (1, 2)])
+def test_extrapolation_in_blocks_has_its_law(counts):
+    """Each block has a line and a coefficient of its own; the law of calls of order 1 in the same blocks is rejected."""
+    mu = table(3)
+    for prompt in ([V] * 4, [V, 1, V, V]):
+        law = extrapolated_law(mu, counts, prompt, block_length=3)
+        how = dict(mask_id=V, infill=[prompt] * 30_000, seed=3)
+        out = pymdm.sample(network(mu), sampler=pymdm.FirstHitting(counts, order=2, block_length=3), **how)
+        law = complete(law, V, L)
+        assert law.sum() == pytest.approx(1) and fit(out, law.reshape((V,) * L)) > ALPHA
+        assert bool((out.rank[:, 3] == (np.array(prompt) == V).sum() - 1).all())  # alone in the second block
+    plain = pymdm.sample(network(mu), sampler=pymdm.FirstHitting(counts, block_length=3), **how)
+    assert fit(plain, law.reshape((V,) * L)) < ALPHA
+    assert torch.equal(plain.rank, out.rank) and torch.equal(plain.times.nan_to_num(-1), out.times.nan_to_num(-1))
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_samples_do_not_depend_on_batch_threads_or_cuts(kind):
     engine = Engine(model_of(kind, 20, 7))
@@ -226,7 +244,7 @@ def test_what_a_network_cannot_see_is_refused(kind, options, words):
 
 
 def test_block_length_is_checked():
-    for options in ({"block_length": 0}, {"block_length": 1.5}, {"block_length": 2, "order": 2, "tokens_per_call": 2}):
+    for options in ({"block_length": 0}, {"block_length": 1.5}, {"block_length": 2, "corrector": True, "tokens_per_call": 2}):
         with pytest.raises((ValueError, TypeError), match=r"^sample: .*block_length"):
             pymdm.FirstHitting(**options)
 

@@ -70,6 +70,26 @@ def test_a_contradiction_is_one_line(folder, tmp_path, options, words):
     assert not (tmp_path / "x").exists()
 
 
+def test_what_keeps_what_it_has_seen_begins_with_its_own_objective(folder, tmp_path):
+    """A masked model may become one; one of them stays what it is, whose objective need not be named."""
+    again = {"steps": 1, "eval_every": 0}
+    for objective, blocks in (("any-order", 0), ("block", 4)):
+        named = {"objective": objective} | ({"block_length": blocks} if blocks else {})
+        out = tmp_path / objective
+        made = pymdm.train(folder / "one.txt", out=out, init_from=str(folder / "one"), **named, **again)
+        assert (made.config.attention, made.config.block_length) == (objective, blocks)
+        assert pymdm.sample(made, length=8, seed=1).law == "exact"
+        more = pymdm.train(folder / "one.txt", init_from=str(out), **again)
+        assert more.config == made.config and more.training["recipe"]["objective"] == objective
+        for wrong, words in (
+            ({"objective": "count"}, f"has objective {objective}, got count"),
+            ({"objective": "autoregressive"}, f"has objective {objective}, got autoregressive"),
+            ({"objective": "block", "block_length": 3}, f"has (objective {objective}, got|block_length 4, got 3)"),
+        ):
+            with pytest.raises(ValueError, match=words):
+                pymdm.train(folder / "one.txt", init_from=str(out), **wrong, **again)
+
+
 def test_a_missing_start_is_one_line(folder, tmp_path):
     done = run("train", folder / "two.txt", "--init-from", tmp_path / "none", "--out", tmp_path / "x")
     assert done.exit_code == 2 and done.stderr.startswith("pymdm: train: init_from: no such folder"), done.stderr

@@ -29,7 +29,8 @@ class Confidence(Sampler):
         tokens_per_call: positions unmasked by each call, at least; or a sequence, whose last entry repeats.
         threshold: also unmask every position whose confidence is at least this (Fast-dLLM: rule "probability", 0.9).
         block_length: semi-autoregressive blocks of this many positions, left to right, counted from the first position
-            that is not given.
+            that is not given. Default: what the network asks for, its own blocks of attention "block".
+        aligned: count the blocks from position 0, as networks of attention "block" do, which set it.
         bound: of rule "entropy": also unmask the largest set whose entropies, the largest left out, sum to at most this, in
             nats (the entropy-bounded sampler).
         score: in place of a rule, a function (tokens [B, L] int64, logits [B, L, V]) -> [B, L] floats, see
@@ -56,6 +57,7 @@ class Confidence(Sampler):
     bound: float | None = None
     score: PositionScore | None = None
     proposals: bool = False
+    aligned: bool = False
 
     def __post_init__(self) -> None:
         one_of("rule", self.rule, RULES)
@@ -75,6 +77,9 @@ class Confidence(Sampler):
 
         check_score(self.score)
         object.__setattr__(self, "proposals", boolean("proposals", self.proposals))
+        object.__setattr__(self, "aligned", boolean("aligned", self.aligned))
+        if self.aligned and self.block_length is None:
+            raise ValueError("sample: aligned=True is for a block_length")
         if self.score is not None and self.rule != "probability":
             raise ValueError(f"sample: give a rule or a score, not both, got rule {self.rule!r}")
         if self.proposals and self.score is None:
@@ -85,4 +90,4 @@ class Confidence(Sampler):
         bound = -inf if self.bound is None else self.bound
         counts = listed(self.tokens_per_call)
         rule, block, score = C.Rule.__members__[self.rule], self.block_length or 0, native_score(self.score)
-        return C.confidence(rule, counts, threshold, block, bound, score, self.proposals)
+        return C.confidence(rule, counts, threshold, block, bound, score, self.proposals, self.aligned)

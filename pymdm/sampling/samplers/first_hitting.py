@@ -80,8 +80,8 @@ class FirstHitting(Sampler):
             raise ValueError("sample: give order=2 or corrector=True, not both")
         if self.block_length is not None:
             object.__setattr__(self, "block_length", integer("block_length", self.block_length, 1, MAX_TOKENS))
-            if self.order == 2 or self.corrector:
-                raise ValueError("sample: block_length is for first-hitting with order=1 and no corrector")
+            if self.corrector:
+                raise ValueError("sample: block_length is for first-hitting without a corrector")
         one_of("noise", self.noise, NOISES)
         if self.noise != "exact" and (self.order == 2 or self.corrector):
             raise ValueError("sample: coarse noise is for plain first-hitting sampling only")
@@ -99,15 +99,19 @@ class FirstHitting(Sampler):
         plain = self.order == 1 and not self.corrector and self.noise == "exact" and self.block_length is None
         if isinstance(self.tokens_per_call, CallSchedule) and plain:  # whose certificate is of a uniform order
             return self.tokens_per_call.law
-        return "exact" if set(self.counts()) == {1} and self.noise == "exact" else "approximate"
+        return "exact" if self._alone() and self.noise == "exact" else "approximate"
 
     @property
     def warnings(self) -> tuple[str, ...]:
         return noise_warnings(self.noise)
 
+    def _alone(self) -> bool:
+        """Whether every call draws one token."""
+        return set(self.counts()) == {1} or self.block_length == 1
+
     def _plain(self) -> bool:
         """Whether tokens are drawn from the latest output alone; one token a call leaves nothing to refine."""
-        return set(self.counts()) == {1} or not (self.corrector or self.order == 2)
+        return self._alone() or not (self.corrector or self.order == 2)
 
     def fixed_step(self) -> FixedStep | None:
         """The step where every call draws as many tokens, from anywhere, with exact noise.
@@ -126,4 +130,4 @@ class FirstHitting(Sampler):
             return C.first_hitting(
                 schedule, counts, C.Noise.__members__[self.noise], **ahead(self.lookahead), block=self.block_length or 0
             )
-        return (C.corrected if self.corrector else C.extrapolated)(schedule, counts)
+        return C.corrected(schedule, counts) if self.corrector else C.extrapolated(schedule, counts, self.block_length or 0)
