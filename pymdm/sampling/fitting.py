@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -130,7 +130,7 @@ def check_calls(sampler: Sampler, starts: Sequence[Sequence[int]], mask_id: int,
             )
 
 
-def check_given(starts: Sequence[Sequence[int]], mask_id: int, config: ModelConfig | None) -> None:
+def check_given(starts: Iterable[Sequence[int]], mask_id: int, config: ModelConfig | None) -> None:
     """Refuse given tokens that the network could not see.
 
     Args:

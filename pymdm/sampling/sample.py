@@ -10,7 +10,7 @@ from pymdm.network.callable import callable_network
 from pymdm.network.evaluation import evaluation_mode
 from pymdm.network.hugging_face import HuggingFaceNetwork
 from pymdm.sampling.check import integer
-from pymdm.sampling.fitting import check_calls, fitted
+from pymdm.sampling.fitting import check_calls, check_given, fitted
 from pymdm.sampling.opening import check_seed, given_tokens, open_state
 from pymdm.sampling.options import MAX_COUNT, SampleOptions, changed
 from pymdm.sampling.prompt import Prompt
@@ -212,6 +212,8 @@ def resume(
     ):
         if own is not None and of is not None and own != of:
             raise ValueError(f"sample: the state is of another vocabulary: its {name} is {of}, the model's {own}")
+    starts = (part.tolist() for part in saved.state.tokens.split(saved.state.offsets.diff().tolist()))
+    check_given(starts, saved.state.mask_id, network.config)
     options = changed(options or saved.options, temperature, top_k, top_p, banned_tokens, allowed)
     special = stopped.special_tokens if special_tokens is None else bool(special_tokens)
     other = options != saved.options or (special != stopped.special_tokens and bool(network.banned))

@@ -203,3 +203,14 @@ def test_blocks_say_their_law():
     with pytest.raises(ValueError, match=r"^sample: a call schedule .*got block_length 5"):
         pymdm.sample(engine_of("block of 5", "float32", 1), length=9, sampler=pymdm.FirstHitting(tokens_per_call=plan))
     assert pymdm.sample(engine_of("any-order", "float32", 1), length=9, sampler=pymdm.FirstHitting(plan)).nfe == [2]
+
+
+def test_a_state_that_a_causal_network_could_not_have_made_is_refused():
+    """Begun on a network that sees both ways, with a token after a hole."""
+    both = Engine(random_network(ModelConfig(V, 40, 32, 2, 2), 1))
+    left = pymdm.FirstHitting(block_length=1)
+    half = pymdm.sample(both, infill=[[1, V, V, 2, V]], seed=1, sampler=left, max_calls=1)
+    with pytest.raises(ValueError, match=r"^sample: a causal network .* sequence 0 has a token at position 3, after a hole"):
+        pymdm.resume(engine_of("causal", "float32", 1), half.to_dict())
+    half = pymdm.sample(both, prompt=[1], length=5, seed=1, sampler=left, max_calls=1)
+    assert pymdm.resume(engine_of("causal", "float32", 1), half.to_dict()).nfe == [4]
