@@ -30,7 +30,7 @@ struct ConfidenceOptions {
   Rule rule = Rule::kProbability;
   std::vector<int64_t> tokens_per_call = {1};                  // positions unmasked by each call, at least
   double threshold = std::numeric_limits<double>::infinity();  // also all that are at least this sure (Fast-dLLM)
-  int64_t block = 0;  // semi-autoregressive blocks of this many positions from the first free one on; 0 is one block
+  int64_t block = 0;     // semi-autoregressive blocks of this many positions from the first free one on; 0 is one block
   bool aligned = false;  // blocks from position 0 on, as block networks are trained
   // Also the largest set whose entropies, but for the largest one, sum to at most this; below 0 is off.
   double bound = -std::numeric_limits<double>::infinity();

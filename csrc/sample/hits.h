@@ -22,8 +22,8 @@ struct Hit {
 // first block of `block` positions that has a mask.
 std::vector<Hit> next_hits(const State& state, int64_t b, int64_t count, const Schedule& schedule, int64_t block = 0);
 
-// m = 1 - alpha after these events, the next of sequence b: that of the last, or 1 where they end a block and another one
-// begins.
+// m = 1 - alpha after these events, the next of sequence b: that of the last, or 1 where they end a block and another
+// one begins.
 double masked_after(const State& state, int64_t b, Span<const Hit> hits, int64_t block);
 
 // Tokens a call for call number 0, 1, ...: the last entry repeats.

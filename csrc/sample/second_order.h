@@ -30,8 +30,8 @@ class SecondOrder : public Sampler {
 //   c = min(1, sum_j k_j (k_j - 1) / 2 / sum_{j>=2} k_{j-1} k_j).
 // To first order in the interaction of two tokens, and in a drift of mu along time, c makes what tokens of one call
 // miss of each other equal to what neighbouring calls overstate, whatever the list of k_j; proof in docs/samplers.md. A
-// ratio of this call's hitting times has that mean too, but an infinite one at k_{j-1} = 1. With blocks from the left, as
-// FirstHitting takes them, this holds in each: its first call has no earlier output, and c is that of its own calls.
+// ratio of this call's hitting times has that mean too, but an infinite one at k_{j-1} = 1. With blocks from the left,
+// as FirstHitting takes them, this holds in each: its first call has no earlier output, and c is that of its own calls.
 class Extrapolated final : public SecondOrder {
  public:
   Extrapolated(std::shared_ptr<const Schedule> schedule, std::vector<int64_t> tokens_per_call, int64_t block = 0)

@@ -21,7 +21,10 @@ from pymdm.network.mu import log_mu
 from pymdm.report.bits import Bits
 
 UNSEEN = 0.05  # what a 95% interval may miss
-OTHERS = {"causal": "evaluate_likelihood, which is exact", "block": "evaluate_streams"}  # where masks anywhere say nothing
+OTHERS = {
+    "causal": "evaluate_likelihood, which is exact",
+    "block": "evaluate_streams",
+}  # where masks anywhere say nothing
 Denoiser = nn.Module | Engine | Callable[[Tensor], Tensor]
 
 

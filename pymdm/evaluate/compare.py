@@ -149,7 +149,9 @@ def certificate(out: Any, information: Information | None) -> float | None:
         return None
     curve, length = information.curve(), information.length
     if isinstance(sampler, FirstHitting) and sampler.order == 1 and not sampler.corrector and sampler.noise == "exact":
-        if sampler.block_length or information.given:  # the curve is of tokens in random order from anywhere, none given
+        if (
+            sampler.block_length or information.given
+        ):  # the curve is of tokens in random order from anywhere, none given
             return None
         counts = sampler.counts()
         sizes: list[int] = []

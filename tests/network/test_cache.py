@@ -204,7 +204,7 @@ try:
     pymdm.sample(engine, length=1, num_samples=40_000)
 except ValueError as error:
     print(error)
-print(pymdm.sample(engine, length=1, num_samples=40_000, batch_size=100).law)
+print(pymdm.sample(engine, length=1, num_samples=4_000, batch_size=1_000).law)
 """
 
 

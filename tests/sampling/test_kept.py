@@ -133,7 +133,7 @@ def test_one_block_is_plain_first_hitting_and_blocks_have_times_of_their_own():
 def test_extrapolation_in_blocks_has_its_law(counts):
     """Each block has a line and a coefficient of its own; the law of calls of order 1 in the same blocks is rejected."""
     mu = table(3)
-    for prompt in ([V] * 4, [V, 1, V, V]):
+    for prompt in ([V, 1, V, V], [V] * 4):
         law = extrapolated_law(mu, counts, prompt, block_length=3)
         how = dict(mask_id=V, infill=[prompt] * 30_000, seed=3)
         out = pymdm.sample(network(mu), sampler=pymdm.FirstHitting(counts, order=2, block_length=3), **how)
@@ -244,7 +244,11 @@ def test_what_a_network_cannot_see_is_refused(kind, options, words):
 
 
 def test_block_length_is_checked():
-    for options in ({"block_length": 0}, {"block_length": 1.5}, {"block_length": 2, "corrector": True, "tokens_per_call": 2}):
+    for options in (
+        {"block_length": 0},
+        {"block_length": 1.5},
+        {"block_length": 2, "corrector": True, "tokens_per_call": 2},
+    ):
         with pytest.raises((ValueError, TypeError), match=r"^sample: .*block_length"):
             pymdm.FirstHitting(**options)
 

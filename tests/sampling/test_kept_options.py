@@ -60,11 +60,11 @@ def engine_of(kind: str, dtype: str, seed: int, length: int = 40) -> Engine:
     return Engine(model, dtype=dtype)
 
 
-def starts_of(engine: Engine, rng: np.random.Generator) -> list[list[int]]:
+def starts_of(engine: Engine, rng: np.random.Generator, least: int) -> list[list[int]]:
     """Ragged sequences with given tokens: a prefix of a causal network, else some anywhere; one may have nothing to draw."""
     mask, out = engine.config.mask_id, []
     ids = [i for i in range(V) if i != mask]
-    for length in rng.integers(1, 29, rng.integers(1, 5)):
+    for length in rng.integers(least, 29, rng.integers(1, 5)):
         places = rng.permutation(length)[: rng.integers(0, length + 1)]
         places = np.arange(len(places)) if engine.config.causal else places
         row = np.full(length, mask)
@@ -83,7 +83,7 @@ def equal(a: pymdm.Samples, b: pymdm.Samples) -> bool:
     )
 
 
-def samplers_of(kind: str) -> list[pymdm.Sampler]:
+def samplers_of(kind: str) -> list:
     lines = [pymdm.FirstHitting(2, order=2), pymdm.FirstHitting((1, 3), order=2)]
     return SAMPLERS if kind.startswith("causal") else [*SAMPLERS, *RULES, *lines]
 
@@ -96,7 +96,7 @@ def test_the_cache_the_batch_and_stops_change_nothing(kind, dtype, data, seed):
     rng = np.random.default_rng(seed)
     engine, sampler = engine_of(kind, dtype, seed % 5), data.draw(st.sampled_from(samplers_of(kind)))
     law = LAWS[data.draw(st.sampled_from(list(LAWS)))]
-    starts = starts_of(engine, rng)
+    starts = starts_of(engine, rng, least=15 if "allowed" in law else 1)
     ids = (rng.choice(50, len(starts), replace=False)).tolist()
     how = {"sampler": sampler, "seed": int(seed), **law}
     whole = pymdm.sample(engine, infill=starts, sequence_ids=ids, **how)
@@ -129,9 +129,17 @@ def test_a_callable_that_keeps_nothing_draws_the_same(kind, law):
         return engine(tokens)
 
     how = dict(prompt=[2, 5, 7], length=23, num_samples=3, seed=4, **LAWS[law])
-    for sampler in (pymdm.FirstHitting(), pymdm.FirstHitting(3, order=1 if c.causal else 2), pymdm.FirstHitting(lookahead=3)):
+    for sampler in (
+        pymdm.FirstHitting(),
+        pymdm.FirstHitting(3, order=1 if c.causal else 2),
+        pymdm.FirstHitting(lookahead=3),
+    ):
         kept = pymdm.sample(engine, sampler=sampler, **how)
-        calls = {"tokens_per_call": sampler.tokens_per_call, "order": sampler.order, "block_length": c.block_length or 1}
+        calls = {
+            "tokens_per_call": sampler.tokens_per_call,
+            "order": sampler.order,
+            "block_length": c.block_length or 1,
+        }
         assert equal(kept, pymdm.sample(forward, mask_id=c.mask_id, sampler=pymdm.FirstHitting(**calls), **how))
 
 
@@ -144,7 +152,7 @@ def test_prompts_of_several_lengths_each_give_their_samples():
         for i, sample in enumerate(out):
             own = prompts[i // 2]
             assert sample.tokens[: len(own)].tolist() == own and len(sample.tokens) == 17
-            again = pymdm.sample(engine, prompt=own, length=17, seed=3, sequence_ids=[i])
+            again = pymdm.sample(engine, prompt=[own], length=17, seed=3, sequence_ids=[i])
             assert torch.equal(again[0].tokens, sample.tokens)
 
 
@@ -180,7 +188,7 @@ def test_rules_take_the_networks_blocks_from_position_0(kind):
     ],
 )  # fmt: skip
 def test_samplers_that_do_not_go_with_a_network_are_refused(kind, sampler, words):
-    with pytest.raises(ValueError, match=f"^sample: a network of attention .*{words}"):
+    with pytest.raises(ValueError, match=f"^sample: .*{words}"):
         pymdm.sample(engine_of(kind, "float32", 1), length=8, sampler=sampler)
 
 
@@ -210,7 +218,9 @@ def test_a_state_that_a_causal_network_could_not_have_made_is_refused():
     both = Engine(random_network(ModelConfig(V, 40, 32, 2, 2), 1))
     left = pymdm.FirstHitting(block_length=1)
     half = pymdm.sample(both, infill=[[1, V, V, 2, V]], seed=1, sampler=left, max_calls=1)
-    with pytest.raises(ValueError, match=r"^sample: a causal network .* sequence 0 has a token at position 3, after a hole"):
+    with pytest.raises(
+        ValueError, match=r"^sample: a causal network .* sequence 0 has a token at position 3, after a hole"
+    ):
         pymdm.resume(engine_of("causal", "float32", 1), half.to_dict())
     half = pymdm.sample(both, prompt=[1], length=5, seed=1, sampler=left, max_calls=1)
     assert pymdm.resume(engine_of("causal", "float32", 1), half.to_dict()).nfe == [4]

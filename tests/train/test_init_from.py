@@ -72,7 +72,7 @@ def test_a_contradiction_is_one_line(folder, tmp_path, options, words):
 
 def test_what_keeps_what_it_has_seen_begins_with_its_own_objective(folder, tmp_path):
     """A masked model may become one; one of them stays what it is, whose objective need not be named."""
-    again = {"steps": 1, "eval_every": 0}
+    again = {"steps": 1, "eval_every": 0, "eval_tokens": 200}
     for objective, blocks in (("any-order", 0), ("block", 4)):
         named = {"objective": objective} | ({"block_length": blocks} if blocks else {})
         out = tmp_path / objective

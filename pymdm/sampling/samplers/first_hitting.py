@@ -130,4 +130,8 @@ class FirstHitting(Sampler):
             return C.first_hitting(
                 schedule, counts, C.Noise.__members__[self.noise], **ahead(self.lookahead), block=self.block_length or 0
             )
-        return C.corrected(schedule, counts) if self.corrector else C.extrapolated(schedule, counts, self.block_length or 0)
+        return (
+            C.corrected(schedule, counts)
+            if self.corrector
+            else C.extrapolated(schedule, counts, self.block_length or 0)
+        )
