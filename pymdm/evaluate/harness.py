@@ -16,7 +16,7 @@ from torch import Tensor
 
 from pymdm.data.masking import causal_inputs
 from pymdm.evaluate.bound import token_losses
-from pymdm.evaluate.rule import log_likelihood, rule_sampler
+from pymdm.evaluate.rule import CAUSAL, log_likelihood, rule_sampler
 from pymdm.network.loading import Model, load
 from pymdm.network.mu import log_mu
 from pymdm.sampling.sample import sample
@@ -58,11 +58,10 @@ class Harness:
             raise ValueError(f"harness: expected a path or a model of pymdm.load, got {type(self.model).__name__}")
         if self.model.tokenizer is None:
             raise ValueError("harness: the model has no tokenizer; load it with one, tokenizer=")
-        if self.model.config.attention != "bidirectional":
-            kind = self.model.config.attention
-            raise ValueError(f"harness: for networks that see both ways so far, this one's attention is {kind!r}")
         if likelihood != "bound":
             rule_sampler(likelihood)
+            if self.model.config.causal:
+                raise ValueError(f"harness: {CAUSAL}")
         if min(draws, block, batch_size) < 1:
             raise ValueError(
                 f"harness: draws, block and batch_size must be at least 1, got {draws}, {block}, {batch_size}"
