@@ -128,7 +128,7 @@ def test_bad_wishes_are_refused():
         vocab_size=MODEL.tokenizer.size, length=8, width=8, layers=1, heads=2, attention="causal"
     )
     causal = replace(MODEL, engine=pymdm.Engine(pymdm.MaskedTransformer(config)), config=config)
-    with pytest.raises(ValueError, match="^harness: the likelihood of a causal network is exact without a rule"):
+    with pytest.raises(ValueError, match=r"^harness: the likelihood of a causal network is exact without a rule"):
         Harness(causal, "margin")
     with pytest.raises(ValueError, match="the model has no tokenizer"):
         Harness(replace(MODEL, tokenizer=None))
