@@ -6,6 +6,8 @@ The same can be asked with PYMDM_RESEED=1 in the environment, or a given seed re
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from typing import Any
 
 import pytest
@@ -20,6 +22,9 @@ def pytest_addoption(parser: Any) -> None:
 
 def pytest_configure(config: Any) -> None:
     os.environ.pop("COLUMNS", None)  # pytest-xdist gives its own terminal's to the workers
+    # A shell's background jobs ignore SIGINT, and so would every process that a test starts and interrupts.
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     reseed = config.getoption("--reseed")
     # Without --reseed one tree has one result: Hypothesis derives its examples from the test's own source.
     settings.register_profile("pymdm", derandomize=not reseed)
