@@ -59,9 +59,10 @@ def schedule(
     Example: pymdm schedule --length 64 --measure 16 --measure 32 --png schedule.png
     """
     import pymdm
+    from pymdm.evaluate.call_sizes import best_sizes, excess, uniform_sizes
     from pymdm.evaluate.excess import measure_excess
     from pymdm.evaluate.facts import finite
-    from pymdm.evaluate.schedule import best_sizes, check_order_free, excess, measure_information, uniform_sizes
+    from pymdm.evaluate.schedule import check_order_free, measure_information
     from pymdm.evaluate.subject import sequences
     from pymdm.evaluate.subject_text import read_with
     from pymdm.report import figure

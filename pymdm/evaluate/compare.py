@@ -9,10 +9,11 @@ from typing import Any, cast
 import numpy as np
 import torch
 
+from pymdm.evaluate.call_sizes import excess
 from pymdm.evaluate.generative import Generation, generate_samples
 from pymdm.evaluate.intervals import mean_interval
 from pymdm.evaluate.judges import Judge, load_judge
-from pymdm.evaluate.schedule import Information, excess
+from pymdm.evaluate.schedule import Information
 from pymdm.evaluate.subject_text import load_subject
 from pymdm.network.config import ModelConfig
 from pymdm.network.loading import Model, load

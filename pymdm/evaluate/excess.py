@@ -2,7 +2,7 @@
 
 Let o be the order in which positions leave the mask, p(x | o) the probability of a text with one token a call and q(x | o) with
 several, by teacher forcing. Along the order the cost is E[log p(x | o) - log q(x | o)] nats a sequence, a mean over texts and
-orders: that is what `pymdm.evaluate.schedule.excess` predicts from the information curve.
+orders: that is what `pymdm.evaluate.call_sizes.excess` predicts from the information curve.
 
 order=2 is second order in the law of the tokens alone, the mean over orders. Along an order it costs more than order 1, always:
 mu is the law of a token given what is known, and any other costs more. Where its line is cut at 0 it gives a text probability
@@ -24,8 +24,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pymdm.evaluate.bound import attention_of, evaluate_bound
+from pymdm.evaluate.call_sizes import best_sizes, excess, uniform_sizes
 from pymdm.evaluate.intervals import mean_interval
-from pymdm.evaluate.schedule import Information, best_sizes, excess, known_ranks, uniform_sizes
+from pymdm.evaluate.schedule import Information, known_ranks
 from pymdm.network.engine import Engine
 from pymdm.network.mu import log_mu
 from pymdm.sampling.samplers import FirstHitting

@@ -10,9 +10,10 @@ from helpers.command_line import run
 from helpers.pictures import watched
 
 import pymdm
+from pymdm.evaluate.call_sizes import excess
 from pymdm.evaluate.compare import certificate
 from pymdm.evaluate.judges import load_judge
-from pymdm.evaluate.schedule import Information, excess
+from pymdm.evaluate.schedule import Information
 from pymdm.sampling.samplers import parse_sampler
 
 CURVE = np.linspace(3.0, 1.0, 16) ** 2

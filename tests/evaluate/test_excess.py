@@ -11,8 +11,9 @@ import torch
 from helpers.command_line import run
 
 from pymdm.cli.schedule import picture
+from pymdm.evaluate.call_sizes import best_sizes, excess, uniform_sizes
 from pymdm.evaluate.excess import BEST, EQUAL, SECOND, line_coefficient, measure_excess, path_log_probs
-from pymdm.evaluate.schedule import Information, best_sizes, excess, uniform_sizes
+from pymdm.evaluate.schedule import Information
 from pymdm.reference import laws, second_order
 
 L, V = 4, 2

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.command_line import run
-from helpers.engine_networks import random_network
+from helpers.engine_networks import KEPT, random_network, sharp_network
 from helpers.tiny_training import CORPUS, TINY
 from scipy import stats
 
@@ -18,36 +18,24 @@ import pymdm
 from pymdm.evaluate import compare as comparing
 from pymdm.evaluate.autoregressive import causal_losses
 from pymdm.evaluate.bound import evaluate_bound
+from pymdm.evaluate.call_sizes import excess
 from pymdm.evaluate.excess import measure_excess, path_log_probs
 from pymdm.evaluate.harness import Harness
 from pymdm.evaluate.judges import load_judge
-from pymdm.evaluate.schedule import excess, measure_information
+from pymdm.evaluate.schedule import measure_information
 from pymdm.evaluate.streams import block_losses, order_losses
 from pymdm.network.checkpoint import load_checkpoint
-from pymdm.network.config import ModelConfig
 from pymdm.network.engine import Engine
 from pymdm.network.loading import model_of
 from pymdm.train import Recipe, train
 
 V, L, ALPHA = 3, 4, 1e-7
-KINDS = {
-    "any-order": {"attention": "any-order"},
-    "block": {"attention": "block", "block_length": 2},
-    "causal": {"attention": "causal"},
-}
 EVERY = torch.tensor(list(product(range(V), repeat=L)))
 ORDERS = np.array(list(permutations(range(L))))
 
 
 def network(kind: str, seed: int = 7):
-    """mu is far from uniform, and far from what it would be if the order of the known tokens did not matter."""
-    model = random_network(ModelConfig(V, L, 16, 2, 2, **KINDS[kind]), seed)
-    with torch.no_grad():
-        model.embed.weight *= 2
-        for block in model.blocks:
-            block.qkv.weight *= 3
-            block.out.weight *= 2
-    return model
+    return sharp_network(kind, V, L, seed)
 
 
 def along(model, text: torch.Tensor, order: np.ndarray, given: int = 0) -> np.ndarray:
@@ -234,7 +222,7 @@ def test_certificates_are_not_given_to_blocks():
 # ---- a harness's likelihoods, and comparisons ----------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(scope="module", params=KEPT)
 def model(request, tmp_path_factory):
     """A model with a tokenizer, its weights random and large."""
     objective = {"causal": "autoregressive"}.get(request.param, request.param)

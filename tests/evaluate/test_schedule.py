@@ -13,7 +13,8 @@ from helpers.command_line import run
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 import pymdm
-from pymdm.evaluate.schedule import Information, best_sizes, excess, falling, measure_information, uniform_sizes
+from pymdm.evaluate.call_sizes import best_sizes, excess, uniform_sizes
+from pymdm.evaluate.schedule import Information, falling, measure_information
 from pymdm.reference import laws
 
 

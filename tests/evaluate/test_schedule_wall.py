@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from pymdm.evaluate.schedule import best_sizes, excess, uniform_sizes
+from pymdm.evaluate.call_sizes import best_sizes, excess, uniform_sizes
 
 L = 8
 

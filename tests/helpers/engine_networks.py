@@ -31,6 +31,25 @@ def random_network(config: ModelConfig, seed: int) -> MaskedTransformer:
     return model
 
 
+# Kinds of network that keep what they have seen, as small as laws are enumerated for.
+KEPT = {
+    "any-order": {"attention": "any-order"},
+    "block": {"attention": "block", "block_length": 2},
+    "causal": {"attention": "causal"},
+}
+
+
+def sharp_network(kind: str, vocab: int, length: int, seed: int = 7) -> MaskedTransformer:
+    """A network of `KEPT`; mu is far from uniform, and depends on the order of known tokens where the kind lets it."""
+    model = random_network(ModelConfig(vocab, length, 16, 2, 2, **KEPT[kind]), seed)
+    with torch.no_grad():
+        model.embed.weight *= 2
+        for block in model.blocks:
+            block.qkv.weight *= 3
+            block.out.weight *= 2
+    return model
+
+
 def reference(
     model: MaskedTransformer,
     tokens: torch.Tensor,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.command_line import run, run_json
-from helpers.engine_networks import random_network
+from helpers.engine_networks import KEPT, random_network, sharp_network
 from helpers.sampler_tables import ALPHA, POWERS, network, table
 from scipy import stats
 
@@ -23,23 +23,11 @@ from pymdm.reference.orders import order_law
 from pymdm.reference.second_order import extrapolated_law
 
 V, L, N = 3, 4, 10_000
-KINDS = {
-    "causal": {"attention": "causal"},
-    "block": {"attention": "block", "block_length": 2},
-    "any-order": {"attention": "any-order"},
-}
 
 
 def model_of(kind: str, length: int = L, vocab: int = V):
-    """Its law is far from uniform, and far from what it would be if the order of the known tokens did not matter: for
-    any-order the noncentrality of `fit` is 550 at N samples."""
-    model = random_network(ModelConfig(vocab, length, 16, 2, 2, **KINDS[kind]), 7)
-    with torch.no_grad():
-        model.embed.weight *= 2
-        for block in model.blocks:
-            block.qkv.weight *= 3
-            block.out.weight *= 2
-    return model
+    """For any-order the noncentrality of `fit` is 550 at N samples."""
+    return sharp_network(kind, vocab, length)
 
 
 def score_of(model, rank_of=lambda rank: rank):
@@ -145,7 +133,7 @@ def test_extrapolation_in_blocks_has_its_law(counts):
     assert torch.equal(plain.rank, out.rank) and torch.equal(plain.times.nan_to_num(-1), out.times.nan_to_num(-1))
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", KEPT)
 def test_samples_do_not_depend_on_batch_threads_or_cuts(kind):
     engine = Engine(model_of(kind, 20, 7))
     prompt = [[1, 2] + [7] * 18, [7] * 20, [3] + [7] * 8, [7] * 3, [5, 5, 5] + [7] * 17]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import pymdm
-from pymdm.evaluate.schedule import excess, uniform_sizes
+from pymdm.evaluate.call_sizes import excess, uniform_sizes
 from pymdm.sampling.call_schedule import sizes_from
 
 STARTS = (np.arange(1000) + 0.5) / 1000  # the sizes are constant between a few dozen of them
