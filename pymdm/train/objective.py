@@ -122,11 +122,12 @@ class Objective:
     def _any_order(rows: int, length: int, rng: np.random.Generator) -> Noise:
         rank = np.stack([rng.permutation(length) for _ in range(rows)])
         given = np.zeros(rows, dtype=np.int64)
-        with_group = int(rows * GIVEN) if length > 1 else 0
+        share = rows * GIVEN if length > 1 else 0.0
+        with_group = int(share) if share == int(share) else int(share + rng.random())  # its mean is the share
         given[:with_group] = rng.integers(1, length, with_group)
         rank = np.maximum(rank - given[:, None], -1)
         weights = np.full(rows, 1.0 / length)
-        told = weights * (given == 0) * (rows / (rows - with_group))
+        told = weights * (given == 0) * (rows / (rows - share))
         return Noise(rank >= 0, weights, told, np.zeros(rows), rank)
 
     def _block(self, rows: int, length: int, rng: np.random.Generator) -> Noise:

@@ -101,6 +101,18 @@ def test_the_bound_and_the_loss_of_training_estimate_one_number(kind):
     assert len(own) == (3000 if kind["attention"] == "any-order" else rows)
 
 
+@pytest.mark.parametrize("rows", [1, 2, 3, 6, 8])
+def test_a_quarter_of_the_rows_begin_with_a_given_group_whatever_the_batch(rows):
+    """Their mean over steps, and that of the number told, within 5 standard errors; no batch is further off than it must be."""
+    steps, rng = 4000, np.random.default_rng(5)
+    drawn = [Objective("any-order").noise(rows, L, rng) for _ in range(steps)]
+    groups = np.array([(noise.rank < 0).any(1).sum() for noise in drawn])
+    told = np.array([L * noise.bound_weights.sum() / rows for noise in drawn])
+    assert np.abs(groups - rows / 4).max() < 1
+    for values, want in ((groups, rows / 4), (told, 1.0)):
+        assert abs(values.mean() - want) <= 5 * values.std() / np.sqrt(steps) + 1e-12
+
+
 @pytest.mark.parametrize(("objective", "options"), [("any-order", {}), ("block", {"block_length": 4})])
 def test_trained_networks_are_evaluated_and_sampled(objective, options, tmp_path):
     recipe = Recipe(**TINY, steps=12, eval_every=0, save_every=6, accumulate=2, objective=objective, **options)
