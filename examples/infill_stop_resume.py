@@ -7,7 +7,7 @@ import torch
 
 import pymdm
 
-model = pymdm.load()  # the model that comes with the package
+model = pymdm.load()  # the any-order model that comes with the package
 sentence = "Return the [MASK:4] of the [MASK:3] if it is not found."
 whole = pymdm.sample(model, infill=sentence, num_samples=3, seed=3)
 for sample in whole:

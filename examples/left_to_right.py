@@ -15,7 +15,7 @@ class LeftToRight(pymdm.CustomSampler):
 
 
 if __name__ == "__main__":
-    model = pymdm.load()
+    model = pymdm.load("bundled:masked")  # sees both ways, as samplers of your own need
     out = pymdm.sample(model, prompt="Return the ", length=24, num_samples=2, seed=7, sampler=LeftToRight())
     for sample in out:
         print(repr(sample.text))

@@ -5,6 +5,7 @@ objectives that show a network two copies of a sequence take half as many sequen
 that a run can be stopped and started again.
 
 python -m experiments.kinds run --sizes 3x128 --sizes 4x192 --seeds 1 --seeds 2 --seeds 3 --steps 1000 --out kinds
+python -m experiments.kinds time kinds
 python -m experiments.kinds report kinds
 """
 
@@ -30,6 +31,7 @@ from pymdm.evaluate.bound import evaluate_bound
 from pymdm.evaluate.judges import NGramJudge
 from pymdm.evaluate.streams import evaluate_streams
 from pymdm.network.checkpoint import Checkpoint, load_checkpoint
+from pymdm.network.loading import model_of
 from pymdm.train import Recipe, load_corpus, train
 from pymdm.train.setup import load_training_data
 
@@ -78,9 +80,10 @@ def score(checkpoint: Checkpoint, data: TokenData, windows: int) -> dict[str, An
 
 def samples(checkpoint: Checkpoint, source: str | None, number: int, seed: int) -> dict[str, Any]:
     """Samples of the law that the network asks for, one at a time, judged; seconds a sample."""
-    drawn = [pymdm.sample(checkpoint, num_samples=1, seed=seed, sequence_ids=[0])]  # set up, not timed
+    model = model_of(checkpoint)
+    pymdm.sample(model, num_samples=1, seed=seed, sequence_ids=[0])  # set up, not timed
     began, used = time.perf_counter(), _cpu()
-    drawn = [pymdm.sample(checkpoint, num_samples=1, seed=seed, sequence_ids=[i]) for i in range(number)]
+    drawn = [pymdm.sample(model, num_samples=1, seed=seed, sequence_ids=[i]) for i in range(number)]
     seconds, used = (time.perf_counter() - began) / number, (_cpu() - used) / number
     tokens = torch.stack([torch.as_tensor(d.tokens[0]) for d in drawn])
     judge = NGramJudge(load_corpus(source).train_text)
@@ -103,9 +106,10 @@ def cell(kind: str, size: str, seed: int, args: argparse.Namespace) -> None:
         return
     recipe = recipe_of(kind, size, seed, args)
     data, began, used = load_training_data(recipe), time.perf_counter(), _cpu()
-    train(recipe, args.out / "checkpoints" / name, corpus=data, command=shlex.join(sys.argv))
+    folder = args.out / "checkpoints" / name
+    train(recipe, folder, corpus=data, command=shlex.join(sys.argv), overwrite=folder.exists())  # one cut short, anew
     spent = {"seconds": time.perf_counter() - began, "cpu_seconds": _cpu() - used}
-    checkpoint = load_checkpoint(args.out / "checkpoints" / name)
+    checkpoint = load_checkpoint(folder)
     values = {"kind": kind, "size": size, "seed": seed, "parameters": checkpoint.training["parameters"]}
     values |= {
         "rows": args.steps * args.batch * recipe.length,
@@ -118,9 +122,23 @@ def cell(kind: str, size: str, seed: int, args: argparse.Namespace) -> None:
     print(f"{name}: {values['score']['bits']:.3f} bits, {values['cpu_seconds']:.0f} CPU seconds", flush=True)
 
 
+def time_samples(out: Path, number: int) -> None:
+    """Sample every finished cell anew, for the seconds of a machine that does nothing else."""
+    for file in _cells(out):
+        values = json.loads(file.read_text())
+        values["samples"] = samples(
+            load_checkpoint(out / "checkpoints" / file.stem), values["recipe"]["source"], number, values["seed"]
+        )
+        file.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+
+
+def _cells(out: Path) -> list[Path]:
+    return sorted(out.glob("*-*x*-*.json"))
+
+
 def report(out: Path) -> str:
     """Markdown: bits and samples of each kind and size over seeds, and any-order against masked on the same windows."""
-    cells = [json.loads(f.read_text()) for f in sorted(out.glob("*-*x*-*.json"))]
+    cells = [json.loads(f.read_text()) for f in _cells(out)]
     if not cells:
         raise ValueError(f"kinds: no cells in {out}")
     lines = [
@@ -174,9 +192,17 @@ def main(arguments: list[str] | None = None) -> int:
     one.add_argument("--data", help="text, or a folder made by `pymdm data`; default the bundled model's corpus")
     one.add_argument("--out", type=Path, default=Path("kinds"))
     one.add_argument("--changes", type=json.loads, default={}, help="settings of every recipe, as a JSON object")
+    again = commands.add_parser(
+        "time", help="sample the cells that are there anew, on a machine that does nothing else"
+    )
+    again.add_argument("out", type=Path)
+    again.add_argument("--samples", type=int, default=32, help="default 32")
     shown = commands.add_parser("report", help="the table of the cells that are there")
     shown.add_argument("out", type=Path)
     args = parser.parse_args(arguments)
+    if args.command == "time":
+        time_samples(args.out, args.samples)
+        return 0
     if args.command == "report":
         print(report(args.out), end="")
         return 0

@@ -21,7 +21,6 @@ import pymdm
 from pymdm.bench import common
 from pymdm.bench.rows import Row, row
 from pymdm.bench.timing import Spread
-from pymdm.bundled import bundled_path
 from pymdm.data.corpus import load_corpus
 from pymdm.data.tokenizer import Tokenizer
 from pymdm.network.checkpoint import Checkpoint, load_checkpoint
@@ -142,7 +141,7 @@ def rows_of(subject: str, c: Compared) -> list[Row]:
 @torch.inference_mode()
 def run(args: argparse.Namespace) -> common.Measured:
     """Rows of both parts."""
-    checkpoint = load_checkpoint(args.model or bundled_path())
+    checkpoint = load_checkpoint(args.model)
     single, half = (Engine(checkpoint, dtype=dtype) for dtype in ("float32", "bfloat16"))
     config = checkpoint.config
     if args.length > config.length:
@@ -163,13 +162,15 @@ def run(args: argparse.Namespace) -> common.Measured:
     kl, whole = torch.stack([c.kl for c in on_path]).sum(0), torch.stack([c.log_ratio for c in on_path]).sum(0)
     rows.append(row(subject, "KL of the law of paths", mean(kl), "nats"))
     rows.append(row(subject, "TV of the law of paths", mean(0.5 * (1 - (-whole).exp()).abs()), headline=True))
-    settings = {"model": args.model or "bundled", "texts": args.texts, "paths": args.paths, "length": args.length}
+    settings = {"model": args.model, "texts": args.texts, "paths": args.paths, "length": args.length}
     return common.Measured(settings, rows, ["Intervals are the 95% intervals of means over paths."])
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of this case."""
-    parser.add_argument("--model", metavar="FOLDER", help="a checkpoint (default: the bundled model)")
+    parser.add_argument(
+        "--model", metavar="FOLDER", default="bundled:masked", help="a checkpoint (default: bundled:masked)"
+    )
     parser.add_argument("--text", metavar="PATH", help="a text file or folder (default: the prose of this Python)")
     parser.add_argument("--texts", type=common.at_least(2), default=128, help="real texts (default 128)")
     parser.add_argument("--paths", type=common.at_least(2), default=256, help="sampled paths (default 256)")

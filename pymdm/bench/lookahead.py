@@ -1,8 +1,9 @@
 """Lookahead: tokens a round and sequences scored a token, and what that is worth where a call has a fixed cost.
 
-The counts of the bundled model do not depend on the machine or its load. The seconds are of a callable whose calls take equally
-long whatever they are given, as those of a remote network or of a small batch on a device do: a small BERT of transformers
-(our own network where that package is not installed) computes the logits, and the call sleeps for what is left of its time.
+The counts of the bundled masked model do not depend on the machine or its load. The seconds are of a callable whose calls
+take equally long whatever they are given, as those of a remote network or of a small batch on a device do: a small BERT of
+transformers (our own network where that package is not installed) computes the logits, and the call sleeps for what is left
+of its time.
 """
 
 from __future__ import annotations
@@ -47,11 +48,11 @@ def counts(
     make: Any = sampler,
     of: str = "",
 ) -> list[Row]:
-    """Tokens a round and rows a token on the bundled model; with `infill` half of the tokens are given.
+    """Tokens a round and rows a token on the bundled masked model; with `infill` half of the tokens are given.
 
     `make` gives the sampler of a window, and `of` says which sampler it is where it is not first-hitting, a token a call.
     """
-    model = pymdm.load()
+    model = pymdm.load("bundled:masked")
     start = None
     if infill:
         drawn = pymdm.sample(model, num_samples=samples, length=length, seed=seed, sampler=pymdm.Ancestral(steps=16))
@@ -144,11 +145,11 @@ def latency(seconds: float, length: int, rounds: int, seed: int) -> list[Row]:
 
 def never_slower(length: int, rounds: int, seed: int) -> list[Row]:
     """`lookahead="auto"` where a call costs what its rows cost, beside one token a call."""
-    model = pymdm.load()
+    model = pymdm.load("bundled:masked")
     kind, network = small_network(length)
     own = pymdm.Engine(pymdm.MaskedTransformer(pymdm.ModelConfig(1024, length, 192, 3, 3)))
     cases: dict[str, Any] = {
-        "bundled model": partial(pymdm.sample, model, length=length, seed=seed),
+        "bundled:masked": partial(pymdm.sample, model, length=length, seed=seed),
         "a random network": partial(pymdm.sample, own, length=length, seed=seed),
         f"{kind}, no latency": partial(
             pymdm.sample, torch.inference_mode()(network), mask_id=64, length=length, seed=seed
@@ -184,7 +185,7 @@ def run(args: argparse.Namespace) -> common.Measured:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of this case."""
     parser.add_argument(
-        "--lengths", type=common.at_least(2), nargs="+", default=[64, 128, 256], help="of the bundled model"
+        "--lengths", type=common.at_least(2), nargs="+", default=[64, 128, 256], help="of bundled:masked"
     )
     parser.add_argument("--samples", type=common.at_least(1), default=8, help="sequences for each count (default 8)")
     parser.add_argument("--latency", type=float, default=0.02, help="seconds added to a call of the callable")

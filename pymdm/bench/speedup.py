@@ -21,7 +21,6 @@ from pymdm.bench.network import DTYPES, check_same_network, first_hitting_operat
 from pymdm.bench.rows import Row, row
 from pymdm.bench.sampling import DRAWS, Forms, check_model, expected_calls, whole_runs
 from pymdm.bench.timing import ratio, spread
-from pymdm.bundled import bundled_path
 from pymdm.network.checkpoint import load_checkpoint
 
 EXAMPLE = "pymdm bench speedup --preset paper --check"
@@ -51,7 +50,7 @@ def setting(args: argparse.Namespace) -> tuple[dict[str, int], pymdm.MaskedTrans
         return size, random_model(size)
     if fixed := [name for name in NETWORK if name in given]:
         raise ValueError(f"bench speedup: --{fixed[0]} is the checkpoint's; leave it out with --model")
-    checkpoint = load_checkpoint(bundled_path() if args.model == "bundled" else args.model)
+    checkpoint = load_checkpoint(args.model)
     c = checkpoint.config
     if c.conditioning == "time":
         raise ValueError("bench speedup: expected a network without time, whose output can be reused")
@@ -166,7 +165,9 @@ def run(args: argparse.Namespace) -> common.Measured:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of this case."""
     parser.add_argument("--preset", choices=PRESETS, default="small", help="sizes (default small)")
-    parser.add_argument("--model", metavar="PATH", help="a checkpoint folder, or bundled, instead of random weights")
+    parser.add_argument(
+        "--model", metavar="PATH", help="a checkpoint folder, or bundled:masked, instead of random weights"
+    )
     names = {"vocab": "V", "length": "L", "steps": "N, ancestral steps", "batch": "B, sequences"}
     for name in SIZES:
         words = f"{names.get(name, name)}, instead of the preset's"

@@ -13,7 +13,12 @@ from pymdm.cli.screen import harmless
 
 
 def compare(
-    model: Annotated[Path | None, typer.Argument(help="Checkpoint folder; default: the model in the package.")] = None,
+    model: Annotated[
+        Path | None,
+        typer.Argument(
+            help="Checkpoint folder, or bundled:masked, default bundled:any-order, which are in the package."
+        ),
+    ] = None,
     sampler: Annotated[
         list[str] | None,
         typer.Option(help="first-hitting:order=2, ancestral, confidence:margin, remask:strategy=loop ...; repeatable."),
@@ -38,7 +43,7 @@ def compare(
 ) -> None:
     """Samplers at equal rounds: bits per character under a judge, entropy, repetition, certificate, calls, seconds.
 
-    Example: pymdm compare --sampler ancestral --sampler first-hitting:order=2 --rounds 16 --png compare.png
+    Example: pymdm compare bundled:masked --sampler ancestral --sampler first-hitting:order=2 --rounds 16 --png compare.png
     """
     import pymdm
     from pymdm.evaluate.compare import compared

@@ -65,6 +65,9 @@ def data(
         return
     text = ", ".join(f"{count:,} {side.replace('_', ' ')}" for side, count in sizes_of.items() if count)
     say(f"wrote {out}: {text} tokens of {written.tokenizer.size:,} kinds")
+    left_out = Path(source).stat().st_size - sum(sizes_of.values()) if split is not None and source is not None else 0
+    if left_out:
+        say(f"the last {left_out:,} bytes of {source} are on no side")
 
 
 data.__doc__ = f"{data.__doc__}\n\n{EXAMPLE}"

@@ -19,7 +19,7 @@ def demo(
     out: Annotated[Path | None, typer.Option(help="Also keep the trained model in this folder.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the model that is in --out.")] = False,
 ) -> None:
-    """Train a model on the documentation of this Python, sample it and the bundled model, watch the masks fill in.
+    """Train a model on the documentation of this Python, sample it and the one in the package, watch the masks fill in.
 
     Example: pymdm demo --minutes 1
     """
@@ -43,7 +43,7 @@ def demo(
     samples = pymdm.sample(mine, num_samples=2, length=64, seed=seed)
     _show(console, samples)
 
-    console.rule("3. Sample the model that comes with the package")
+    console.rule("3. Sample the any-order model that comes with the package: it keeps what it has seen")
     bundled = pymdm.load()
     facts = bundled.training["held_out"]["bits_per_char"]
     console.print(f"held-out bound {facts:.3f} bits/char", highlight=False)

@@ -29,7 +29,12 @@ def _numbers(text: str, kind: Any, name: str) -> list[Any]:
 
 
 def evaluate(
-    model: Annotated[Path | None, typer.Argument(help="Checkpoint folder; default: the model in the package.")] = None,
+    model: Annotated[
+        Path | None,
+        typer.Argument(
+            help="Checkpoint folder, or bundled:masked, default bundled:any-order, which are in the package."
+        ),
+    ] = None,
     text: Annotated[
         Path | None,
         typer.Option(help="UTF-8 text file or folder to evaluate on; default: what the model's training held out."),

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 EXAMPLE = "Example: pymdm precision"
+MODEL = "bundled:masked"  # ancestral sampling needs a network that sees both ways
 
 
 def _say(line: str) -> None:
@@ -31,7 +32,9 @@ def _write(path: Path, text: str) -> None:
 
 def precision(
     context: typer.Context,
-    model: Annotated[Path | None, typer.Option(help="Checkpoint folder; default: the model in the package.")] = None,
+    model: Annotated[
+        Path | None, typer.Option(help="Checkpoint folder; default: bundled:masked, which is in the package.")
+    ] = None,
     logits: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Also for these predictions: .npy, .safetensors or .pt, [..., V]."),
@@ -41,7 +44,10 @@ def precision(
         typer.Option(help="ngram, ngram:K, a checkpoint, a Hugging Face folder or a .gguf; repeatable."),
     ] = None,
     corpus: Annotated[
-        Path | None, typer.Option(help="Text of the n-gram judge and of the comparison; default: the bundled model's.")
+        Path | None,
+        typer.Option(
+            help="Text of the n-gram judge and of the comparison; default: that of the models in the package."
+        ),
     ] = None,
     full: Annotated[bool, typer.Option("--full", help="More steps and samples.")] = False,
     steps: Annotated[
@@ -126,7 +132,7 @@ def _measure(
     preset = replace(preset, steps=tuple(steps or preset.steps), samples=samples or preset.samples)
     if (samples is not None and samples < 2) or min(preset.steps) < 1:
         raise ValueError("precision: expected at least 2 samples and 1 step")
-    loaded = pymdm.load(model)
+    loaded = pymdm.load(model or MODEL)
     text = load_corpus(corpus)
     judges = [load_judge(name, text.train_text) for name in names]
     found = run(
@@ -146,7 +152,7 @@ def _measure(
     if names != ["ngram"]:
         words += [w for name in names for w in ("--judge", Path(name).name)]
     c = loaded.config
-    what = "the bundled one" if model is None else model.name
+    what = MODEL if model is None else model.name
     shape = f"{what}, V = {c.vocab_size:,}, {c.layers} layers of {c.width}"
     return found | {"command": shlex.join(words), "model": shape}
 

@@ -18,7 +18,12 @@ from pymdm.sampling.options import SampleOptions
 
 @with_options
 def sample(
-    model: Annotated[Path | None, typer.Argument(help="Checkpoint folder; default: the model in the package.")] = None,
+    model: Annotated[
+        Path | None,
+        typer.Argument(
+            help="Checkpoint folder, or bundled:masked, default bundled:any-order, which are in the package."
+        ),
+    ] = None,
     *,
     num_samples: Annotated[int, typer.Option("--num-samples", "-n", help="Sequences to draw.")] = 1,
     length: Annotated[int | None, typer.Option(help="Tokens in a sequence; default: the model's length.")] = None,

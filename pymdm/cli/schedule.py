@@ -19,7 +19,12 @@ SHOWN = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 512, 1024)
 
 
 def schedule(
-    model: Annotated[Path | None, typer.Argument(help="Checkpoint folder; default: the model in the package.")] = None,
+    model: Annotated[
+        Path | None,
+        typer.Argument(
+            help="Checkpoint folder, or bundled:masked, default bundled:any-order, which are in the package."
+        ),
+    ] = None,
     calls: Annotated[int | None, typer.Option(help="The best schedule for so many network calls a sequence.")] = None,
     nats: Annotated[float | None, typer.Option(help="The fewest calls that cost at most so much a sequence.")] = None,
     share: Annotated[float | None, typer.Option(help="The same, as a share of the cost of a single call.")] = None,

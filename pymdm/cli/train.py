@@ -23,7 +23,7 @@ Example: pymdm train notes.txt --out runs/notes --minutes 20
 Its autoregressive twin:
 Example: pymdm train notes.txt --out runs/twin --objective autoregressive
 From the weights of another:
-Example: pymdm train notes.txt --out runs/tuned --init-from bundled --steps 200
+Example: pymdm train notes.txt --out runs/tuned --init-from bundled:masked --steps 200
 Many processes:
 Example: torchrun --nproc-per-node 2 -m pymdm train tokens --parallel fsdp
 

@@ -203,7 +203,8 @@ def compare(
             does not go with the network.
 
     >>> from pymdm.evaluate.judges import load_judge
-    >>> found = compare(None, ["ancestral"], judges=[load_judge("ngram:2", "some text")], rounds=2, num_samples=2, length=4)
+    >>> judge = load_judge("ngram:2", "some text")
+    >>> found = compare("bundled:masked", ["ancestral"], judges=[judge], rounds=2, num_samples=2, length=4)
     >>> found.results[0].rounds
     2
     """

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from pymdm.bundled import name_of
 from pymdm.environment import commit, processor
 from pymdm.evaluate.autoregressive import Likelihood
 from pymdm.evaluate.bound import Bound
@@ -27,7 +28,10 @@ def run_facts(subject: Subject, seed: int, command: str = "") -> dict[str, Any]:
     facts: dict[str, Any] = {
         "command": command,
         "seed": seed,
-        "checkpoint": {"name": path.name if path else "", "sha256": file_sha256(path / WEIGHTS) if path else ""},
+        "checkpoint": {
+            "name": name_of(path) or path.name if path else "",
+            "sha256": file_sha256(path / WEIGHTS) if path else "",
+        },
         "config": subject.config.to_dict(),
         "text": {
             "name": subject.text_name,

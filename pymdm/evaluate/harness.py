@@ -29,7 +29,7 @@ class Harness:
     """What `lm_eval` asks of a model, on plain texts; `harness_model` is the same as its `LM` class.
 
     Args:
-        model: of `pymdm.load`, a path for it, or None for the bundled model.
+        model: of `pymdm.load`, a path for it, or None for "bundled:any-order".
         likelihood: "bound", "margin", "entropy", or a `Confidence` with an exact likelihood.
         draws: of the bound, masks drawn for a text. block: tokens infilled at once in `generate_until`.
         sampler: of `generate_until`, default `FirstHitting()`. seed: of all draws. batch_size: rows in one network call.

@@ -102,7 +102,7 @@ def evaluate(
     A masked model's likelihood is bounded (Proposition 3.1 of arXiv 2409.02908), an autoregressive checkpoint's is exact.
 
     Args:
-        model: a checkpoint folder, a model that `pymdm.train` or `pymdm.load` gave; default the model in the package.
+        model: a checkpoint folder, a model that `pymdm.train` or `pymdm.load` gave; default "bundled:any-order".
         text: UTF-8 file or folder to evaluate on; default what the model's training held out.
         full: all of the text, 64 rows a sequence. windows: sequences to take, evenly spread; 0: all; default 256.
         draws: rows a sequence, even; default 16. exact: sum over all counts n = 1..L, `draws` rows each (default 2).

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pymdm.bundled import bundled_path
+from pymdm.bundled import folder_of
 from pymdm.data.files import read_text, text_suffix
 from pymdm.data.packing import pack
 from pymdm.data.round_trip import lost_share
@@ -30,7 +30,7 @@ def load_subject(
     """A checkpoint with its own held-out text, or with any other.
 
     Args:
-        model: checkpoint folder, or a checkpoint; default the model in the package.
+        model: checkpoint folder, or a checkpoint; default "bundled:any-order".
         text: UTF-8 file, or folder of text files, to evaluate on instead (zero-shot). Nothing that the checkpoint names is
             opened or downloaded then, so there is no training text to count n-grams on but that of this Python's prose.
         limit: sequences to take, evenly spread; 0 for all.
@@ -45,7 +45,7 @@ def load_subject(
     if isinstance(model, Checkpoint):
         checkpoint = model
     else:
-        checkpoint = load_checkpoint(Path(model) if model is not None else bundled_path())
+        checkpoint = load_checkpoint(folder_of(model))
     recipe = checkpoint.training.get("recipe", {})
     subject = Subject(checkpoint, "", np.zeros(0, dtype=np.int64), 0, "", limit=limit)
     if text is None:
@@ -82,7 +82,7 @@ def read_with(
     """The text that a loaded model is measured on: as of `load_subject`; of a checkpoint of others any that is given.
 
     Args:
-        loaded: the model. model: the path it was loaded from, None: the model in the package.
+        loaded: the model. model: the path it was loaded from, None: "bundled:any-order".
         text: UTF-8 file, or folder of text files.
 
     Raises:

@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from pymdm.bundled import folder_of
 from pymdm.data.tokenizer import Tokenizer
 from pymdm.files.read import LARGEST_CONFIG, read_json, reason, short
 from pymdm.files.replace import last_written, replace_folder
@@ -126,13 +127,13 @@ def load_checkpoint(path: str | os.PathLike[str], *, values: bool = True) -> Che
     """Read and check a checkpoint folder; nothing is unpickled.
 
     Args:
-        path: the folder.
+        path: the folder, or the name of a bundled model.
         values: look for values that are not finite; false where the engine, which looks at each as it packs it, comes next.
 
     Raises:
         ValueError: the folder, a file, a setting or a tensor is missing, damaged or unexpected; the message says which.
     """
-    folder = last_written(path)
+    folder = last_written(folder_of(path))
     if not folder.is_dir():
         raise ValueError(f"load_checkpoint: no such folder: {path}")
     meta = read_settings(folder / CONFIG) if (folder / CONFIG).is_file() else {}

@@ -1,4 +1,4 @@
-"""Models ready to sample: from a checkpoint folder, the bundled model, a module, or a callable."""
+"""Models ready to sample: from a checkpoint folder, the bundled models, a module, or a callable."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pymdm._native import C
-from pymdm.bundled import FOLDER, bundled_path
+from pymdm.bundled import folder_of, name_of
 from pymdm.data.chat import Messages, read_chat_template, render
 from pymdm.data.folder_tokenizer import open_tokenizer, read_tokenizer
 from pymdm.data.tokenizer import Tokenizer
@@ -59,8 +59,8 @@ class Model:
 
     @property
     def name(self) -> str:
-        """The folder or file it came from, "bundled", or that it is in memory only."""
-        return "in memory" if self.path == Path() else "bundled" if self.path == FOLDER else str(self.path)
+        """The folder or file it came from, the name of a bundled model, or that it is in memory only."""
+        return "in memory" if self.path == Path() else name_of(self.path) or str(self.path)
 
     @property
     def banned(self) -> tuple[int, ...]:
@@ -139,7 +139,8 @@ def load(
     Args:
         path: a folder of ours (`model.safetensors`, `config.json`, `tokenizer.json`); a Hugging Face folder, in one file
             or shards; a .safetensors file; a torch or Lightning file, whose averaged weights are taken and from which
-            nothing but tensors is unpickled; or the id of a model on the Hugging Face hub. None: the bundled model.
+            nothing but tensors is unpickled; the id of a model on the Hugging Face hub; "bundled:masked" or
+            "bundled:any-order", the models in the package, of which None is the second.
         dtype: arithmetic of matrix products, "float32" or "bfloat16" (faster where the processor has it, half the
             memory). Default "float32" for folders of ours; for others "bfloat16" where the file's weights are.
         device: "cpu", "cuda" or "cuda:1".
@@ -165,15 +166,16 @@ def load(
             raise ValueError(
                 "load: a checkpoint of ours has its own config and tokenizer; leave config and tokenizer out"
             )
-        checkpoint = load_checkpoint(bundled_path() if path is None else Path(path), values=False)
+        checkpoint = load_checkpoint(folder_of(path), values=False)
         try:
             engine = Engine(checkpoint, dtype=dtype or "float32", device=device)
         except ValueError as error:
             if "not finite" in str(error):
-                load_checkpoint(checkpoint.path or bundled_path())  # says which tensor of which file
+                load_checkpoint(folder_of(path))  # says which tensor of which file
             raise
-        folder = bundled_path() if path is None else last_written(path)
-        return Model(engine, checkpoint.config, checkpoint.tokenizer, checkpoint.training, folder)
+        return Model(
+            engine, checkpoint.config, checkpoint.tokenizer, checkpoint.training, last_written(folder_of(path))
+        )
     converted, tokenizer = opened(path, config, tokenizer)
     source = converted.source
     try:

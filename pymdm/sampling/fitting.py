@@ -93,7 +93,10 @@ def with_attention(sampler: Any, config: ModelConfig | None) -> Any:
     by_rule = isinstance(sampler, Confidence) and sampler.score is None and not config.causal
     plain = isinstance(sampler, FirstHitting) and not sampler.corrector and (sampler.order == 1 or not config.causal)
     if not (plain or by_rule):
-        raise ValueError(f"sample: {kind} is sampled by {FITTING[config.attention]}, got {sampler}")
+        raise ValueError(
+            f"sample: {kind} is sampled by {FITTING[config.attention]}; one that sees both ways, as bundled:masked, by all; "
+            f"got {sampler}"
+        )
     if any_order:
         return sampler
     own = config.block_length or 1

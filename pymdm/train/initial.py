@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -12,21 +11,19 @@ if TYPE_CHECKING:
     from pymdm.network.config import ModelConfig
     from pymdm.train.recipe import Recipe
 
-BUNDLED = "bundled"  # stands for the model in the package
 SHAPE = ("length", "width", "layers", "heads", "tied_head", "rope_base", "conditioning", "cond_dim")
 
 
 def initial_checkpoint(name: str) -> Checkpoint:
-    """The checkpoint that a run begins with, "bundled" for the model in the package.
+    """The checkpoint that a run begins with: a folder, or the name of a model in the package.
 
     Raises:
         ValueError: it cannot be read; the message begins with "train: init_from".
     """
-    from pymdm.bundled import bundled_path
     from pymdm.network.checkpoint import load_checkpoint
 
     try:
-        return load_checkpoint(bundled_path() if name == BUNDLED else Path(name))
+        return load_checkpoint(name)
     except ValueError as error:
         raise ValueError(f"train: init_from: {str(error).removeprefix('load_checkpoint: ')}") from None
 
@@ -35,7 +32,7 @@ def initial_settings(name: str, changes: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that a checkpoint fixes.
 
     Args:
-        name: its folder, or "bundled".
+        name: its folder, or the name of a model in the package.
         changes: what the user named.
 
     Raises:

@@ -29,7 +29,8 @@ class Recipe:
         source: UTF-8 text file, folder, JSON lines, hf:NAME (a data set of the Hugging Face hub), or a folder made by
             `pymdm data`; default: Python's own documentation, as the running Python has it.
         held_out: text to hold out, a file or a folder, instead of a share by hash.
-        init_from: begin with the weights, tokenizer and shape of this checkpoint folder, or of: bundled.
+        init_from: begin with the weights, tokenizer and shape of this checkpoint folder, or of "bundled:masked" or
+            "bundled:any-order".
         vocab: "char", "byte" or "bpe".
         vocab_size: number of bpe pieces.
         length: tokens in a sequence.

@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from pymdm.bundled import is_bundled
 from pymdm.data.corpus import HUGGING_FACE
-from pymdm.train.initial import BUNDLED
 from pymdm.train.recipe import Recipe
 from pymdm.train.state import Numbers
 
@@ -22,7 +22,9 @@ MAY_CHANGE = frozenset((*BUDGET, *LOOKING, *MACHINE, *PLACE))
 
 def absolute_sources(recipe: Recipe) -> Recipe:
     """The recipe with its text's place as seen from any folder."""
-    start = recipe.init_from if recipe.init_from in (None, BUNDLED) else _absolute(recipe.init_from)
+    start = recipe.init_from
+    if start is not None and not is_bundled(start):
+        start = _absolute(start)
     return replace(recipe, source=_absolute(recipe.source), held_out=_absolute(recipe.held_out), init_from=start)
 
 

@@ -38,6 +38,15 @@ def test_cells_compute_the_same_rows_and_the_table_holds_their_numbers(tmp_path,
     before = {f: f.stat().st_mtime_ns for f in out.glob("*.json")}
     kinds.main(command)
     assert before == {f: f.stat().st_mtime_ns for f in out.glob("*.json")}
+    kinds.main(["time", str(out), "--samples", "2"])
+    again = {c["kind"]: c for c in (json.loads(f.read_text()) for f in out.glob("*.json"))}
+    clocks = ("seconds", "cpu_seconds")
+    for kind, c in cells.items():
+        assert again[kind]["samples"]["seconds"] > 0
+        assert all(again[kind]["samples"][key] == value for key, value in c["samples"].items() if key not in clocks)
+    (out / "any-order-1x16-1.json").unlink()  # a cell that was cut short is made anew
+    kinds.main(command)
+    assert (out / "any-order-1x16-1.json").is_file()
     capsys.readouterr()
     kinds.main(["report", str(out)])
     shown = capsys.readouterr().out

@@ -63,14 +63,10 @@ def small(tmp_path, monkeypatch):
     config = pymdm.ModelConfig(vocab_size=tokenizer.size, length=256, width=8, layers=1, heads=2)
     torch.manual_seed(0)
     recipe = {"recipe": {"source": str(tmp_path / "notes.txt")}, "held_out": {"bits_per_char": 5.0}}
-    for folder in ("bundled", "runs/mine"):
-        state = pymdm.MaskedTransformer(config).state_dict()
-        save_checkpoint(tmp_path / folder, config, state, tokenizer, recipe)
-    users = [
-        import_module(module) for module in ("pymdm.bundled", "pymdm.network.loading", "pymdm.evaluate.subject_text")
-    ]
-    for module in users:  # all imported before the first is changed, or one would keep the change
-        monkeypatch.setattr(module, "bundled_path", lambda: tmp_path / "bundled")
+    for folder, attention in (("any_order", "any-order"), ("masked", "bidirectional"), ("runs/mine", "bidirectional")):
+        of = replace(config, attention=attention)
+        save_checkpoint(tmp_path / folder, of, pymdm.MaskedTransformer(of).state_dict(), tokenizer, recipe)
+    monkeypatch.setattr("pymdm.bundled.FOLDER", tmp_path)
     loop, lab = import_module("pymdm.train.loop"), import_module("pymdm.precision.lab")
     trained = loop.train
 

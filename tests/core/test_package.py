@@ -28,8 +28,10 @@ def test_every_package_is_found():
 def test_every_file_beside_the_code_is_package_data():
     for package in PACKAGES:
         patterns = SETUP["package-data"].get(package, [])
-        beside = [p for p in (ROOT / package.replace(".", "/")).iterdir() if p.is_file()]
-        data = [p.name for p in beside if p.suffix not in (".py", ".pyc", ".so")]
+        folder = ROOT / package.replace(".", "/")
+        below = [p for p in folder.glob("*/*") if not (p.parent / "__init__.py").exists() and p.parent.name[0] != "_"]
+        beside = [p.relative_to(folder) for p in (*folder.iterdir(), *below) if p.is_file()]
+        data = [str(p) for p in beside if p.suffix not in (".py", ".pyc", ".so")]
         missed = [name for name in data if not any(fnmatch.fnmatch(name, pattern) for pattern in patterns)]
         assert not missed, f"{package}: {missed} would be missing from a wheel"
         assert all(fnmatch.filter(data, pattern) for pattern in patterns), f"{package}: a pattern without a file"

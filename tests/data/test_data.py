@@ -69,6 +69,13 @@ def test_a_given_text_is_held_out(text, tmp_path):
     assert len(load_data(tmp_path / "d").held_out) == 28 * 20
 
 
+def test_bytes_that_a_split_leaves_out_are_said(tmp_path):
+    (tmp_path / "raw").write_bytes(bytes(2048))
+    for sizes, said in (("1000,300,200", True), ("1000,548,500", False)):
+        result = run("data", tmp_path / "raw", "--split", sizes, "--out", tmp_path / sizes)
+        assert result.exit_code == 0 and ("the last 548 bytes of" in result.output) is said, result.output
+
+
 def test_ids_take_the_narrowest_type():
     assert [smallest_dtype(v) for v in (256, 257, 65536, 65537)] == [np.uint8, np.uint16, np.uint16, np.uint32]
 

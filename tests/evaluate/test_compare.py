@@ -31,17 +31,17 @@ def found():
         pymdm.FirstHitting(lookahead=4),
     ]
     return pymdm.compare(
-        None, names, judges=[judge], rounds=4, num_samples=3, length=16, information=INFORMATION, seed=5
+        "bundled:masked", names, judges=[judge], rounds=4, num_samples=3, length=16, information=INFORMATION, seed=5
     )
 
 
 def test_each_row_is_the_run_of_its_sampler(found):
     for result in found.results:
-        out = pymdm.sample(pymdm.load(), num_samples=3, length=16, seed=5, sampler=result.sampler)
+        out = pymdm.sample(pymdm.load("bundled:masked"), num_samples=3, length=16, seed=5, sampler=result.sampler)
         assert list(result.generation.texts) == out.text
         assert (result.rounds, result.calls, result.rows) == (out.rounds, out.calls, out.rows)
     assert [r.rounds for r in found.results[:4]] == [4, 4, 4, 4]
-    exact = pymdm.sample(pymdm.load(), num_samples=3, length=16, seed=5)
+    exact = pymdm.sample(pymdm.load("bundled:masked"), num_samples=3, length=16, seed=5)
     assert list(found.results[4].generation.texts) == exact.text
 
 
@@ -50,11 +50,11 @@ def test_certificates_are_of_the_sizes_that_ran(found):
     assert first.certificate == pytest.approx(excess(CURVE, (4, 4, 4, 4)))
     assert exact.certificate == pytest.approx(0.0, abs=1e-12)
     assert second.certificate is None and margin.certificate is None
-    out = pymdm.sample(pymdm.load(), num_samples=3, length=16, seed=5, sampler=pymdm.Ancestral(steps=4))
+    out = pymdm.sample(pymdm.load("bundled:masked"), num_samples=3, length=16, seed=5, sampler=pymdm.Ancestral(steps=4))
     sizes = [np.unique(-times.numpy(), return_counts=True)[1].tolist() for times in out.times]
     assert all(sum(s) == 16 and len(s) <= 4 for s in sizes)
     assert ancestral.certificate == pytest.approx(np.mean([excess(CURVE, s) for s in sizes]))
-    tempered = pymdm.sample(pymdm.load(), num_samples=2, length=16, seed=5, temperature=0.5)
+    tempered = pymdm.sample(pymdm.load("bundled:masked"), num_samples=2, length=16, seed=5, temperature=0.5)
     assert certificate(tempered, INFORMATION) is None  # the curve is of the law at temperature 1
 
 
@@ -118,7 +118,7 @@ def test_it_shows_itself_and_counts_a_judge_on_the_models_own_text(tmp_path):
 
 
 def test_the_command_line():
-    base = ["compare", "--length", "8", "--samples", "2", "--windows", "2", "--rounds", "2"]
+    base = ["compare", "bundled:masked", "--length", "8", "--samples", "2", "--windows", "2", "--rounds", "2"]
     made = run(*base, "--sampler", "ancestral", "--sampler", "first-hitting", "--json")
     assert made.exit_code == 0, made.output
     result = json.loads(made.stdout)

@@ -42,7 +42,7 @@ def files(tmp_path_factory):
 
 def test_default_is_the_bundled_models_held_out_text():
     found = run_json("evaluate", "--windows", 2, "--draws", 2)
-    assert found["run"]["checkpoint"]["name"] == "bundled" and found["run"]["config"]["length"] == 256
+    assert found["run"]["checkpoint"]["name"] == "bundled:any-order" and found["run"]["config"]["length"] == 256
     assert found["likelihood"]["kind"] == "bound" and 1.0 < found["likelihood"]["bits_per_char"] < 2.5
     assert found["likelihood"]["draws"] == 4 and found["likelihood"]["tokens"] <= 512
 

@@ -78,12 +78,10 @@ def test_weights_of_half_precision_open_too(tmp_path, variant, dtype):
 
 def test_the_bundled_model_goes_there_and_back(tmp_path):
     transformers = pytest.importorskip("transformers")
-    from pymdm.bundled import bundled_path
-
-    assert run("export", bundled_path(), "--out", tmp_path / "out").exit_code == 0
+    assert run("export", "bundled:masked", "--out", tmp_path / "out").exit_code == 0
     options = dict(infill="Return the [MASK:4] of the class.", num_samples=2, seed=1)
     ours, back = (
-        pymdm.sample(pymdm.load(), **options),
+        pymdm.sample(pymdm.load("bundled:masked"), **options),
         pymdm.sample(pymdm.load(tmp_path / "out"), **options),
     )
     model = transformers.AutoModelForMaskedLM.from_pretrained(
