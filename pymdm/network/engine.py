@@ -61,6 +61,11 @@ class Engine:
         shape = self.config.to_dict()
         if self.device.type == "cpu":
             self.native = C.Engine(shape, weights, self.dtype)
+        elif self.config.attention in ("block", "any-order"):
+            raise ValueError(
+                f"engine: networks of attention {self.config.attention!r} run on the CPU so far, got device {self.device}; "
+                "one that sees both ways, as bundled:masked, runs there"
+            )
         else:
             self.native = C.DeviceEngine(shape, weights, self.dtype, self.device)
 

@@ -46,6 +46,13 @@ def test_a_missing_device_is_one_clear_error():
     assert done.stderr.count("\n") == 1 and "expected a CUDA device, found none" in done.stderr
 
 
+def test_the_default_model_names_the_one_that_runs_on_a_device(monkeypatch):
+    monkeypatch.setattr("pymdm.network.engine.as_device", lambda name: torch.device("cuda", 0))
+    words = "engine: networks of attention 'any-order' run on the CPU so far, got device cuda:0; .* bundled:masked"
+    with pytest.raises(ValueError, match=words):
+        pymdm.load(device="cuda")
+
+
 def test_a_loaded_model_stays_where_it_is():
     with pytest.raises(ValueError):
         pymdm.sample(pymdm.load(), device="cuda", length=4)
