@@ -43,7 +43,7 @@ def demo(
     samples = pymdm.sample(mine, num_samples=2, length=64, seed=seed)
     _show(console, samples)
 
-    console.rule("3. Sample the any-order model that comes with the package: it keeps what it has seen")
+    console.rule("3. Sample the model in the package, which keeps what it has seen")
     bundled = pymdm.load()
     facts = bundled.training["held_out"]["bits_per_char"]
     console.print(f"held-out bound {facts:.3f} bits/char", highlight=False)

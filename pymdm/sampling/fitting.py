@@ -94,8 +94,8 @@ def with_attention(sampler: Any, config: ModelConfig | None) -> Any:
     plain = isinstance(sampler, FirstHitting) and not sampler.corrector and (sampler.order == 1 or not config.causal)
     if not (plain or by_rule):
         raise ValueError(
-            f"sample: {kind} is sampled by {FITTING[config.attention]}; one that sees both ways, as bundled:masked, by all; "
-            f"got {sampler}"
+            f"sample: {kind} is sampled by {FITTING[config.attention]}, got {sampler}; networks that see both ways, such as "
+            "bundled:masked, take every sampler"
         )
     if any_order:
         return sampler
