@@ -7,9 +7,8 @@ from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
 FOLDERS = {"bundled:any-order": "any_order", "bundled:masked": "masked"}
-DEFAULT = (
-    "bundled:any-order"  # fewer bits per character than the masked one of its size, samples not worse: docs/kinds.md
-)
+# Fewer bits per character than the masked one of its size, and samples that are not worse: docs/kinds.md.
+DEFAULT = "bundled:any-order"
 
 
 def bundled_path(name: str = DEFAULT) -> Path:
